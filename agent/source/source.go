@@ -1,0 +1,32 @@
+// Package source says what the agent's sources have in common. Each kind of source has a package of its
+// own below this one; the agent knows them by [Source] alone.
+package source
+
+import "context"
+
+// Event is one record on its way to the manager (docs/protocol.md, "Events").
+type Event struct {
+	Queue    byte   // '1' for a log line; see docs/protocol.md for the others
+	Location string // a file path, a command, …; the channel replaces or escapes what the dialect forbids
+	Message  []byte // read only until Emit returns; the source may use the bytes again afterwards
+}
+
+// Output is where a source puts its events. It is safe for use by many sources at once.
+type Output interface {
+	// Emit hands over a batch. It blocks while the agent is offline and returns once the events were sent,
+	// in their order. On an error (only that of a context that ended) the first n events were sent and the
+	// others were not. A source counts as delivered, in its saved position, what Emit reports as sent.
+	Emit(ctx context.Context, batch []Event) (n int, err error)
+
+	// Idle says that all there was to read has been emitted. It may be called as often as that is so; the
+	// call is cheap.
+	Idle()
+}
+
+// Source reads records somewhere and emits them.
+type Source interface {
+	// Run reads until ctx ends, saves its position, and returns once all its goroutines have ended. What
+	// one file or one command does wrong is logged and tried again; an error is returned only where the
+	// source as a whole cannot work.
+	Run(ctx context.Context, out Output) error
+}

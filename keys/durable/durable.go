@@ -1,0 +1,58 @@
+// Package durable keeps files whole: replaced in one step and on disk before the call returns, and a state
+// directory held by one process at a time.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ReplaceFile puts data in place of the file at path so that a reader, a crash or a power cut finds either the
+// old content or the new, never a part. An existing file keeps its mode and, where the process may set it, its
+// owner and group; a new one gets perm. The new content is synced before it gets its name, and the directory
+// after.
+func ReplaceFile(path string, data []byte, perm fs.FileMode) (err error) {
+	if real, e := filepath.EvalSymlinks(path); e == nil {
+		path = real // replace what a link points to, not the link
+	}
+	old, statErr := os.Stat(path)
+	if statErr == nil {
+		perm = old.Mode().Perm()
+	} else if !errors.Is(statErr, fs.ErrNotExist) {
+		return statErr
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	if statErr == nil {
+		if err := keepOwner(tmp, old); err != nil {
+			return fmt.Errorf("%s: keep owner and group: %w", path, err)
+		}
+	}
+	if err := tmp.Chmod(perm); err != nil {
+		return err
+	}
+	if _, err := tmp.Write(data); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}

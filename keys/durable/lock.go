@@ -1,0 +1,58 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrLocked says that another process holds the lock; the error around it names that process.
+var ErrLocked = errors.New("in use")
+
+// Lock is a directory held by this process. The system lets go of it when the process ends in whatever way.
+type Lock struct {
+	file   *flock.Flock
+	holder string
+}
+
+// LockDir takes the directory for this process, making it (0700) where it is missing. Where another process
+// holds it, the error wraps ErrLocked and names the process.
+func LockDir(dir string) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	l := &Lock{file: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600)), holder: filepath.Join(dir, "lock.holder")}
+	got, err := l.file.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if !got {
+		return nil, fmt.Errorf("%s is %w by %s; stop it first, or give this one a state directory of its own", dir, ErrLocked, l.holderText())
+	}
+	text := fmt.Sprintf("%d %s\n", os.Getpid(), filepath.Base(os.Args[0]))
+	if err := os.WriteFile(l.holder, []byte(text), 0o600); err != nil {
+		l.Unlock()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+func (l *Lock) holderText() string {
+	b, _ := os.ReadFile(l.holder)
+	pid, name, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if n, err := strconv.Atoi(pid); err == nil {
+		return fmt.Sprintf("process %d (%.32q)", n, name)
+	}
+	return "another process"
+}
+
+// Unlock lets go of the directory.
+func (l *Lock) Unlock() {
+	os.Remove(l.holder)
+	l.file.Unlock()
+}
