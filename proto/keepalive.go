@@ -23,6 +23,7 @@ type Keepalive struct {
 	ConfigSum string // MD5 of agent.conf, or empty
 	Files     []FileSum
 	Labels    []string // Wazuh's lines `"key":value`, raw, with their "#" and "!" marks
+	Address   string   // Wazuh's line `#"_agent_ip":ADDRESS`: the agent's own address, or empty
 
 	// NotifyTime is the interval at which this agent means to send keepalives. Agents of ours say it in the
 	// free text at the end, which stock managers ignore; 0 from others.
@@ -35,7 +36,10 @@ const (
 	maxKeepaliveLines = 64
 )
 
-const notifyOffer = "ossecd notify-time="
+const (
+	notifyOffer  = "ossecd notify-time="
+	addressLabel = `#"_agent_ip":`
+)
 
 // AppendKeepalive appends the message to dst. Stock OSSEC managers read its first 1,024 bytes alone, so
 // Uname is cut where it would push the sums out of them.
@@ -57,6 +61,9 @@ func AppendKeepalive(dst []byte, k *Keepalive) []byte {
 			sum = "x"
 		}
 		dst = append(append(append(append(dst, sum...), ' '), f.Name...), '\n')
+	}
+	if k.Address != "" {
+		dst = append(append(append(dst, addressLabel...), k.Address...), '\n')
 	}
 	dst = append(dst, '\n')
 	if k.NotifyTime > 0 {
@@ -100,6 +107,10 @@ func ParseKeepalive(rest []byte) (Keepalive, error) {
 		if !ok {
 			k.NotifyTime = parseNotify(line)
 			break
+		}
+		if address, ok := bytes.CutPrefix(line, []byte(addressLabel)); ok {
+			k.Address = string(address)
+			continue
 		}
 		if mark := bytes.TrimLeft(line, "#!"); len(mark) > 0 && mark[0] == '"' {
 			k.Labels = append(k.Labels, string(line))

@@ -27,7 +27,7 @@ func TestParseKeepalive(t *testing.T) {
 		{in: wazuhKeepalive, want: Keepalive{
 			Uname: "Linux |vm |6.1.0 |#1 SMP |x86_64 [Debian GNU/Linux|debian: 12 (bookworm)]", Program: "Wazuh v4.14.5",
 			ConfigSum: "ab73af41699f13fdd81903b5f23d8d00", Files: []FileSum{{"", "merged.mg"}},
-			Labels: []string{`"env":prod`, `#"_x":1`, `#"_agent_ip":10.1.2.3`}}},
+			Labels: []string{`"env":prod`, `#"_x":1`}, Address: "10.1.2.3"}},
 		{in: "#!-hello\n", want: Keepalive{Uname: "hello"}},
 		{in: "#!-\n", want: Keepalive{}},
 		{in: "#!-hello", err: ErrMalformed},
@@ -61,7 +61,7 @@ func TestAppendKeepalive(t *testing.T) {
 	in := Keepalive{
 		Uname: "Linux vm 6.1.0\n #1 x86_64", Program: "ossecd v1.2.3", ConfigSum: "a1a95f46974cb9266786e81b36a81506",
 		Files: []FileSum{{"3a7519226d874b316b98ef4952dffbd8", "merged.mg"}, {"", "other"}}, NotifyTime: 5 * time.Minute,
-		Labels: []string{`"a":b`},
+		Labels: []string{`"a":b`}, Address: "2001:db8::1",
 	}
 	got, err := ParseKeepalive(AppendKeepalive(nil, &in)[3:])
 	in.Uname = "Linux vm 6.1.0  #1 x86_64"

@@ -2,12 +2,10 @@ package proto
 
 import (
 	"bytes"
-	"compress/flate"
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/adler32"
-	"io"
 )
 
 // Message is what an opened datagram says. It is authentic: its checksum held under the key. Whether it is
@@ -22,10 +20,9 @@ type Message struct {
 
 // Opener opens datagrams without allocating. It is scratch space: one for each goroutine that opens.
 type Opener struct {
-	plain   []byte
-	body    []byte
-	stream  bytes.Reader
-	deflate io.ReadCloser // a flate reader; zlib's would allocate for each stream
+	plain    []byte
+	body     []byte
+	inflater inflater
 }
 
 // NewOpener returns an Opener; it grows to about 200 KB with the largest datagrams.
@@ -119,34 +116,18 @@ func (o *Opener) unpack(plain []byte, m Method, d, limit Dialect) (Message, erro
 // inflate unpacks the zlib stream (RFC 1950) at the start of p, whose header has been looked at; what follows
 // the stream is not.
 func (o *Opener) inflate(p []byte, limit int) ([]byte, error) {
-	if cap(o.body) < limit+1 {
-		o.body = make([]byte, limit+1)
+	if cap(o.body) < limit {
+		o.body = make([]byte, limit)
 	}
-	o.stream.Reset(p[2:])
-	if o.deflate == nil {
-		o.deflate = flate.NewReader(&o.stream)
-	} else if err := o.deflate.(flate.Resetter).Reset(&o.stream, nil); err != nil {
+	n, used, err := o.inflater.inflate(o.body[:limit], p[2:])
+	if err != nil {
+		return nil, err
+	}
+	body, sum := o.body[:n], p[2+used:]
+	if len(sum) < 4 || binary.BigEndian.Uint32(sum) != adler32.Checksum(body) {
 		return nil, ErrChecksum
 	}
-	body, n := o.body[:limit+1], 0
-	for {
-		k, err := o.deflate.Read(body[n:])
-		n += k
-		if n > limit {
-			return nil, ErrTooLarge
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, ErrChecksum
-		}
-	}
-	var sum [4]byte
-	if k, _ := o.stream.Read(sum[:]); k < 4 || binary.BigEndian.Uint32(sum[:]) != adler32.Checksum(body[:n]) {
-		return nil, ErrChecksum
-	}
-	return body[:n], nil
+	return body, nil
 }
 
 // digits is the number that p, all digits and no more than 10 of them, spells.

@@ -1,0 +1,58 @@
+package manager
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// agent is what the manager knows of one agent. What stands above mu never changes.
+type agent struct {
+	key    keys.Key
+	cipher *proto.Cipher
+	slot   *keys.Slot // its received counter, which outlives this process
+	json   []byte     // `"agent":{…}`, ready for every event
+
+	mu      sync.Mutex
+	method  proto.Method  // of its last valid message; answers use it
+	dialect proto.Dialect // as last shown
+	ours    bool          // an ossecd, by its keepalive
+	back    returnPath
+	life    life
+	low     lowCounts
+	nextLog [numReasons]time.Time // when the agent may be complained about again, by reason
+}
+
+func (a *agent) knownDialect() proto.Dialect {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.dialect
+}
+
+// returnPath is where answers to an agent go.
+type returnPath struct {
+	conn PacketConn
+	to   netip.AddrPort
+	from netip.Addr // the address of ours that the agent wrote to
+}
+
+// lowCounts watches for an agent whose counter fell back: messages with rising counts, all too old.
+type lowCounts struct {
+	last    uint64
+	rising  int
+	startup bool
+}
+
+// note takes a message that was too old and says whether it is time to speak of a lost counter.
+func (l *lowCounts) note(v uint64, startup bool) bool {
+	if v <= l.last {
+		*l = lowCounts{}
+	}
+	l.last = v
+	l.rising++
+	l.startup = l.startup || startup
+	return l.startup && l.rising >= lostCounterAfter
+}

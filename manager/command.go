@@ -1,0 +1,94 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/keys"
+)
+
+// Demo runs a manager and an agent in one process until ctx ends; the agent follows the files.
+type Demo func(ctx context.Context, files []string, log *slog.Logger) error
+
+const description = `The manager listens for agents (stock OSSEC, Wazuh over UDP, and ossecd), lets those in whose key it has,
+acknowledges them, and writes their events as JSON lines. It reports agents that connect and that fall silent.
+Changed keys are taken up within 2 s; SIGHUP takes them up at once. SIGTERM and Ctrl-C end it in order.
+
+Examples:
+   ossecd manager --demo                         see it work, on this machine alone
+   ossecd manager --keys client.keys --state ./state
+   ossecd manager --config /etc/ossecd/ossecd.toml --check
+   ossecd manager --listen 192.0.2.10:1514 --listen '[2001:db8::10]:1514' --events /var/log/ossecd/events.json`
+
+// Command is "ossecd manager".
+func Command(demo Demo) *cli.Command {
+	return &cli.Command{
+		Name:        "manager",
+		Usage:       "receive events from agents",
+		Description: description,
+		ArgsUsage:   " ",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "check", Usage: "read configuration and keys, report every fault, and exit with 0 or 2"},
+			&cli.StringFlag{Name: "keys", Value: DefaultKeys, Usage: "keys `FILE`; may be empty or missing at the start"},
+			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR`ectory for what outlives the process, for one process at a time"},
+			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP `ADDR`ess host:port; port 0 picks one; can be repeated"},
+			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
+			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
+			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
+			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
+			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
+		},
+		Action: func(c *cli.Context) error { return action(c, demo) },
+	}
+}
+
+func action(c *cli.Context, demo Demo) error {
+	log := slog.Default()
+	if c.Args().Present() {
+		return cli.Exit(fmt.Sprintf("unexpected argument %q; all is told by flags, see ossecd manager --help", c.Args().First()), 2)
+	}
+	if c.Bool("demo") {
+		return demo(c.Context, c.StringSlice("file"), log)
+	}
+	if c.IsSet("file") {
+		return cli.Exit("--file goes with --demo; a manager reads no files, agents do (ossecd agent --file)", 2)
+	}
+	after, err := parseDisconnectAfter(c.String("disconnect-after"))
+	cfg := Config{
+		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
+		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"),
+	}
+	err = errors.Join(err, cfg.Validate())
+	if c.Bool("check") {
+		return check(c, cfg, err)
+	}
+	if err != nil {
+		return cli.Exit(err.Error(), 2)
+	}
+	return Run(c.Context, cfg, log)
+}
+
+// check reports every fault of configuration and keys.
+func check(c *cli.Context, cfg Config, err error) error {
+	set, faults, loadErr := keys.Load(cfg.Keys)
+	if loadErr != nil && !errors.Is(loadErr, os.ErrNotExist) {
+		err = errors.Join(err, loadErr)
+	}
+	for _, f := range faults {
+		err = errors.Join(err, f)
+	}
+	if err != nil {
+		return cli.Exit(err.Error(), 2)
+	}
+	n := 0
+	if set != nil {
+		n = len(set.Keys)
+	}
+	fmt.Fprintf(c.App.Writer, "configuration and keys are in order; %d agents in %s\n", n, cfg.Keys)
+	return nil
+}

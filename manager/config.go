@@ -1,0 +1,95 @@
+package manager
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"ossecd/proto"
+)
+
+// Config is what a manager is told.
+type Config struct {
+	Keys   string   // path of client.keys; the file may be empty or missing
+	State  string   // directory of all that outlives the process; made if missing, held by one process
+	Listen []string // "host:port", UDP; port 0 picks one
+
+	// Events is the file that event lines are appended to (made 0640), or "-" for standard output. Out, where
+	// it is not nil, is used instead.
+	Events string
+	Out    io.Writer
+
+	// DisconnectAfter is the silence after which an agent is reported; 0 goes by each agent's own keepalive
+	// interval.
+	DisconnectAfter time.Duration
+
+	CryptoAccept string // "blowfish", "aes" or "any"
+
+	// Conns are sockets to use instead of opening those of Listen; for tests.
+	Conns []PacketConn
+	// Ready is called, where it is not nil, with the addresses once the manager listens on them.
+	Ready func([]netip.AddrPort)
+
+	accepts proto.Method // of CryptoAccept; 0 is any
+}
+
+// Defaults, as documented in the command's help.
+const (
+	DefaultKeys   = "/etc/ossecd/client.keys"
+	DefaultState  = "/var/lib/ossecd/manager"
+	DefaultListen = ":1514"
+)
+
+// Validate reports every fault of the configuration at once, each with its key. It looks at nothing outside.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Keys == "" {
+		fault("keys: empty; name the keys file, as in --keys client.keys")
+	}
+	if c.State == "" {
+		fault("state: empty; name a directory, as in --state /var/lib/ossecd/manager")
+	}
+	if len(c.Listen) == 0 && len(c.Conns) == 0 {
+		fault("listen: none; give at least one host:port, as in --listen :1514")
+	}
+	for _, l := range c.Listen {
+		if _, port, err := net.SplitHostPort(l); err != nil {
+			fault("listen: %q is not host:port, as in 0.0.0.0:1514, [::]:1514 or :1514", l)
+		} else if _, err := net.LookupPort("udp", port); err != nil {
+			fault("listen: %q: %q is no port; use 0 to 65535", l, port)
+		}
+	}
+	if c.Events == "" && c.Out == nil {
+		fault("events: empty; name a file, or - for standard output")
+	}
+	if c.DisconnectAfter < 0 {
+		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)
+	}
+	switch c.CryptoAccept {
+	case "any", "":
+		c.accepts = 0
+	case "blowfish":
+		c.accepts = proto.Blowfish
+	case "aes":
+		c.accepts = proto.AES
+	default:
+		fault("crypto_accept: %q is unknown; use blowfish, aes or any", c.CryptoAccept)
+	}
+	return errors.Join(faults...)
+}
+
+// parseDisconnectAfter reads "auto" or a duration.
+func parseDisconnectAfter(s string) (time.Duration, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("disconnect_after: %q is no waiting time; use auto, or a duration such as 15m", s)
+	}
+	return d, nil
+}

@@ -1,0 +1,137 @@
+package manager
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// PacketConn is a socket that agents send to.
+type PacketConn interface {
+	// ReadPacket waits for a datagram. from has no v4-mapped address; to is the address of ours that it was
+	// sent to, invalid where the system does not tell or the socket has but one.
+	ReadPacket(p []byte) (n int, from netip.AddrPort, to netip.Addr, err error)
+	// WritePacket sends a datagram. It leaves from the given address of ours, or from the one that the system
+	// chooses where that is invalid. Safe for use by many goroutines.
+	WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error
+	LocalAddr() netip.AddrPort
+	Close() error
+}
+
+// listen opens the sockets of an address "host:port". Without a host there is one for IPv4 and one for IPv6, on
+// the same port, as far as the system has these families.
+func listen(address string, log *slog.Logger) ([]PacketConn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %v; write it as host:port, as in 0.0.0.0:1514 or [::]:1514", address, err)
+	}
+	if host != "" {
+		c, err := listenOne("udp", address, log)
+		if err != nil {
+			return nil, err
+		}
+		return []PacketConn{c}, nil
+	}
+	for try := 0; ; try++ {
+		c4, err4 := listenOne("udp4", net.JoinHostPort("0.0.0.0", port), log)
+		if err4 != nil && !noFamily(err4) {
+			return nil, err4
+		}
+		port6 := port
+		if err4 == nil {
+			port6 = fmt.Sprint(c4.LocalAddr().Port())
+		}
+		c6, err6 := listenOne("udp6", net.JoinHostPort("::", port6), log)
+		switch {
+		case err4 == nil && err6 == nil:
+			return []PacketConn{c4, c6}, nil
+		case err4 == nil && noFamily(err6):
+			log.Info("this host has no IPv6; listening on IPv4 alone")
+			return []PacketConn{c4}, nil
+		case err4 == nil:
+			c4.Close()
+			if port6 != port && try < 16 {
+				continue // the free IPv4 port was taken on IPv6: take another
+			}
+			return nil, err6
+		case err6 == nil:
+			log.Info("this host has no IPv4; listening on IPv6 alone")
+			return []PacketConn{c6}, nil
+		default:
+			return nil, err4
+		}
+	}
+}
+
+func noFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EPROTONOSUPPORT)
+}
+
+func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
+	addr, err := net.ResolveUDPAddr(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; check the name and the port", address, err)
+	}
+	u, err := net.ListenUDP(network, addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: the port is in use (%w); stop what holds it (ss -ulpn shows it), or choose another port", address, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE", address, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	c := &udpConn{udp: u, local: u.LocalAddr().(*net.UDPAddr).AddrPort()}
+	c.local = netip.AddrPortFrom(c.local.Addr().Unmap(), c.local.Port())
+	if c.local.Addr().IsUnspecified() {
+		if err := c.askForLocal(); err != nil {
+			log.Warn("answers may leave from another address than agents wrote to", "listen", address, "err", err,
+				"remedy", "list this host's addresses with --listen where it has several")
+		}
+	}
+	if err := u.SetReadBuffer(readBuffer); err != nil {
+		log.Warn("receive buffer not set", "listen", address, "err", err)
+	}
+	log.Debug("receive buffer", "listen", c.local.String(), "asked_bytes", readBuffer, "granted_bytes", c.forceReadBuffer(readBuffer))
+	return c, nil
+}
+
+// udpConn is a PacketConn of the system.
+type udpConn struct {
+	udp   *net.UDPConn
+	local netip.AddrPort
+	tells bool // the system tells the local address of each datagram
+	oob   []byte
+}
+
+func (c *udpConn) LocalAddr() netip.AddrPort { return c.local }
+func (c *udpConn) Close() error              { return c.udp.Close() }
+
+// ReadPacket may be called by one goroutine.
+func (c *udpConn) ReadPacket(p []byte) (int, netip.AddrPort, netip.Addr, error) {
+	var to netip.Addr
+	if !c.tells {
+		n, from, err := c.udp.ReadFromUDPAddrPort(p)
+		return n, unmap(from), to, err
+	}
+	n, oobn, _, from, err := c.udp.ReadMsgUDPAddrPort(p, c.oob)
+	if err == nil {
+		to = parseLocal(c.oob[:oobn])
+	}
+	return n, unmap(from), to, err
+}
+
+func (c *udpConn) WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error {
+	if c.tells && from.IsValid() {
+		var space [64]byte
+		_, _, err := c.udp.WriteMsgUDPAddrPort(p, appendLocal(space[:0], from), to)
+		return err
+	}
+	_, err := c.udp.WriteToUDPAddrPort(p, to)
+	return err
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -1,0 +1,76 @@
+package manager
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"ossecd/proto"
+)
+
+// control takes an authentic and fresh control message of a (docs/protocol.md, "Control messages"). a.mu is held.
+func (r *receiver) control(a *agent, payload []byte, now time.Time) {
+	kind, rest := proto.ParseFromAgent(payload)
+	switch kind {
+	case proto.AgentShutdown:
+		r.m.gone(a, now)
+		return // not answered: the agent is no longer there
+	case proto.AgentStartup:
+		if len(rest) > 0 && rest[0] == '{' && a.dialect == 0 {
+			a.dialect = proto.Wazuh
+		}
+		a.life.keepalive = time.Time{}
+		if err := r.m.sender.Rebase(); err != nil {
+			r.m.complain("the sending counter was not raised", err)
+		}
+	case proto.AgentKeepalive:
+		if k, err := proto.ParseKeepalive(rest); err == nil {
+			r.keepalive(a, &k, now)
+		}
+	}
+	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
+	if a.back.conn != nil {
+		r.send(a, proto.Ack)
+	}
+	if a.life.state != connected {
+		a.life.state = connected
+		a.slot.SetConnected(true)
+		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), "agent-connected")
+		r.m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String())
+	}
+	r.m.watch.look(a)
+}
+
+func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
+	before := a.life.interval()
+	a.life.noteKeepalive(k, now)
+	if interval := a.life.interval(); interval != before {
+		a.slot.SetInterval(interval)
+	}
+	a.ours = strings.HasPrefix(k.Program, "ossecd ")
+	if a.method == proto.Blowfish {
+		switch { // AES shows the dialect by itself
+		case strings.HasPrefix(k.Program, "Wazuh "):
+			a.dialect = proto.Wazuh
+		case strings.HasPrefix(k.Program, "OSSEC "):
+			a.dialect = proto.OSSEC
+		}
+	}
+}
+
+// gone reports an agent that fell silent or said goodbye. a.mu is held.
+func (m *manager) gone(a *agent, now time.Time) {
+	if a.life.state == unseen || m.roster.Load().byID[a.key.ID] != a {
+		return
+	}
+	a.life.state = unseen
+	a.slot.SetConnected(false)
+	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected")
+	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", a.life.lastSeen.UTC().Format(time.RFC3339),
+		"remedy", "look whether the host and its agent run, and whether a firewall or NAT stands between")
+}
+
+// report emits an event about an agent.
+func (m *manager) report(a *agent, now time.Time, text, action string) {
+	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0))
+}

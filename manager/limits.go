@@ -1,0 +1,36 @@
+package manager
+
+import "time"
+
+const (
+	// readBuffer is asked for on every socket, so that a burst is kept while we are not scheduled: 16 MB is a
+	// third of a second at 100,000 small datagrams a second. The system may grant less.
+	readBuffer = 16 << 20
+
+	// outletLimit bounds the events that wait for a slow reader of ours, in bytes. Past it events are lost,
+	// and counted.
+	outletLimit = 64 << 20
+
+	// stopWithin is what a stop may take to write out what waits; the whole has 2 s.
+	stopWithin = 1700 * time.Millisecond
+
+	// logEvery is how often one reason of refusal, or one complaint about one agent, is logged at most.
+	logEvery = time.Minute
+
+	// sampleSize is how many different senders a line about refused datagrams names.
+	sampleSize = 3
+
+	// Silence after which an agent counts as gone, with --disconnect-after auto: three missed keepalives and
+	// some time for the network. Until the interval of an agent is known, the stock interval is assumed.
+	missedKeepalives  = 3
+	keepaliveGrace    = 30 * time.Second
+	stockNotifyTime   = 10 * time.Minute
+	keepaliveGapsKept = 4 // the longest of the last gaps is taken as the interval
+
+	// lostCounterAfter is how many authentic messages with rising counts, all far below the last one, are
+	// taken as a sign that an agent lost its counter.
+	lostCounterAfter = 3
+
+	ridsEvery   = 30 * time.Second // how often the stock rids files are brought up to date
+	resetsEvery = time.Second      // how often requests to forget a counter are looked for
+)

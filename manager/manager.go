@@ -1,0 +1,292 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/keys/durable"
+)
+
+// manager is one running manager.
+type manager struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *keys.Store
+	received *keys.Received
+	sender   *keys.Sender
+	roster   atomic.Pointer[roster]
+	refusals *refusals
+	watch    *watch
+	outlet   *outlet
+
+	complaints struct {
+		sync.Mutex
+		next map[string]time.Time
+	}
+}
+
+// Run is a manager from start to stop. It returns when ctx ends, after it stopped reading, wrote out what
+// waited and saved its counters; or earlier with why it cannot do its job.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	lock, err := durable.LockDir(cfg.State)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
+	m.complaints.next = make(map[string]time.Time)
+	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
+
+	// Parts start in the order in which they are used, and stop in reverse.
+	if err := m.openState(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.closeState()) }()
+	out, name, err := m.openEvents()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	conns, err := m.openSockets()
+	if err != nil {
+		return err
+	}
+	m.outlet = newOutlet(out, name, outletLimit, log)
+	roster, err := m.newRoster(m.store.Load(), nil)
+	if err != nil {
+		closeAll(conns)
+		return err
+	}
+	m.setRoster(roster)
+	outletCtx, stopOutlet := context.WithCancel(context.Background())
+	go m.outlet.run(outletCtx)
+	m.sayListening(conns)
+
+	err = m.serve(ctx, conns)
+	began := time.Now()
+	if e := m.outlet.close(stopWithin, stopOutlet); e != nil {
+		err = errors.Join(err, e)
+	}
+	log.Info("stopped", append([]any{"took", time.Since(began).Round(time.Millisecond).String()}, m.refusals.summary()...)...)
+	return err
+}
+
+// serve runs everything that goes on while the manager does, and returns once all of it has ended.
+func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	run := func(f func(context.Context)) { all.Go(func() { f(ctx) }) }
+	for _, c := range conns {
+		r, err := m.newReceiver(c)
+		if err != nil {
+			cancel(err)
+			break
+		}
+		run(func(ctx context.Context) {
+			if err := r.run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	run(m.refusals.run)
+	run(m.watch.run)
+	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
+	run(m.hangups)
+	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
+	run(func(ctx context.Context) { every(ctx, ridsEvery, m.flushRids) })
+	<-ctx.Done()
+	closeAll(conns)
+	all.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f()
+		}
+	}
+}
+
+func closeAll(conns []PacketConn) {
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+func (m *manager) openState() (err error) {
+	if m.store, err = keys.OpenStore(m.cfg.Keys, m.log); err != nil {
+		return err
+	}
+	if m.received, err = keys.OpenReceived(m.cfg.State); err != nil {
+		return err
+	}
+	if m.sender, err = keys.OpenSender(filepath.Join(m.cfg.State, "rids")); err != nil {
+		m.received.Close()
+		return err
+	}
+	return nil
+}
+
+func (m *manager) closeState() error {
+	_, err := m.received.Flush()
+	return errors.Join(err, m.received.Close(), m.sender.Close())
+}
+
+func (m *manager) openEvents() (io.WriteCloser, string, error) {
+	switch {
+	case m.cfg.Out != nil:
+		return nopCloser{m.cfg.Out}, "the writer", nil
+	case m.cfg.Events == "-":
+		return nopCloser{os.Stdout}, "standard output", nil
+	}
+	f, err := os.OpenFile(m.cfg.Events, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, "", fmt.Errorf("events: %w; name a file in a directory that exists and can be written", err)
+	}
+	return f, m.cfg.Events, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func (m *manager) openSockets() ([]PacketConn, error) {
+	if len(m.cfg.Conns) > 0 {
+		return m.cfg.Conns, nil
+	}
+	var conns []PacketConn
+	for _, address := range m.cfg.Listen {
+		more, err := listen(address, m.log)
+		if err != nil {
+			closeAll(conns)
+			return nil, err
+		}
+		conns = append(conns, more...)
+	}
+	return conns, nil
+}
+
+func (m *manager) sayListening(conns []PacketConn) {
+	addrs := make([]netip.AddrPort, len(conns))
+	for i, c := range conns {
+		addrs[i] = c.LocalAddr()
+		m.log.Info("listening", "addr", addrs[i].String(), "agents", len(m.roster.Load().byID))
+	}
+	if len(m.roster.Load().byID) == 0 {
+		m.log.Warn("no agents yet", "keys", m.cfg.Keys, "remedy", "add one: ossecd keygen add NAME --keys "+m.cfg.Keys+"; it is taken up while we run")
+	}
+	if m.cfg.Ready != nil {
+		m.cfg.Ready(addrs)
+	}
+}
+
+// setRoster makes r the roster, and has the agents looked at whose silence already counts.
+func (m *manager) setRoster(r *roster) {
+	m.roster.Store(r)
+	for _, a := range r.byID {
+		a.mu.Lock()
+		m.watch.look(a)
+		a.mu.Unlock()
+	}
+}
+
+// keysChanged takes up a new set of keys. What it cannot take up leaves the old set in force.
+func (m *manager) keysChanged(set *keys.Set) {
+	old := m.roster.Load()
+	r, err := m.newRoster(set, old)
+	if err != nil {
+		m.log.Error("the new keys are not taken up", "keys", m.cfg.Keys, "err", err)
+		return
+	}
+	m.setRoster(r)
+	added, removed, changed := 0, 0, 0
+	for id, a := range r.byID {
+		switch was := old.byID[id]; {
+		case was == nil:
+			added++
+		case was != a:
+			changed++
+		}
+	}
+	for id := range old.byID {
+		if r.byID[id] == nil {
+			removed++
+		}
+	}
+	m.log.Info("keys taken up", "keys", m.cfg.Keys, "agents", len(r.byID), "added", added, "removed", removed, "changed", changed)
+}
+
+// hangups reloads the keys at each SIGHUP.
+func (m *manager) hangups(ctx context.Context) {
+	if len(hangup) == 0 {
+		return
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, hangup...)
+	defer signal.Stop(c)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c:
+			m.store.Kick()
+		}
+	}
+}
+
+// takeResets forgets the received counters of agents for which keygen reset-counter asks.
+func (m *manager) takeResets() {
+	ids, err := m.received.TakeResets()
+	if err != nil {
+		m.complain("requests to forget a counter were not taken", err)
+	}
+	for _, id := range ids {
+		if a := m.roster.Load().byID[id]; a != nil {
+			a.mu.Lock()
+			a.slot.Reset()
+			a.low = lowCounts{}
+			a.mu.Unlock()
+			m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", id, "name", a.key.Name)
+		}
+	}
+}
+
+func (m *manager) flushRids() {
+	if _, err := m.received.Flush(); err != nil {
+		m.complain("the rids files were not brought up to date", err)
+	}
+}
+
+// complain logs an error at most once per logEvery and what.
+func (m *manager) complain(what string, err error) {
+	m.complaints.Lock()
+	defer m.complaints.Unlock()
+	if now := time.Now(); now.After(m.complaints.next[what]) {
+		m.complaints.next[what] = now.Add(logEvery)
+		m.log.Error(what, "err", err)
+	}
+}

@@ -1,0 +1,166 @@
+package manager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// writeSize is about how much is written at once. What a stop finds unwritten is counted in steps of a write.
+const writeSize = 64 << 10
+
+// outlet takes event lines from the receivers and writes them out in a goroutine of its own, so that a slow
+// reader never stalls a socket. What waits is bounded: past the limit the newest lines are lost, counted, logged,
+// and reported by a line of their own once there is room.
+type outlet struct {
+	w     io.Writer
+	name  string // for people
+	limit int    // bytes
+	log   *slog.Logger
+
+	mu        sync.Mutex
+	pending   []byte // whole lines that the writer has not taken yet
+	unwritten int    // lines taken in and not written, pending ones among them
+	lost      uint64 // lines lost and not reported yet
+	closed    bool
+
+	wake chan struct{} // holds a token where there is something to do
+	done chan struct{} // closed when run ends
+}
+
+func newOutlet(w io.Writer, name string, limit int, log *slog.Logger) *outlet {
+	return &outlet{w: w, name: name, limit: limit, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// put takes a line, with its line end, and never blocks. The line may be used again afterwards.
+func (o *outlet) put(line []byte) {
+	o.mu.Lock()
+	if o.closed || len(o.pending)+len(line) > o.limit {
+		o.lost++
+		if o.lost == 1 {
+			o.log.Error("events are being lost: what reads them is too slow", "events", o.name, "waiting_bytes", len(o.pending),
+				"remedy", "speed up the reader; what is lost is counted and reported once there is room")
+		}
+	} else {
+		o.pending = append(o.pending, line...)
+		o.unwritten++
+	}
+	first := len(o.pending) == len(line)
+	o.mu.Unlock()
+	if first {
+		o.nudge()
+	}
+}
+
+func (o *outlet) nudge() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take swaps what waits for an empty buffer, and reports lost lines at its end.
+func (o *outlet) take(empty []byte) (lines []byte, closed bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lines, o.pending = o.pending, empty[:0]
+	if o.lost > 0 {
+		lines = appendOwn(lines, time.Now(), nil, fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", o.lost), "events-lost", o.lost)
+		o.log.Warn("events lost", "events", o.name, "count", o.lost)
+		o.lost = 0
+		o.unwritten++
+	}
+	return lines, o.closed
+}
+
+// run writes until close was called and all is written, or ctx ends.
+func (o *outlet) run(ctx context.Context) {
+	defer close(o.done)
+	var buffer []byte
+	for {
+		lines, closed := o.take(buffer)
+		if !o.write(ctx, lines) {
+			return
+		}
+		buffer = lines
+		if cap(buffer) > 1<<20 {
+			buffer = nil // a burst is over: give the memory back
+		}
+		if len(lines) > 0 {
+			continue
+		}
+		if closed {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.wake:
+		}
+	}
+}
+
+// write writes whole lines; what fails is tried again until ctx ends, and false returned then.
+func (o *outlet) write(ctx context.Context, lines []byte) bool {
+	var nextLog time.Time
+	for len(lines) > 0 {
+		piece := lines
+		if len(piece) > writeSize {
+			end := bytes.LastIndexByte(lines[:writeSize], '\n')
+			if end < 0 {
+				end = bytes.IndexByte(lines, '\n')
+			}
+			piece = lines[:end+1]
+		}
+		n, err := o.w.Write(piece)
+		n = max(n, 0)
+		o.mu.Lock()
+		o.unwritten -= bytes.Count(piece[:n], []byte{'\n'})
+		o.mu.Unlock()
+		lines = lines[n:]
+		if err == nil {
+			continue
+		}
+		if now := time.Now(); now.After(nextLog) {
+			o.log.Error("events cannot be written; trying again", "events", o.name, "err", err,
+				"remedy", "free space on the disk, or mend what reads the events")
+			nextLog = now.Add(logEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+var errUnwritten = errors.New("events were not written")
+
+// close takes no more lines and waits, at most for the given time, until all that came before are written; then
+// it calls stop, which ends run's context. What is not written is counted in the error. A write that hangs
+// leaves the goroutine of run behind.
+func (o *outlet) close(within time.Duration, stop context.CancelFunc) error {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.nudge()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-o.done:
+	case <-timer.C:
+	}
+	stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := uint64(o.unwritten) + o.lost; n > 0 {
+		return fmt.Errorf("%d %w to %s within %v; look at what reads them", n, errUnwritten, o.name, within)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package manager
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// receiver takes the datagrams of one socket all the way, in one goroutine.
+type receiver struct {
+	m      *manager
+	conn   PacketConn
+	log    *slog.Logger
+	opener *proto.Opener
+	sealer *proto.Sealer
+	line   []byte // the event at hand
+	answer []byte // the datagram at hand
+}
+
+func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
+	s, err := proto.NewSealer(1) // acks are too short for a higher level to matter
+	if err != nil {
+		return nil, err
+	}
+	return &receiver{m: m, conn: conn, log: m.log, opener: proto.NewOpener(), sealer: s}, nil
+}
+
+// run receives until the socket is closed.
+func (r *receiver) run(ctx context.Context) error {
+	datagram := make([]byte, proto.MaxDatagram+1)
+	for {
+		n, from, to, err := r.conn.ReadPacket(datagram)
+		switch {
+		case err == nil:
+			r.receive(datagram[:n], from, to, time.Now())
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		default: // such as an answer of ours that was refused; it says nothing about the next datagram
+			r.log.Debug("receive", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}
+
+// receive takes one datagram (docs/protocol.md, "Receiving"). The order of its steps is what keeps the manager
+// safe: who sent it, whether it opens, whether it is fresh; and only then anything changes. The count is
+// recorded, where a kill cannot undo it, before the event goes out: so a kill can lose what is on its way to the
+// reader, and never lets a datagram in twice.
+func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now time.Time) {
+	m := r.m
+	f, err := proto.ParseFrame(d)
+	if err != nil {
+		m.refusals.unauthenticated(reasonOf(err), from, nil)
+		return
+	}
+	a, why := m.roster.Load().find(&f, from.Addr())
+	if why == 0 && m.cfg.accepts != 0 && f.Method != m.cfg.accepts {
+		why = methodRefused
+	}
+	if why != 0 {
+		m.refusals.unauthenticated(why, from, f.ID)
+		return
+	}
+	message, err := r.opener.Open(a.cipher, f, a.knownDialect())
+	if err != nil {
+		id := f.ID
+		if id == nil {
+			id = []byte(a.key.ID)
+		}
+		m.refusals.unauthenticated(reasonOf(err), from, id)
+		return
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	control := proto.IsControl(message.Payload)
+	verdict := a.slot.Accept(message.Counter.Value())
+	switch verdict {
+	case keys.Repeated:
+		m.refusals.authenticated(repeatedCount, a, from, now)
+		return
+	case keys.TooOld:
+		r.tooOld(a, &message, from, now)
+		return
+	}
+
+	a.method = message.Method
+	if message.Method == proto.AES {
+		a.dialect = message.Dialect
+	}
+	a.life.lastSeen = now
+	a.low = lowCounts{}
+	if verdict == keys.Fresh && (control || a.ours) { // a late one may come from where the agent no longer is
+		a.back = returnPath{r.conn, from, to}
+	}
+	if control {
+		r.control(a, message.Payload, now)
+		return
+	}
+	e, err := proto.ParseEvent(message.Payload, a.dialect)
+	if err != nil {
+		m.refusals.authenticated(badEvent, a, from, now)
+		return
+	}
+	if string(e.Location) == collectorMark {
+		return
+	}
+	r.line = appendEvent(r.line[:0], now, a.json, from, e.Queue, e.Location, e.Message)
+	m.outlet.put(r.line)
+}
+
+// collectorMark is the location under which stock collectors send marks that are nothing but signs of life.
+const collectorMark = "ossec-keepalive"
+
+func reasonOf(err error) reason {
+	switch err {
+	case proto.ErrTooLarge:
+		return tooLarge
+	case proto.ErrKey:
+		return wrongKey
+	case proto.ErrChecksum:
+		return wrongChecksum
+	}
+	return malformed
+}
+
+// tooOld refuses a message far below the last count, and says so when it looks like a lost counter. a.mu is held.
+func (r *receiver) tooOld(a *agent, message *proto.Message, from netip.AddrPort, now time.Time) {
+	startup := false
+	if proto.IsControl(message.Payload) {
+		kind, _ := proto.ParseFromAgent(message.Payload)
+		startup = kind == proto.AgentStartup
+	}
+	if !a.low.note(message.Counter.Value(), startup) {
+		r.m.refusals.authenticated(oldCount, a, from, now)
+		return
+	}
+	r.m.refusals.counts[oldCount].Add(1)
+	if now.Before(a.nextLog[lostCounter]) {
+		return
+	}
+	a.nextLog[lostCounter] = now.Add(logEvery)
+	last := proto.CounterAt(a.slot.Highest())
+	r.log.Error("this agent lost its counter, or somebody replays old traffic", "agent", a.key.ID, "name", a.key.Name,
+		"source", from.String(), "its_global", message.Counter.Global, "its_local", message.Counter.Local,
+		"last_global", last.Global, "last_local", last.Local,
+		"remedy", "if the host was restored or reinstalled, give the agent a new key, or run: ossecd keygen reset-counter "+a.key.ID+" --state "+r.m.cfg.State)
+}
+
+// send seals a control message for a and sends it to where a was last heard. a.mu is held.
+func (r *receiver) send(a *agent, text string) {
+	count, err := r.m.sender.Next()
+	if err != nil {
+		r.m.complain("an answer was not sent", err)
+		return
+	}
+	var random [2]byte
+	rand.Read(random[:])
+	e := proto.Envelope{Method: a.method, Dialect: a.dialect, Counter: count, Random: uint16(random[0])<<8 | uint16(random[1])}
+	if a.method == proto.AES && a.dialect != proto.Wazuh {
+		rand.Read(e.IV[:])
+	}
+	r.answer, err = r.sealer.Seal(r.answer[:0], a.cipher, &e, []byte(text))
+	if err == nil {
+		err = a.back.conn.WritePacket(r.answer, a.back.to, a.back.from)
+	}
+	if err != nil {
+		r.log.Debug("answer", "agent", a.key.ID, "to", a.back.to.String(), "err", err)
+	}
+}

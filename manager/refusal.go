@@ -1,0 +1,162 @@
+package manager
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// reason is why a datagram or message was not taken.
+type reason uint8
+
+const (
+	_ reason = iota
+	malformed
+	tooLarge
+	unknownID
+	unknownAddress
+	wrongSource
+	methodRefused
+	wrongKey
+	wrongChecksum
+
+	// From here on the message was authentic.
+	repeatedCount
+	oldCount
+	badEvent
+	lostCounter // counted as oldCount; only its log line is its own
+	numReasons
+)
+
+// reasons gives each reason its name in logs and counts, and what to do about it.
+var reasons = [numReasons]struct{ name, remedy string }{
+	malformed:      {"malformed", "not a datagram of an agent; a scanner, or another program that uses this port"},
+	tooLarge:       {"too large", "over what the protocol allows; a peer of another dialect, or a hostile one"},
+	unknownID:      {"unknown ID", "the agent's ID is not in our keys file: add it (ossecd keygen add), or give the agent a key from this manager"},
+	unknownAddress: {"unknown address", "no key has this single address: add one, or use a key for \"any\" or a network, with which the agent names its ID"},
+	wrongSource:    {"wrong source address", "the key of this ID is for another address: change the address in the keys file, or look for NAT between the two"},
+	methodRefused:  {"cipher not accepted", "set crypto-accept to any, or change the agent's crypto method"},
+	wrongKey:       {"wrong key", "the agent's key differs from ours: export it here (ossecd keygen export) and import it there; one of many is a probe"},
+	wrongChecksum:  {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
+	repeatedCount:  {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay; many mean that two hosts use one key"},
+	oldCount:       {"old count", "far below the last count: the agent was restored or lost its rids, or somebody replays old traffic"},
+	lostCounter:    {"lost counter", ""},
+	badEvent:       {"malformed event", "the agent sends events that are not QUEUE:LOCATION:MESSAGE; look at what feeds it"},
+}
+
+func (r reason) String() string { return reasons[r].name }
+
+// refusals counts what was not taken. What is not authenticated is logged at most once per reason and logEvery,
+// with how many there were and a few of the senders.
+type refusals struct {
+	log    *slog.Logger
+	counts [numReasons]atomic.Uint64
+	open   [numReasons]atomic.Bool // nothing was logged for this reason in the present period
+	mu     sync.Mutex
+	told   [numReasons]uint64 // counts as of the last log line
+	sample [numReasons][]sender
+}
+
+// sender is who sent a refused datagram, as far as it says.
+type sender struct {
+	addr netip.AddrPort
+	id   string
+}
+
+func newRefusals(log *slog.Logger) *refusals {
+	r := &refusals{log: log}
+	for i := range r.open {
+		r.open[i].Store(true)
+	}
+	return r
+}
+
+// unauthenticated counts a datagram that proved nothing.
+func (r *refusals) unauthenticated(why reason, from netip.AddrPort, id []byte) {
+	r.counts[why].Add(1)
+	if r.open[why].CompareAndSwap(true, false) {
+		r.mu.Lock()
+		r.sample[why] = append(r.sample[why], sender{from, string(id)})
+		r.tell(why)
+		r.mu.Unlock()
+		return
+	}
+	if !r.mu.TryLock() {
+		return // the sample need not be complete
+	}
+	defer r.mu.Unlock()
+	s := r.sample[why]
+	if len(s) >= sampleSize {
+		return
+	}
+	for _, have := range s {
+		if have.addr.Addr() == from.Addr() {
+			return
+		}
+	}
+	r.sample[why] = append(s, sender{from, string(id)})
+}
+
+// tell logs what came since the last line about a reason. r.mu is held.
+func (r *refusals) tell(why reason) {
+	n := r.counts[why].Load()
+	attrs := []any{"reason", why.String(), "count", n - r.told[why]}
+	for _, s := range r.sample[why] {
+		attrs = append(attrs, "source", s.addr.String())
+		if s.id != "" {
+			attrs = append(attrs, "id", s.id)
+		}
+	}
+	attrs = append(attrs, "remedy", reasons[why].remedy)
+	r.log.Warn("refused", attrs...)
+	r.told[why] = n
+	r.sample[why] = r.sample[why][:0]
+}
+
+// run logs, once per logEvery, what was refused since and not told yet. It returns when ctx ends.
+func (r *refusals) run(ctx context.Context) {
+	tick := time.NewTicker(logEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		for why := malformed; why < repeatedCount; why++ {
+			if r.counts[why].Load() > r.told[why] {
+				r.tell(why)
+			} else {
+				r.open[why].Store(true)
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
+// authenticated counts a message that is the agent's own but was not taken, and logs it at most once per agent,
+// reason and logEvery. a.mu is held.
+func (r *refusals) authenticated(why reason, a *agent, from netip.AddrPort, now time.Time) {
+	r.counts[why].Add(1)
+	if now.Before(a.nextLog[why]) {
+		return
+	}
+	a.nextLog[why] = now.Add(logEvery)
+	r.log.Warn("refused", "reason", why.String(), "agent", a.key.ID, "name", a.key.Name,
+		"source", from.String(), "remedy", reasons[why].remedy)
+}
+
+// summary is all counts that are not zero, as attributes for a log line.
+func (r *refusals) summary() []any {
+	var attrs []any
+	for why := malformed; why < numReasons; why++ {
+		if n := r.counts[why].Load(); n > 0 {
+			attrs = append(attrs, why.String(), n)
+		}
+	}
+	return attrs
+}

@@ -1,0 +1,73 @@
+package manager
+
+import (
+	"net/netip"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// roster is the set of all agents. It never changes once made: new keys make a new roster.
+type roster struct {
+	byID   map[string]*agent
+	byAddr map[netip.Addr]*agent // those whose key has a single address
+}
+
+// find returns the agent that a frame claims to come from, by its ID or else by the source address, and why
+// there is none (docs/protocol.md, "Receiving"). Nothing is proven by it.
+func (r *roster) find(f *proto.Frame, from netip.Addr) (*agent, reason) {
+	if f.ID == nil {
+		if a := r.byAddr[from]; a != nil {
+			return a, 0
+		}
+		return nil, unknownAddress
+	}
+	a := r.byID[string(f.ID)]
+	if a == nil {
+		return nil, unknownID
+	}
+	if !a.key.Address.Contains(from) {
+		return a, wrongSource
+	}
+	return a, 0
+}
+
+// newRoster makes the roster of a set of keys. An agent whose key is the same as in old goes on as it was; one
+// whose KEY is the same but name or address is not keeps its counter and liveness.
+func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
+	rids, err := m.received.StockCounters()
+	if err != nil {
+		return nil, err
+	}
+	r := &roster{
+		byID:   make(map[string]*agent, len(set.Keys)),
+		byAddr: make(map[netip.Addr]*agent),
+	}
+	for _, k := range set.Keys {
+		var was *agent
+		if old != nil {
+			was = old.byID[k.ID]
+		}
+		a := was
+		if was == nil || was.key != k {
+			slot, err := m.received.Slot(k.ID, k.Secret, "", rids[k.ID])
+			if err != nil {
+				return nil, err
+			}
+			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k)}
+			if was != nil && was.key.Secret == k.Secret {
+				was.mu.Lock()
+				a.life = was.life
+				was.mu.Unlock()
+			} else {
+				a.life.resume(slot, time.Now())
+			}
+		}
+		r.byID[k.ID] = a
+		if ip, ok := k.Address.Single(); ok {
+			r.byAddr[ip] = a
+		}
+	}
+	return r, nil
+}
