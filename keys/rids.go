@@ -83,24 +83,24 @@ func WriteRids(dir, id string, c proto.Counter) error {
 // in a stock install others may write there.
 func readRidsFile(dir, name string) (proto.Counter, bool, error) {
 	path := filepath.Join(dir, name)
-	info, err := os.Lstat(path)
+	f, err := openRidsFile(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return proto.Counter{}, false, nil
 	}
 	if err != nil {
-		return proto.Counter{}, false, fmt.Errorf("read counter: %w; make it readable for this user", err)
+		return proto.Counter{}, false, fmt.Errorf("read counter: %w; make it a file that this user can read, no link", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return proto.Counter{}, false, fmt.Errorf("read counter: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return proto.Counter{}, false, fmt.Errorf("%s: %w, found no regular file: remove it", path, errRids)
 	}
-	f, err := os.OpenInRoot(dir, name)
-	if err != nil {
-		return proto.Counter{}, false, fmt.Errorf("read counter: %w; make it readable for this user", err)
-	}
-	defer f.Close()
 	var buf [ridsFileSize]byte
-	n, err := io.ReadFull(f, buf[:])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := f.Read(buf[:])
+	if err != nil && err != io.EOF {
 		return proto.Counter{}, false, fmt.Errorf("read counter: %w", err)
 	}
 	c, ok, err := ParseRids(buf[:n])

@@ -129,3 +129,17 @@ func TestRidsRefuses(t *testing.T) {
 		t.Error("WriteRids followed a link out of the directory")
 	}
 }
+
+// BenchmarkReadRids: what a start with stock counters pays for each agent.
+func BenchmarkReadRids(b *testing.B) {
+	b.ReportAllocs()
+	dir := b.TempDir()
+	if err := WriteRids(dir, "001", proto.Counter{Global: 1_700_000_000, Local: 12}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, ok, err := ReadRids(dir, "001"); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}

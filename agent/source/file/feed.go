@@ -1,0 +1,133 @@
+package file
+
+import "time"
+
+// push gives a tail a turn.
+func (f *follower) push(t *tail) { f.queue.push(t) }
+
+// feed gives tails their turns until a batch is in flight or nobody has anything to read.
+func (f *follower) feed() {
+	for f.flying == nil {
+		t := f.queue.pop()
+		if t == nil {
+			return
+		}
+		if t.track != nil && f.mayRead(t) {
+			f.turn(t)
+		}
+	}
+}
+
+// mayRead says that all older files of the path are read.
+func (f *follower) mayRead(t *tail) bool {
+	for _, older := range t.track.tails {
+		if older == t {
+			return true
+		}
+		if !older.released {
+			return false
+		}
+	}
+	return true
+}
+
+// turn reads one chunk of t and sends its events, or does what is due at the end of a file.
+func (f *follower) turn(t *tail) {
+	hasSuccessor := f.successorGrew(t) // asked before reading: what is written to t later is a straggler
+	f.batch.reset()
+	truncated, err := t.read(f.buf, &f.batch)
+	if truncated {
+		f.dirty = true
+		f.Log.Info("file truncated; reading it from the beginning", "path", t.track.path)
+	}
+	if err != nil {
+		f.readFailed(t, err)
+		return
+	}
+	t.failed = ""
+	if len(f.batch.events) == 0 && !f.atEnd(t, hasSuccessor) {
+		return
+	}
+	f.setDrained(t, false)
+	f.flying = t
+	f.emits <- f.batch.events
+}
+
+// atEnd does what is due for a file without further lines. It says true where its unterminated rest, now in the
+// batch, is to be sent.
+func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
+	now := time.Now()
+	left := !t.left.IsZero()
+	still := now.Sub(t.grown)
+	if left {
+		still = min(still, now.Sub(t.left))
+	}
+	if t.rest > 0 && (left || f.Finish) && still >= f.pace.settle {
+		if err := t.readRest(f.buf, &f.batch); err != nil {
+			f.readFailed(t, err)
+			return false
+		}
+		return len(f.batch.events) > 0
+	}
+	f.setDrained(t, true)
+	if left || f.Finish && t.rest > 0 {
+		f.waiting[t] = struct{}{}
+	} else {
+		delete(f.waiting, t)
+	}
+	if !left || t.rest > 0 {
+		return false
+	}
+	if !t.released && (hasSuccessor || still >= f.pace.settle) {
+		t.released = true
+		f.wake(t.track)
+	}
+	if still >= f.pace.linger || t.alias != "" && now.Sub(t.left) >= f.pace.rename {
+		f.finish(t)
+	}
+	return false
+}
+
+// delivered takes in that the first n events of the batch in flight were sent.
+func (f *follower) delivered(n int) {
+	t := f.flying
+	f.flying = nil
+	if n > 0 {
+		t.pos = f.batch.ends[n-1]
+		f.dirty = true
+	}
+	f.push(t)
+}
+
+// successorGrew says that the next file of the path has bytes already.
+func (f *follower) successorGrew(t *tail) bool {
+	for i, other := range t.track.tails {
+		if other == t && i+1 < len(t.track.tails) {
+			in, err := statFile(t.track.tails[i+1].file)
+			return err == nil && in.size > 0
+		}
+	}
+	return false
+}
+
+// readFailed logs an error once; the file is tried again when it changes, and at every poll.
+func (f *follower) readFailed(t *tail, err error) {
+	f.setDrained(t, true)
+	t.mtime = 0 // no poll shall find it unchanged
+	if t.failed == err.Error() {
+		return
+	}
+	t.failed = err.Error()
+	f.Log.Error("cannot read a followed file; it is tried again at every poll: check the disk and the mount",
+		"path", t.track.path, "error", err)
+}
+
+func (f *follower) setDrained(t *tail, drained bool) {
+	switch {
+	case drained && !t.drained:
+		f.unread--
+	case !drained && t.drained:
+		f.unread++
+	}
+	t.drained = drained
+}

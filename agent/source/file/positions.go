@@ -1,0 +1,180 @@
+package file
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"unicode/utf8"
+)
+
+// The positions file is one JSON object, one file a line:
+//
+//	{"version":1,
+//	"globs":["/var/log/*.log"],
+//	"files":[
+//	{"path":"/var/log/a.log","device":64513,"inode":131,"offset":90210,"mid_line":false,"fingerprint":"93…","fingerprint_length":256}
+//	]}
+//
+// Paths are absolute. Files of one path stand in the order in which they are to be read. A name that is not UTF-8
+// is {"base64":"…"}.
+const positionsVersion = 1
+
+// maxPositions is the largest positions file read, in bytes; it has room for a million files.
+const maxPositions = 512 << 20
+
+// positions is what a positions file says.
+type positions struct {
+	globs []name
+	files []record
+	all   bool // the file was lost: everything was known, and nothing is
+}
+
+// record is the saved position of one file.
+type record struct {
+	path  name
+	id    identity
+	pos   mark
+	print fingerprint
+}
+
+// name is a path or glob, which may be any bytes.
+type name string
+
+func (n name) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(n)) {
+		return json.Marshal(string(n))
+	}
+	return json.Marshal(map[string][]byte{"base64": []byte(n)})
+}
+
+func (n *name) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		var o struct {
+			Base64 []byte `json:"base64"`
+		}
+		err := json.Unmarshal(b, &o)
+		*n = name(o.Base64)
+		return err
+	}
+	return json.Unmarshal(b, (*string)(n))
+}
+
+type jsonRecord struct {
+	Path   name   `json:"path"`
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+	Offset int64  `json:"offset"`
+	Mid    bool   `json:"mid_line"`
+	Print  string `json:"fingerprint"`
+	Length int    `json:"fingerprint_length"`
+}
+
+type jsonPositions struct {
+	Version int          `json:"version"`
+	Globs   []name       `json:"globs"`
+	Files   []jsonRecord `json:"files"`
+}
+
+// covers says that a path which is met for the first time was among those followed before: then it was made while
+// the agent was down.
+func (p positions) covers(path string) bool {
+	if p.all {
+		return true
+	}
+	for _, g := range p.globs {
+		if matches(string(g), path) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendTo appends the content of a positions file.
+func (p positions) appendTo(b []byte) ([]byte, error) {
+	globs, err := json.Marshal(append([]name{}, p.globs...))
+	if err != nil {
+		return nil, err
+	}
+	b = fmt.Appendf(b, "{\"version\":%d,\n\"globs\":%s,\n\"files\":[", positionsVersion, globs)
+	for i, r := range p.files {
+		line, err := json.Marshal(jsonRecord{
+			Path: r.path, Device: r.id.Device, Inode: r.id.Inode,
+			Offset: r.pos.off, Mid: r.pos.mid,
+			Print: r.print.String(), Length: r.print.n,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, '\n'), line...)
+	}
+	return append(b, "\n]}\n"...), nil
+}
+
+// parsePositions reads the content of a positions file.
+func parsePositions(b []byte) (positions, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	var j jsonPositions
+	if err := d.Decode(&j); err != nil {
+		return positions{}, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return positions{}, errors.New("more follows the end")
+	}
+	if j.Version != positionsVersion {
+		return positions{}, fmt.Errorf("version %d, not %d", j.Version, positionsVersion)
+	}
+	p := positions{globs: j.Globs}
+	for i, f := range j.Files {
+		r := record{path: f.Path, id: identity{f.Device, f.Inode}, pos: mark{f.Offset, f.Mid}}
+		switch {
+		case f.Path == "":
+			return positions{}, fmt.Errorf("file %d: no path", i+1)
+		case f.Offset < 0 || f.Offset > math.MaxInt64/2:
+			return positions{}, fmt.Errorf("file %d: offset %d", i+1, f.Offset)
+		case !r.print.parse(f.Print, f.Length):
+			return positions{}, fmt.Errorf("file %d: fingerprint %.64q of %d bytes", i+1, f.Print, f.Length)
+		}
+		p.files = append(p.files, r)
+	}
+	return p, nil
+}
+
+// loadPositions reads the positions file; a missing one is empty. One that is damaged is kept under another name,
+// and every file is read from its beginning: what was delivered before is repeated, nothing is lost.
+func loadPositions(path string, log *slog.Logger) (positions, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return positions{}, nil
+	}
+	if err != nil {
+		return positions{}, fmt.Errorf("positions of followed files: %w; let the agent's user read it", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxPositions+1))
+	f.Close()
+	if err != nil {
+		return positions{}, fmt.Errorf("positions of followed files: %s: %w; check the disk, or remove the file to begin anew", path, err)
+	}
+	var p positions
+	if len(b) > maxPositions {
+		err = fmt.Errorf("more than %d bytes", maxPositions)
+	} else if p, err = parsePositions(b); err == nil {
+		return p, nil
+	}
+	bad := path + ".bad"
+	log.Error("the positions file is damaged; all followed files are read from their beginning, so lines sent before are repeated",
+		"path", path, "kept_as", bad, "error", err)
+	if err := os.Rename(path, bad); err != nil {
+		log.Error("the damaged positions file cannot be kept and will be overwritten", "path", path, "error", err)
+	}
+	return positions{all: true}, nil
+}

@@ -1,0 +1,175 @@
+package file
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// resume takes up the saved positions of a track: in the file at its path or, where that was rotated meanwhile,
+// under another name in the same directory. What cannot be had now stays saved.
+func (f *follower) resume(tr *track) {
+	var keep []record
+	var newest *tail
+	for _, r := range tr.saved {
+		t, err := f.reopen(tr, r)
+		switch {
+		case err != nil:
+			f.complain(tr, err)
+			keep = append(keep, r)
+		case t == nil && f.away(tr, r):
+			keep = append(keep, r)
+		case t == nil:
+			f.dirty = true
+			f.Log.Warn("file was rotated or deleted while the agent was down, and its rest is nowhere in the directory: "+
+				"lines written to it after the saved offset may be missing", "path", tr.path, "offset", r.pos.off)
+		default:
+			f.Log.Info("following file", "path", tr.path, "offset", t.pos.off)
+			f.adopt(tr, t)
+			newest = t
+		}
+	}
+	tr.saved = keep
+	if newest != nil && !newest.left.IsZero() {
+		f.adoptBetween(tr, newest)
+	}
+}
+
+// reopen finds the file of a saved position and opens it there. It is nil where there is none, and left where
+// it has another name now.
+func (f *follower) reopen(tr *track, r record) (*tail, error) {
+	name := tr.path
+	in, err := stat(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil || in.id != r.id {
+		if name = f.search(tr, r.id); name == "" {
+			return nil, nil
+		}
+	}
+	t, err := openTail(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.tails[t.id] != nil || t.id != r.id {
+		t.file.Close()
+		return nil, nil
+	}
+	ok, err := t.resume(r)
+	if err != nil {
+		t.file.Close()
+		return nil, err
+	}
+	switch {
+	case !ok && name != tr.path: // an inode used again
+		t.file.Close()
+		return nil, nil
+	case !ok:
+		f.Log.Warn("file was truncated or replaced while the agent was down; reading it from the beginning: "+
+			"lines written before that, after the saved offset, may be missing", "path", tr.path, "offset", r.pos.off)
+	case name != tr.path:
+		t.left = time.Now()
+		f.waiting[t] = struct{}{}
+	}
+	return t, nil
+}
+
+// away says that the directory of a saved position is not there, or another file system is in its place: then
+// nothing is known about the file.
+func (f *follower) away(tr *track, r record) bool {
+	if _, err := os.Lstat(tr.path); err == nil {
+		return false
+	}
+	in, err := stat(filepath.Dir(tr.path))
+	return err != nil || in.id.Device != r.id.Device
+}
+
+// adoptBetween takes into a track the files that stood at its path and were rotated away while the agent was
+// down, after the one named rotated: those whose names differ from its name in digits only (app.log.1,
+// app.log-20261122), that were written to later, and that no saved position knows.
+func (f *follower) adoptBetween(tr *track, rotated *tail) {
+	old, err := statFile(rotated.file)
+	if err != nil {
+		return
+	}
+	type sibling struct {
+		name  string
+		mtime int64
+	}
+	var all []sibling
+	shape := digitless(filepath.Base(rotated.file.Name()))
+	for id, name := range f.list(tr) {
+		isKnown := func(r record) bool { return r.id == id }
+		if f.tails[id] != nil || name == tr.path || digitless(filepath.Base(name)) != shape || slices.ContainsFunc(f.known.files, isKnown) {
+			continue
+		}
+		if in, err := stat(name); err == nil && in.mtime > old.mtime {
+			all = append(all, sibling{name, in.mtime})
+		}
+	}
+	slices.SortFunc(all, func(a, b sibling) int { return cmp.Compare(a.mtime, b.mtime) })
+	for _, s := range all {
+		t, err := openTail(s.name)
+		if err != nil {
+			f.complain(tr, err)
+			continue
+		}
+		f.Log.Info("file was rotated more than once while the agent was down; reading this one too", "path", tr.path, "name", s.name)
+		t.left = time.Now()
+		f.waiting[t] = struct{}{}
+		f.adopt(tr, t)
+	}
+}
+
+// digitless is a name without its digits, which is what the names of one log's rotated files have in common.
+func digitless(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, name)
+}
+
+// dirIndex gives the paths of the regular files of a directory.
+type dirIndex map[identity]string
+
+// search gives the path of the file with this identity in the directory of a track, "" for none.
+func (f *follower) search(tr *track, id identity) string { return f.list(tr)[id] }
+
+// list reads the directory of a track, or where that is a symbolic link, the one of its file. During a scan each
+// is read once.
+func (f *follower) list(tr *track) dirIndex {
+	real := tr.path
+	if r, err := filepath.EvalSymlinks(tr.path); err == nil {
+		real = r
+	}
+	path := filepath.Dir(real)
+	if index := f.index[path]; index != nil {
+		return index
+	}
+	index := make(dirIndex)
+	entries, _ := os.ReadDir(path)
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		name := filepath.Join(path, e.Name())
+		if in, err := stat(name); err == nil {
+			index[in.id] = name
+		}
+	}
+	if f.index != nil {
+		f.index[path] = index
+	}
+	return index
+}

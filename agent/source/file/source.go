@@ -1,0 +1,316 @@
+// Package file follows log files: appended lines become events of queue '1' whose location is the path.
+//
+// One goroutine, the follower, owns all state. Two more serve it: one stands in Emit while the follower goes
+// on noticing rotations, one writes the positions file.
+//
+//	fsnotify ─► watcher ─┐ changed paths                       ┌─► emitter ─► Output.Emit
+//	                     ▼                                     │ one batch      │ n sent
+//	poll ─────────► follower: scan globs, check paths ─► queue ─► read a chunk ◄─┘
+//	                     │                                          │ offset += what was sent
+//	                     └── every 250 ms, if changed ─► saver ─► positions file
+//
+// A path is a track; the files that stand, or stood, there are its tails, oldest first:
+//
+//	       open at offset            path stands for another file, or none
+//	(new) ───────────────► followed ─────────────────────────────────────► left
+//	                           ▲                                             │ read to its end, and its successor
+//	                           │ the file came back, or its new name         │ has bytes or 1 s passed: released,
+//	                           │ is one of ours too                          ▼ the successor is read now
+//	                           └──────────────────────────────────────── released ── still for 5 s ─► closed
+//
+// What is promised: each line once, in the order of its file, except that lines whose delivery was not saved
+// yet are repeated after a kill. A file rotated while the agent was down is found by its identity in the same
+// directory, and read first, with those rotated after it. What cannot be had: lines that were truncated away
+// before they were read, what was compressed or moved elsewhere meanwhile, and a file that came and went again
+// between two looks. A copied file (as copy-truncate leaves it) whose name matches
+// a glob is a file of its own and read; keep such names out of the globs. A truncated file that has grown past
+// the old offset with the same first 256 bytes looks unchanged.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"ossecd/agent/source"
+)
+
+// Config says what to follow.
+type Config struct {
+	Globs     []string     // paths or patterns in the syntax of path/filepath.Match; the directories may be patterns too
+	FromStart bool         // files met for the first time are read from the beginning, not from their end
+	Positions string       // path of the positions file; its directory must exist
+	MaxEvent  int          // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes, 512 to 1 MiB
+	Finish    bool         // an unterminated last line is sent once it has been still for a second
+	Log       *slog.Logger // required
+}
+
+const (
+	minEvent = 512
+	maxEvent = 1 << 20
+	chunk    = 64 << 10 // bytes read from one file before it is the turn of the next
+)
+
+// pace holds the intervals, so that tests need not wait.
+type pace struct {
+	poll   time.Duration // look at directories that give no events
+	slow   int           // of so many polls, one looks at directories that give events
+	quick  time.Duration // look at files with a deadline pending (left, or ending in an unterminated line)
+	settle time.Duration // an unterminated line that has been still for so long is taken for a whole one, where that is asked for
+	linger time.Duration // a left file that has been still for so long is let go
+	rename time.Duration // a left file that still grows is followed under its new name after so long
+	save   time.Duration // least time between two writes of the positions file
+}
+
+var stockPace = pace{
+	poll: time.Second, slow: 5, quick: 100 * time.Millisecond,
+	settle: time.Second, linger: 5 * time.Second, rename: 30 * time.Second,
+	save: 250 * time.Millisecond,
+}
+
+// Source follows files. Make it with [New].
+type Source struct {
+	cfg   Config
+	globs []glob
+	pace  pace
+}
+
+var _ source.Source = (*Source)(nil)
+
+// New checks the configuration; it touches no file.
+func New(cfg Config) (*Source, error) {
+	var errs []error
+	if len(cfg.Globs) == 0 {
+		errs = append(errs, errors.New("no file to follow: give at least one path or glob"))
+	}
+	if cfg.Positions == "" {
+		errs = append(errs, errors.New("no positions file: give a path in the state directory"))
+	}
+	if cfg.MaxEvent < minEvent || cfg.MaxEvent > maxEvent {
+		errs = append(errs, fmt.Errorf("largest event of %d bytes: give %d to %d", cfg.MaxEvent, minEvent, maxEvent))
+	}
+	if cfg.Log == nil {
+		errs = append(errs, errors.New("no logger given"))
+	}
+	s := &Source{cfg: cfg, pace: stockPace}
+	for _, text := range cfg.Globs {
+		g, err := parseGlob(text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.globs = append(s.globs, g)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run follows the files until ctx ends, saves the positions, and returns nil. It returns an error only where
+// the positions file cannot be read although it is there, or where Emit failed while ctx had not ended.
+// It may be called once.
+func (s *Source) Run(ctx context.Context, out source.Output) error {
+	known, err := loadPositions(s.cfg.Positions, s.cfg.Log)
+	if err != nil {
+		return err
+	}
+	f := &follower{
+		Config: s.cfg,
+		pace:   s.pace,
+		globs:  s.globs,
+		out:    out,
+		known:  known,
+		watch:  newWatcher(s.cfg.Log),
+		saver:  newSaver(s.cfg.Positions),
+		emits:  make(chan []source.Event),
+		sent:   make(chan sent, 1),
+		dirs:   make(map[string]*dir),
+		tracks: make(map[string]*track),
+		tails:  make(map[identity]*tail),
+		reals:  make(map[string]*track),
+
+		waiting: make(map[*tail]struct{}),
+		buf:     make([]byte, max(chunk, 2*s.cfg.MaxEvent)),
+	}
+	emitting := make(chan struct{})
+	go func() {
+		defer close(emitting)
+		for b := range f.emits {
+			n, err := out.Emit(ctx, b)
+			f.sent <- sent{n, err}
+		}
+	}()
+	err = f.run(ctx)
+	close(f.emits)
+	<-emitting
+	f.watch.close()
+	f.saver.close()
+	for _, t := range f.tails {
+		t.file.Close()
+	}
+	return err
+}
+
+// sent is what Emit returned for the batch in flight.
+type sent struct {
+	n   int
+	err error
+}
+
+// follower is the state of one Run. All of it belongs to the goroutine of run.
+type follower struct {
+	Config
+	pace  pace
+	globs []glob
+	out   source.Output
+	known positions // as loaded; emptied by the first scan
+
+	watch *watcher
+	saver *saver
+	emits chan []source.Event
+	sent  chan sent
+
+	dirs    map[string]*dir     // directories looked at
+	tracks  map[string]*track   // by path as matched
+	tails   map[identity]*tail  // every open file, once
+	reals   map[string]*track   // by the real path of a track whose path is a symbolic link
+	index   map[string]dirIndex // directories searched for rotated files; lives for one scan
+	scanned bool                // the first scan is done
+	rescan  bool                // the directories must be read again
+	polls   int                 // polls so far
+	polled  time.Time           // the last one
+
+	queue   queue              // tails that may have something to read
+	unread  int                // tails not read to their end
+	waiting map[*tail]struct{} // tails to look at every pace.quick
+	flying  *tail              // whose batch is in Emit; nil: none
+	batch   batch
+	buf     []byte
+
+	dirty   bool      // positions differ from those saved
+	saving  bool      // the saver is at work
+	saveAt  time.Time // not before
+	saveLog time.Time // when a failed save was last logged
+}
+
+func (f *follower) run(ctx context.Context) error {
+	f.scan()
+	f.firstSave()
+	f.polled = time.Now()
+	timer := time.NewTimer(f.pause())
+	defer timer.Stop()
+	for {
+		f.feed()
+		if f.idle() {
+			f.out.Idle()
+		}
+		timer.Reset(f.pause())
+		select {
+		case <-ctx.Done():
+			return f.stop(ctx)
+		case r := <-f.sent:
+			f.delivered(r.n)
+			if r.err != nil {
+				return errors.Join(f.failed(ctx, r.err), f.stop(ctx))
+			}
+		case <-f.watch.wake:
+			f.takeChanges()
+		case r := <-f.saver.done:
+			f.saved(r)
+		case <-timer.C:
+			f.tick()
+		}
+	}
+}
+
+// failed is nil for the end of ctx, which is no failure.
+func (f *follower) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("events of files not taken: %w", err)
+}
+
+// stop takes in what Emit still answers and saves the positions a last time.
+func (f *follower) stop(ctx context.Context) error {
+	var err error
+	if f.flying != nil {
+		r := <-f.sent
+		f.delivered(r.n)
+		if r.err != nil {
+			err = f.failed(ctx, r.err)
+		}
+	}
+	if f.saving {
+		f.saved(<-f.saver.done)
+	}
+	if f.dirty {
+		f.startSave()
+		f.saved(<-f.saver.done)
+	}
+	return err
+}
+
+// pause is the time until the next thing to do that no channel tells of.
+func (f *follower) pause() time.Duration {
+	d := time.Until(f.polled.Add(f.pace.poll))
+	if len(f.waiting) > 0 {
+		d = min(d, f.pace.quick)
+	}
+	if f.dirty && !f.saving {
+		d = min(d, time.Until(f.saveAt))
+	}
+	return max(d, 0)
+}
+
+// tick does what is due.
+func (f *follower) tick() {
+	now := time.Now()
+	for t := range f.waiting {
+		f.push(t)
+	}
+	if f.dirty && !f.saving && !now.Before(f.saveAt) {
+		f.startSave()
+	}
+	if now.Sub(f.polled) >= f.pace.poll {
+		f.polled = now
+		f.poll()
+	}
+}
+
+// idle says that all there is to read has been emitted.
+func (f *follower) idle() bool {
+	if !f.scanned || f.flying != nil || f.unread > 0 || f.queue.head != nil {
+		return false
+	}
+	for t := range f.waiting {
+		if t.rest > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// room is the largest message in bytes for a file at path. A channel that escapes a location makes each of
+// the two characters one longer.
+func (f *follower) room(path string) int {
+	n := f.MaxEvent - len("1::") - len(path)
+	for i := range len(path) {
+		if path[i] == ':' || path[i] == '|' {
+			n--
+		}
+	}
+	return n
+}
+
+// absolute is the name of a path in the positions file, which must not depend on the working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

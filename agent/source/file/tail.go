@@ -1,0 +1,141 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// errNotRegular is the error for what is no plain file.
+var errNotRegular = errors.New("not a regular file")
+
+// tail is one open file. It holds no bytes of it: a line without its newline is read again when there is more.
+type tail struct {
+	track *track
+	file  *os.File
+	id    identity
+	print fingerprint
+	pos   mark // all before it was sent
+	room  int  // largest message in bytes
+
+	size    int64     // as last seen
+	mtime   int64     // as last seen
+	grown   time.Time // when size last changed
+	atEnd   bool      // all of size was looked at
+	rest    int64     // bytes of an unterminated line at the end; right while atEnd
+	drained bool      // counted as read to its end
+
+	left     time.Time // since when the path stands for another file, or none; zero: followed
+	released bool      // the successor need not wait for it any more
+	alias    string    // another matching path of this file, "" if none was seen
+
+	failed string // the last read error logged
+	queued bool
+	next   *tail // in the queue
+}
+
+// openTail opens the regular file at path; the position is its beginning.
+func openTail(path string) (*tail, error) {
+	f, err := openShared(path)
+	if err != nil {
+		return nil, err
+	}
+	in, err := statFile(f)
+	if err == nil && !in.mode.IsRegular() {
+		err = fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	var head []byte
+	if err == nil {
+		head, err = readHead(f, make([]byte, headSize))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &tail{file: f, id: in.id, print: fingerprintOf(head), size: in.size, grown: time.Now()}, nil
+}
+
+// resume sets the position to a saved one. It says false, and leaves it at the beginning, where the content is
+// not what was read then: another file with the same inode, or one that was truncated.
+func (t *tail) resume(r record) (bool, error) {
+	head, err := readHead(t.file, make([]byte, headSize))
+	if err != nil {
+		return false, err
+	}
+	if t.size < r.pos.off || !r.print.fits(head) {
+		return false, nil
+	}
+	t.pos = r.pos
+	return true, nil
+}
+
+// toEnd sets the position to the end of the file, or to the beginning of its last line where that has no newline
+// yet and begins within the last room bytes.
+func (t *tail) toEnd() error {
+	buf := make([]byte, min(t.size, int64(t.room)))
+	n, err := t.file.ReadAt(buf, t.size-int64(len(buf)))
+	if err != nil && err != io.EOF {
+		return err
+	}
+	t.pos.off = t.size
+	for i := n - 1; i >= 0; i-- {
+		if buf[i] == '\n' {
+			t.pos.off = t.size - int64(len(buf)) + int64(i) + 1
+			break
+		}
+	}
+	return nil
+}
+
+// read adds to b the events of the next chunk, whose bytes it puts into buf (larger than room and headSize).
+// It says true where the file was truncated, and then begins it again.
+func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
+	in, err := statFile(t.file)
+	if err != nil {
+		return false, err
+	}
+	if t.atEnd && in.size == t.size && in.mtime == t.mtime {
+		return false, nil
+	}
+	head, err := readHead(t.file, buf)
+	if err != nil {
+		return false, err
+	}
+	if in.size < t.pos.off || !t.print.fits(head) {
+		truncated = true
+		t.pos, t.print = mark{}, fingerprint{}
+	}
+	if len(head) > t.print.n {
+		t.print = fingerprintOf(head)
+	}
+	if in.size != t.size || truncated {
+		t.grown = time.Now()
+	}
+	t.size, t.mtime, t.atEnd = in.size, in.mtime, false
+
+	data := buf[:max(0, min(int64(len(buf)), t.size-t.pos.off))]
+	n, err := t.file.ReadAt(data, t.pos.off)
+	if err != nil && err != io.EOF {
+		return truncated, err
+	}
+	b.split(t.track.path, data[:n], t.pos, t.room)
+	if len(b.events) == 0 {
+		t.atEnd, t.rest = true, int64(n)
+	}
+	return truncated, nil
+}
+
+// readRest adds the unterminated line at the end of a file that read found nothing new in.
+func (t *tail) readRest(buf []byte, b *batch) error {
+	n, err := t.file.ReadAt(buf[:t.rest], t.pos.off)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if n > 0 {
+		b.add(t.track.path, buf[:n], t.pos, 0)
+	}
+	t.atEnd, t.rest = false, 0
+	return nil
+}

@@ -1,0 +1,149 @@
+package keys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxFile bounds a keys file: some 500,000 agents.
+const maxFile = 64 << 20
+
+// Set is the content of a keys file. It never changes once made.
+type Set struct {
+	Keys    []Key    // of living agents, in the order of the file
+	Removed []string // IDs that were in use and are not given out again
+	byID    map[string]int
+}
+
+// ByID finds the key of an agent.
+func (s *Set) ByID(id string) (Key, bool) {
+	i, ok := s.byID[id]
+	if !ok {
+		return Key{}, false
+	}
+	return s.Keys[i], true
+}
+
+// Fault is what is wrong with a line of a keys file.
+type Fault struct {
+	File string
+	Line int    // from 1 on
+	ID   string // of the agent whose line it is, where that much can be read
+	Kept bool   // the line was taken in spite of it
+	Err  error
+}
+
+func (f Fault) Error() string { return fmt.Sprintf("%s:%d: %v", f.File, f.Line, f.Err) }
+
+func (f Fault) Unwrap() error { return f.Err }
+
+var (
+	errCRLF      = errors.New("the line ends with CR LF; convert the file, as with: sed -i 's/\\r$//'")
+	errBOM       = errors.New("the file begins with a byte order mark; save it without one")
+	errControl   = errors.New("control characters in the line; the file is damaged or no keys file")
+	errDuplicate = errors.New("is taken")
+)
+
+// Load reads a keys file. The set has all lines that are right; the faults are all others. The error is for
+// what kept the file from being read at all; fs.ErrNotExist among it.
+func Load(path string) (*Set, []Fault, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, nil, fmt.Errorf("keys: %s is a directory; name the file in it", path)
+	}
+	return Parse(f, filepath.Base(path))
+}
+
+// Parse reads what a keys file holds (docs/protocol.md, "client.keys"). file is its name, for the faults.
+func Parse(r io.Reader, file string) (*Set, []Fault, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %s: %w", file, err)
+	}
+	if len(text) > maxFile {
+		return nil, nil, fmt.Errorf("keys: %s: over %d MB; this is no keys file, or too many agents for one", file, maxFile>>20)
+	}
+	s := &Set{byID: make(map[string]int)}
+	p := parser{set: s, file: file, lineOf: make(map[string]int), byAddr: make(map[netip.Addr]int)}
+	text, bom := bytes.CutPrefix(text, []byte("\xef\xbb\xbf"))
+	if bom {
+		p.n = 1
+		p.fault(errBOM, "", true)
+		p.n = 0
+	}
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte("\n"))
+		p.n++
+		p.line(string(line))
+	}
+	return s, p.faults, nil
+}
+
+// parser reads a file line by line.
+type parser struct {
+	set    *Set
+	file   string
+	n      int // of the line at hand
+	faults []Fault
+	lineOf map[string]int     // by ID
+	byAddr map[netip.Addr]int // line of the key with that single address
+}
+
+func (p *parser) fault(err error, id string, kept bool) {
+	p.faults = append(p.faults, Fault{File: p.file, Line: p.n, ID: id, Kept: kept, Err: err})
+}
+
+func (p *parser) line(line string) {
+	line, crlf := strings.CutSuffix(line, "\r")
+	if line == "" || line[0] == '#' || line[0] == ' ' {
+		return
+	}
+	id, rest, _ := strings.Cut(line, " ")
+	if checkID(id) != nil {
+		id = ""
+	}
+	if crlf {
+		p.fault(errCRLF, id, true)
+	}
+	if id != "" && rest != "" && (rest[0] == '#' || rest[0] == '!') {
+		p.set.Removed = append(p.set.Removed, id)
+		return
+	}
+	for i := range len(line) {
+		if line[i] < ' ' || line[i] == 0x7f {
+			p.fault(errControl, id, false)
+			return
+		}
+	}
+	k, err := ParseLine(line)
+	if err != nil {
+		p.fault(err, id, false)
+		return
+	}
+	if at := p.lineOf[k.ID]; at > 0 {
+		p.fault(fmt.Errorf("the ID %s %w by line %d, which counts; give this agent another ID", k.ID, errDuplicate, at), k.ID, false)
+		return
+	}
+	if ip, single := k.Address.Single(); single {
+		if at := p.byAddr[ip]; at > 0 {
+			p.fault(fmt.Errorf("the address %s %w by line %d, and agents with a single address are known by it alone; use any or a network for one of them",
+				ip, errDuplicate, at), k.ID, false)
+			return
+		}
+		p.byAddr[ip] = p.n
+	}
+	p.lineOf[k.ID] = p.n
+	p.set.byID[k.ID] = len(p.set.Keys)
+	p.set.Keys = append(p.set.Keys, k)
+}
