@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 
 	"github.com/urfave/cli/v2"
 
@@ -69,6 +70,12 @@ func action(c *cli.Context, demo Demo) error {
 	}
 	if err != nil {
 		return cli.Exit(err.Error(), 2)
+	}
+	if len(hangup) > 0 {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, hangup...)
+		defer signal.Stop(signals)
+		cfg.Hangup = signals
 	}
 	return Run(c.Context, cfg, log)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"ossecd/proto"
@@ -28,6 +29,8 @@ type Config struct {
 
 	CryptoAccept string // "blowfish", "aes" or "any"
 
+	// Hangup asks, with each value, to read the keys at once. May be nil.
+	Hangup <-chan os.Signal
 	// Conns are sockets to use instead of opening those of Listen; for tests.
 	Conns []PacketConn
 	// Ready is called, where it is not nil, with the addresses once the manager listens on them.

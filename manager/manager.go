@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -47,11 +46,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer lock.Unlock()
-	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
-	m.complaints.next = make(map[string]time.Time)
-	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
 
 	// Parts start in the order in which they are used, and stop in reverse.
+	m := newManager(cfg, log)
 	if err := m.openState(); err != nil {
 		return err
 	}
@@ -66,23 +63,24 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	m.outlet = newOutlet(out, name, outletLimit, log)
-	roster, err := m.newRoster(m.store.Load(), nil)
-	if err != nil {
-		closeAll(conns)
-		return err
-	}
-	m.setRoster(roster)
 	outletCtx, stopOutlet := context.WithCancel(context.Background())
 	go m.outlet.run(outletCtx)
 	m.sayListening(conns)
 
 	err = m.serve(ctx, conns)
 	began := time.Now()
-	if e := m.outlet.close(stopWithin, stopOutlet); e != nil {
-		err = errors.Join(err, e)
-	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- m.lastFlush() }()
+	err = errors.Join(err, m.outlet.close(stopWithin, stopOutlet), <-flushed)
 	log.Info("stopped", append([]any{"took", time.Since(began).Round(time.Millisecond).String()}, m.refusals.summary()...)...)
 	return err
+}
+
+func newManager(cfg Config, log *slog.Logger) *manager {
+	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
+	m.complaints.next = make(map[string]time.Time)
+	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
+	return m
 }
 
 // serve runs everything that goes on while the manager does, and returns once all of it has ended.
@@ -108,7 +106,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
 	run(m.hangups)
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
-	run(func(ctx context.Context) { every(ctx, ridsEvery, m.flushRids) })
+	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
 	<-ctx.Done()
 	closeAll(conns)
 	all.Wait()
@@ -137,23 +135,50 @@ func closeAll(conns []PacketConn) {
 	}
 }
 
+// openState opens keys and counters, and makes the roster of them.
 func (m *manager) openState() (err error) {
 	if m.store, err = keys.OpenStore(m.cfg.Keys, m.log); err != nil {
 		return err
 	}
-	if m.received, err = keys.OpenReceived(m.cfg.State); err != nil {
+	if m.received, err = keys.OpenReceived(filepath.Join(m.cfg.State, "received")); err != nil {
 		return err
 	}
-	if m.sender, err = keys.OpenSender(filepath.Join(m.cfg.State, "rids")); err != nil {
-		m.received.Close()
-		return err
+	if m.sender, err = keys.OpenSender(m.ridsDir()); err != nil {
+		return errors.Join(err, m.received.Close())
 	}
+	roster, err := m.newRoster(m.store.Load(), nil)
+	if err != nil {
+		return errors.Join(err, m.closeState())
+	}
+	m.setRoster(roster)
 	return nil
 }
 
-func (m *manager) closeState() error {
-	_, err := m.received.Flush()
-	return errors.Join(err, m.received.Close(), m.sender.Close())
+// ridsDir holds the stock counter files.
+func (m *manager) ridsDir() string { return filepath.Join(m.cfg.State, "rids") }
+
+// slots are the received counters of all agents.
+func (m *manager) slots(yield func(*keys.Slot) bool) {
+	roster := m.roster.Load()
+	if roster == nil {
+		return
+	}
+	for _, a := range roster.byID {
+		if !yield(a.slot) {
+			return
+		}
+	}
+}
+
+func (m *manager) closeState() error { return errors.Join(m.received.Close(), m.sender.Close()) }
+
+// lastFlush brings the rids files up to date before the end. What it has no time for is no loss of ours: the
+// received counters are kept by themselves, and a later start sees that these files are behind.
+func (m *manager) lastFlush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	_, err := m.received.Flush(ctx, m.ridsDir(), m.slots)
+	return err
 }
 
 func (m *manager) openEvents() (io.WriteCloser, string, error) {
@@ -240,19 +265,13 @@ func (m *manager) keysChanged(set *keys.Set) {
 	m.log.Info("keys taken up", "keys", m.cfg.Keys, "agents", len(r.byID), "added", added, "removed", removed, "changed", changed)
 }
 
-// hangups reloads the keys at each SIGHUP.
+// hangups reads the keys anew at each value of Config.Hangup.
 func (m *manager) hangups(ctx context.Context) {
-	if len(hangup) == 0 {
-		return
-	}
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, hangup...)
-	defer signal.Stop(c)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c:
+		case <-m.cfg.Hangup:
 			m.store.Kick()
 		}
 	}
@@ -260,23 +279,25 @@ func (m *manager) hangups(ctx context.Context) {
 
 // takeResets forgets the received counters of agents for which keygen reset-counter asks.
 func (m *manager) takeResets() {
-	ids, err := m.received.TakeResets()
+	err := keys.TakeResets(m.cfg.State, func(id string) error {
+		a := m.roster.Load().byID[id]
+		if a == nil {
+			return fmt.Errorf("agent %s: no such agent in %s", id, m.cfg.Keys)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.slot.Reset()
+		a.low = lowCounts{}
+		m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", id, "name", a.key.Name)
+		return nil
+	})
 	if err != nil {
 		m.complain("requests to forget a counter were not taken", err)
 	}
-	for _, id := range ids {
-		if a := m.roster.Load().byID[id]; a != nil {
-			a.mu.Lock()
-			a.slot.Reset()
-			a.low = lowCounts{}
-			a.mu.Unlock()
-			m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", id, "name", a.key.Name)
-		}
-	}
 }
 
-func (m *manager) flushRids() {
-	if _, err := m.received.Flush(); err != nil {
+func (m *manager) flushRids(ctx context.Context) {
+	if _, err := m.received.Flush(ctx, m.ridsDir(), m.slots); err != nil && ctx.Err() == nil {
 		m.complain("the rids files were not brought up to date", err)
 	}
 }

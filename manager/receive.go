@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"time"
 
-	"ossecd/keys"
 	"ossecd/proto"
 )
 
@@ -87,10 +86,10 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	control := proto.IsControl(message.Payload)
 	verdict := a.slot.Accept(message.Counter.Value())
 	switch verdict {
-	case keys.Repeated:
+	case proto.Repeated:
 		m.refusals.authenticated(repeatedCount, a, from, now)
 		return
-	case keys.TooOld:
+	case proto.TooOld:
 		r.tooOld(a, &message, from, now)
 		return
 	}
@@ -101,7 +100,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	a.life.lastSeen = now
 	a.low = lowCounts{}
-	if verdict == keys.Fresh && (control || a.ours) { // a late one may come from where the agent no longer is
+	if verdict == proto.Fresh && (control || a.ours) { // a late one may come from where the agent no longer is
 		a.back = returnPath{r.conn, from, to}
 	}
 	if control {

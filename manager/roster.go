@@ -2,6 +2,7 @@ package manager
 
 import (
 	"net/netip"
+	"os"
 	"time"
 
 	"ossecd/keys"
@@ -18,7 +19,7 @@ type roster struct {
 // there is none (docs/protocol.md, "Receiving"). Nothing is proven by it.
 func (r *roster) find(f *proto.Frame, from netip.Addr) (*agent, reason) {
 	if f.ID == nil {
-		if a := r.byAddr[from]; a != nil {
+		if a := r.byAddr[from.WithZone("")]; a != nil {
 			return a, 0
 		}
 		return nil, unknownAddress
@@ -33,13 +34,33 @@ func (r *roster) find(f *proto.Frame, from netip.Addr) (*agent, reason) {
 	return a, 0
 }
 
+// stockCounters reads what the stock rids files say, of those agents that have one. A file that cannot be read
+// is logged and passed over: what the received counters themselves know stays in force.
+func (m *manager) stockCounters() map[string]proto.Counter {
+	counters := make(map[string]proto.Counter)
+	entries, err := os.ReadDir(m.ridsDir())
+	if err != nil {
+		return counters // nothing there to take over
+	}
+	for _, e := range entries {
+		id := e.Name()
+		if id == "" || id[0] < '0' || id[0] > '9' {
+			continue // sender_counter, and what does not belong here
+		}
+		c, ok, err := keys.ReadRids(m.ridsDir(), id)
+		if err != nil {
+			m.log.Warn("a rids file was passed over", "err", err)
+		} else if ok {
+			counters[id] = c
+		}
+	}
+	return counters
+}
+
 // newRoster makes the roster of a set of keys. An agent whose key is the same as in old goes on as it was; one
 // whose KEY is the same but name or address is not keeps its counter and liveness.
 func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
-	rids, err := m.received.StockCounters()
-	if err != nil {
-		return nil, err
-	}
+	rids := m.stockCounters()
 	r := &roster{
 		byID:   make(map[string]*agent, len(set.Keys)),
 		byAddr: make(map[netip.Addr]*agent),

@@ -1,0 +1,155 @@
+package manager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// writer is a reader of events that can be slow, block, or fail.
+type writer struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	fail  error
+	short int // bytes taken before a failure
+	gate  chan struct{}
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.gate != nil {
+		<-w.gate
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		n := min(w.short, len(p))
+		w.buf.Write(p[:n])
+		return n, w.fail
+	}
+	return w.buf.Write(p)
+}
+
+func (w *writer) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
+
+func (w *writer) set(fail error, short int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail, w.short = fail, short
+}
+
+func startOutlet(w io.Writer, limit int) (*outlet, context.CancelFunc) {
+	o := newOutlet(w, "test", limit, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	go o.run(ctx)
+	return o, stop
+}
+
+func TestOutletWritesAllInOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{}
+		o, stop := startOutlet(w, 64<<20)
+		var want strings.Builder
+		for i := range 10_000 {
+			line := fmt.Sprintf("line %d %s\n", i, strings.Repeat("x", i%300))
+			want.WriteString(line)
+			o.put([]byte(line))
+		}
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+		if w.String() != want.String() {
+			t.Error("lines differ from those put in")
+		}
+	})
+}
+
+func TestOutletWritesWithoutClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{}
+		o, stop := startOutlet(w, 1000)
+		for i := range 3 {
+			synctest.Wait()
+			o.put([]byte("a\n"))
+			synctest.Wait()
+			if got := w.String(); got != strings.Repeat("a\n", i+1) {
+				t.Errorf("written %q", got)
+			}
+		}
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOutletLosesTheNewestAndSaysHowMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{gate: make(chan struct{})}
+		o, stop := startOutlet(w, 20)
+		o.put([]byte("first\n"))
+		synctest.Wait() // it is in the writer's hand now, which blocks
+		for i := range 10 {
+			o.put(fmt.Appendf(nil, "line%d\n", i)) // 6 bytes: three fit
+		}
+		close(w.gate)
+		synctest.Wait()
+		got := w.String()
+		if !strings.HasPrefix(got, "first\nline0\nline1\nline2\n{") || !strings.Contains(got, `"event":{"action":"events-lost","count":7}}`) {
+			t.Errorf("written %q", got)
+		}
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOutletTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{}
+		w.set(errors.New("no space left on device"), 3)
+		o, stop := startOutlet(w, 1000)
+		o.put([]byte("one line\n"))
+		synctest.Wait()
+		w.set(nil, 0)
+		time.Sleep(time.Second)
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+		if got := w.String(); got != "one line\n" {
+			t.Errorf("written %q", got)
+		}
+	})
+}
+
+func TestOutletCountsWhatAStopLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{gate: make(chan struct{})}
+		o, stop := startOutlet(w, 1000)
+		for range 5 {
+			o.put([]byte("a line\n"))
+			synctest.Wait()
+		}
+		began := time.Now()
+		err := o.close(2*time.Second, stop)
+		if !errors.Is(err, errUnwritten) || !strings.Contains(err.Error(), "5 events") || time.Since(began) != 2*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		close(w.gate)
+	})
+}

@@ -1,0 +1,447 @@
+package manager
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/proto"
+)
+
+func TestEveryFormIsUnderstoodAndAnswered(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		key, from string
+		method    proto.Method
+		dialect   proto.Dialect
+	}{
+		{anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC},
+		{anyLine, "192.0.2.9", proto.AES, proto.OSSEC},
+		{anyLine, "192.0.2.9", proto.AES, proto.Wazuh},
+		{fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC},
+		{fixedLine, "192.0.2.7", proto.AES, proto.OSSEC},
+		{subnetLine, "198.51.100.200", proto.AES, proto.Wazuh},
+	} {
+		t.Run(fmt.Sprintf("%.3s-%v-%v", tt.key, tt.method, tt.dialect), func(t *testing.T) {
+			inBubble(t, []string{anyLine, fixedLine, subnetLine}, func(r *rig) {
+				p := r.dial(tt.key, tt.from, tt.method, tt.dialect, 0)
+				p.hello()
+				p.send("1:/var/log/a:one")
+				p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+				if got := p.answer(); got != proto.Ack {
+					t.Errorf("keepalive answered with %q", got)
+				}
+				p.send("#!-whatever")
+				if got := p.answer(); got != proto.Ack {
+					t.Errorf("another control message answered with %q", got)
+				}
+				p.send("8:/etc/passwd:two: three")
+				p.send("1:ossec-keepalive:--MARK--: xyz")
+				p.send("1:empty:")
+				if got := r.texts(); got != "one,two: three," {
+					t.Errorf("events %q", got)
+				}
+				if got := r.actions(); got != p.key.Name+" connected" {
+					t.Errorf("reported %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAMethodChangeChangesTheAnswer(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 0)
+		p.hello()
+		p.e.Method = proto.AES
+		p.hello()
+		p.e.Dialect = proto.Wazuh
+		p.hello()
+		p.e.Method, p.e.Dialect = proto.Blowfish, proto.OSSEC
+		p.hello()
+	})
+}
+
+func TestCounts(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		hello := p.seal(proto.Startup)
+		p.write(hello)
+		p.answer()
+		p.write(hello)
+		if got := p.answer(); got != "" {
+			r.t.Errorf("a repeated startup was answered with %q", got)
+		}
+		one, two, three := p.seal("1:l:one"), p.seal("1:l:two"), p.seal("1:l:three")
+		for _, d := range [][]byte{three, one, one, two, three, two} {
+			p.write(d)
+		}
+		p.e.Counter = proto.Counter{Global: 7, Local: 9996} // over the roll
+		p.send("1:l:last")
+		p.send("1:l:first")
+		if p.e.Counter != (proto.Counter{Global: 8, Local: 1}) {
+			r.t.Fatalf("counter %v", p.e.Counter)
+		}
+		if got := r.texts(); got != "three,one,two,last,first" {
+			r.t.Errorf("events %q", got)
+		}
+	})
+}
+
+func TestALateDatagramMovesNothing(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		p.hello()
+		late := p.seal(keepalive("OSSEC HIDS v4.2.0", 0))
+		p.hello()
+		home := p.conn
+		p.move("198.51.100.66")
+		p.write(late)
+		if got := p.answer(); got != "" {
+			r.t.Errorf("a late keepalive had its answer sent to where it came from: %q", got)
+		}
+		p.conn = home
+		if got := p.answer(); got != proto.Ack {
+			r.t.Errorf("a late keepalive was answered with %q", got)
+		}
+	})
+}
+
+// direct is a manager with its receive path alone: no sockets, no goroutines but the outlet's.
+func direct(t testing.TB, lines ...string) *receiver {
+	dir := t.TempDir()
+	cfg := Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Listen: []string{":0"}, Out: io.Discard}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.Keys, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(cfg.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	m := newManager(cfg, log)
+	if err := m.openState(); err != nil {
+		t.Fatal(err)
+	}
+	m.outlet = newOutlet(cfg.Out, "test", outletLimit, log)
+	ctx, stop := context.WithCancel(context.Background())
+	go m.outlet.run(ctx)
+	t.Cleanup(func() {
+		if err := m.outlet.close(time.Minute, stop); err != nil {
+			t.Error(err)
+		}
+		if err := m.closeState(); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := m.newReceiver(deaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// deaf is a socket that takes answers and forgets them.
+type deaf struct{ PacketConn }
+
+func (deaf) WritePacket([]byte, netip.AddrPort, netip.Addr) error { return nil }
+
+// sealAs makes datagrams of an agent, with rising counts.
+func sealAs(t testing.TB, keyLine string, e proto.Envelope) func(message string) []byte {
+	k := mustKey(t, keyLine)
+	c := proto.NewCipher(k.CipherKey())
+	s, err := proto.NewSealer(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(message string) []byte {
+		e.Counter = e.Counter.Next()
+		d, err := s.Seal(nil, c, &e, []byte(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+}
+
+// Answers follow control messages; of agents that are ours they follow fresh events too, so that a NAT may change
+// its mind between two keepalives.
+func TestReturnPath(t *testing.T) {
+	t.Parallel()
+	first, second := netip.MustParseAddrPort("192.0.2.9:1111"), netip.MustParseAddrPort("192.0.2.9:2222")
+	for _, tt := range []struct {
+		program string
+		want    netip.AddrPort
+	}{{"OSSEC HIDS v4.2.0", first}, {"ossecd v1", second}} {
+		r := direct(t, anyLine)
+		seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish})
+		r.receive(seal(proto.Startup), first, netip.Addr{}, time.Now())
+		r.receive(seal(keepalive(tt.program, 0)), first, netip.Addr{}, time.Now())
+		late := seal("1:l:late")
+		r.receive(seal("1:l:from another port"), second, netip.Addr{}, time.Now())
+		r.receive(late, netip.MustParseAddrPort("192.0.2.9:3333"), netip.Addr{}, time.Now())
+		if got := r.m.roster.Load().byID["001"].back.to; got != tt.want {
+			t.Errorf("%s: answers go to %v, want %v", tt.program, got, tt.want)
+		}
+	}
+}
+
+func TestLostCounterIsNamed(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		p.e.Counter = proto.Counter{}
+		for range 4 {
+			p.send(proto.Startup)
+			if got := p.answer(); got != "" {
+				r.t.Errorf("answered with %q", got)
+			}
+		}
+		logs := r.logs.String()
+		if n := strings.Count(logs, "lost its counter"); n != 1 || !strings.Contains(logs, "reset-counter 001") {
+			r.t.Errorf("told %d times:\n%s", n, logs)
+		}
+		// A replay of old events without a startup is no lost counter.
+		q := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 6000)
+		q.hello()
+		time.Sleep(2 * time.Minute)
+		q.e.Counter = proto.Counter{Global: 5100}
+		for range 5 {
+			q.send("1:l:old")
+		}
+		synctest.Wait()
+		if n := strings.Count(r.logs.String(), "lost its counter"); n != 1 {
+			r.t.Errorf("told %d times", n)
+		}
+	})
+}
+
+func TestResetCounter(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		p.e.Counter = proto.Counter{}
+		p.send(proto.Startup)
+		if got := p.answer(); got != "" {
+			r.t.Fatalf("answered with %q", got)
+		}
+		dir := filepath.Join(r.cfg.State, "reset")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "001"), nil, 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		p.hello()
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	bad := func(p *peer, change func(d []byte) []byte) func() []byte {
+		return func() []byte { return change(p.seal("1:l:must not come out")) }
+	}
+	same := func(d []byte) []byte { return d }
+	tests := []struct {
+		name, key, from, accept string
+		want                    reason
+		change                  func(d []byte) []byte
+	}{
+		{"unknown ID", "009 nobody any secretsecret", "192.0.2.9", "any", unknownID, same},
+		{"ID in another spelling", anyLine, "192.0.2.9", "any", unknownID, func(d []byte) []byte { return append([]byte("!0001!"), d[5:]...) }},
+		{"unknown address", fixedLine, "192.0.2.8", "any", unknownAddress, same},
+		{"no prefix though any", anyLine, "192.0.2.9", "any", unknownAddress, func(d []byte) []byte { return d[5:] }},
+		{"outside the network", subnetLine, "192.0.2.9", "any", wrongSource, same},
+		{"fixed address with prefix from elsewhere", fixedLine, "192.0.2.8", "any", wrongSource, func(d []byte) []byte { return append([]byte("!002!"), d...) }},
+		{"another key", "001 web01 any anothersecret", "192.0.2.9", "any", wrongKey, same},
+		{"another name", strings.Replace(anyLine, "web01", "web02", 1), "192.0.2.9", "any", wrongKey, same},
+		{"changed byte", anyLine, "192.0.2.9", "any", wrongChecksum, func(d []byte) []byte { d[len(d)-30] ^= 1; return d }},
+		{"cipher", anyLine, "192.0.2.9", "aes", methodRefused, same},
+		{"cut", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:len(d)-1] }},
+		{"nothing behind the ID", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:5] }},
+		{"only the tag", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:6] }},
+		{"empty", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return nil }},
+		{"path as ID", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return append([]byte("!../../x!"), d[5:]...) }},
+		{"65,507 bytes of noise", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return make([]byte, 65_507) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, anyLine, fixedLine, subnetLine)
+				r.cfg.CryptoAccept = tt.accept
+				r.start()
+				p := r.dial(tt.key, tt.from, proto.Blowfish, proto.OSSEC, 7)
+				make := bad(p, tt.change)
+				for range 50 {
+					p.write(make())
+					synctest.Wait() // large ones would fill the socket
+				}
+				if got := p.answer(); got != "" {
+					t.Errorf("answered with %q", got)
+				}
+				if got := r.out.String(); got != "" {
+					t.Errorf("events %q", got)
+				}
+				logs := r.logs.String()
+				if n := strings.Count(logs, "msg=refused"); n != 1 {
+					t.Errorf("%d log lines at once:\n%s", n, logs)
+				}
+				if !strings.Contains(logs, `reason="`+tt.want.String()+`"`) && !strings.Contains(logs, "reason="+tt.want.String()+" ") {
+					t.Errorf("want %q in:\n%s", tt.want, logs)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if logs := r.logs.String(); strings.Count(logs, "msg=refused") != 2 || !strings.Contains(logs, "count=49") {
+					t.Errorf("want the other 49 in a second line after a minute:\n%s", logs)
+				}
+				r.end()
+				if logs := r.logs.String(); !strings.Contains(logs, "msg=stopped") || !strings.Contains(logs, "=50") {
+					t.Errorf("want the count at the end:\n%s", logs)
+				}
+			})
+		})
+	}
+}
+
+func TestRefusedEventsAreLoggedOncePerAgentAndMinute(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		p.hello()
+		for range 10 {
+			p.send("no event")
+			p.send("1:text")
+		}
+		d := p.send("1:l:good")
+		for range 10 {
+			p.write(d)
+		}
+		synctest.Wait()
+		logs := r.logs.String()
+		if strings.Count(logs, `reason="malformed event"`) != 1 || strings.Count(logs, `reason="repeated count"`) != 1 {
+			r.t.Errorf("logged:\n%s", logs)
+		}
+		if got := r.texts(); got != "good" {
+			r.t.Errorf("events %q", got)
+		}
+	})
+}
+
+// The agent's side of the stock sessions drives the manager: everything is taken, all control messages are answered.
+func TestStockSessions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../testdata/vectors/stock-session-*.txt")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d sessions, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { playSession(t, string(text)) })
+		})
+	}
+}
+
+func playSession(t *testing.T, text string) {
+	_, rest, ok := strings.Cut(text, "client.keys: ")
+	if !ok {
+		t.Fatal("no client.keys line")
+	}
+	keyLine, _, _ := strings.Cut(rest, "\n")
+	r := newRig(t, keyLine)
+	r.start()
+	method, dialect := proto.Blowfish, proto.OSSEC
+	if strings.Contains(text, hex.EncodeToString([]byte("#AES:"))) {
+		method = proto.AES
+	}
+	p := r.dial(keyLine, "127.0.0.1", method, dialect, 0)
+	events := 0
+	for l := range strings.Lines(text) {
+		d, ok := strings.CutPrefix(strings.TrimSpace(l), "A>M ")
+		if !ok {
+			continue
+		}
+		b, err := hex.DecodeString(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := proto.ParseFrame(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.opener.Open(p.cipher, f, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		control := proto.IsControl(m.Payload)
+		if !control {
+			events++
+		}
+		p.write(b)
+		if got, want := p.answer(), control; (got == proto.Ack) != want {
+			t.Errorf("%v answered with %q", m.Counter, got)
+		}
+		time.Sleep(5 * time.Second)
+	}
+	lines := r.lines()
+	if len(lines) != events+1 || r.actions() != p.key.Name+" connected" {
+		t.Errorf("%d lines for %d events, reported %q", len(lines), events, r.actions())
+	}
+	if r.logs.String() == "" || strings.Contains(r.logs.String(), "refused") {
+		t.Errorf("logged:\n%s", r.logs.String())
+	}
+	r.end()
+}
+
+// BenchmarkReceive is the receive path behind the socket, from the datagram to the event line in the outlet.
+func BenchmarkReceive(b *testing.B) {
+	text := "1:/var/log/auth.log:Nov 22 15:30:01 web01 sshd[4242]: Failed password for invalid user admin from 203.0.113.77 port 52814 ssh2; the next attempt of that address will be the 17th within ten minutes, pid=991"
+	from := netip.MustParseAddrPort("192.0.2.9:40000")
+	for _, e := range []proto.Envelope{
+		{ID: "001", Method: proto.Blowfish}, {ID: "001", Method: proto.AES, Dialect: proto.OSSEC}, {ID: "001", Method: proto.AES, Dialect: proto.Wazuh},
+	} {
+		b.Run(fmt.Sprint(e.Method, "-", e.Dialect), func(b *testing.B) {
+			r := direct(b, anyLine)
+			seal := sealAs(b, anyLine, e)
+			batch := make([][]byte, 20_000)
+			a := r.m.roster.Load().byID["001"]
+			refill := func() {
+				for i := range batch {
+					batch[i] = seal(text)
+				}
+			}
+			refill()
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if i == len(batch) {
+					a.slot.Reset() // the same datagrams once more
+					i = 0
+				}
+				r.receive(batch[i], from, netip.Addr{}, time.Now())
+				i++
+			}
+			for why := malformed; why < numReasons; why++ {
+				if n := r.m.refusals.counts[why].Load(); n > 0 {
+					b.Fatalf("%d refused: %v", n, why)
+				}
+			}
+		})
+	}
+}
