@@ -9,15 +9,11 @@ const (
 	maxBodyOSSEC = 6_144  // inflated, overhead included
 	maxBodyWazuh = 65_536 // likewise
 
-	// MaxMessageOSSEC is the longest message, overhead not included, that stock OSSEC programs send and take.
+	// MaxMessageOSSEC is the longest message, overhead not included, that stock OSSEC programs send. (They take 6,091.)
 	MaxMessageOSSEC = 6_016
 	// MaxMessageWazuh is likewise for Wazuh. What hardly compresses at that size may not fit a datagram; Seal
 	// then says ErrTooLarge.
 	MaxMessageWazuh = 65_408
-	// MaxToAgentOSSEC is the longest datagram that a manager sends to a stock OSSEC agent, which reads 1,024
-	// bytes.
-	MaxToAgentOSSEC = 1_023
-
 	// ChunkSize is the most that one chunk of a pushed file holds.
 	ChunkSize = 900
 

@@ -119,11 +119,11 @@ func TestWindowAgainstModel(t *testing.T) {
 // before, and the count at hand once the first store took it in, must stay refused; what is higher must pass.
 func TestWindowKilledBetweenStores(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
+	for seed := range uint64(10) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		var w Window
 		var accepted []uint64
-		for range 300 {
+		for range 150 {
 			v := w.Highest()
 			switch rnd.IntN(6) {
 			case 0:
@@ -167,7 +167,7 @@ func checkKilled(t *testing.T, w Window, accepted []uint64) {
 			t.Fatalf("after the kill %d is %v, but it was accepted before (highest %d)", v, got, high)
 		}
 	}
-	for _, step := range []uint64{1, 2, 63, 64, 65, WindowWidth, 1 << 30} {
+	for _, step := range []uint64{1, 63, WindowWidth} {
 		after := w // fresh ones pass, and do not let old ones in again
 		if got := after.Accept(high + step); got != Fresh {
 			t.Fatalf("after the kill %d is %v, want fresh (highest %d)", high+step, got, high)

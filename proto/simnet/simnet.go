@@ -4,6 +4,7 @@
 package simnet
 
 import (
+	"container/heap"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -53,6 +54,8 @@ type Network struct {
 	cut     map[netip.Addr]bool
 	port    uint16 // the last source port given out
 	dropped int
+	flying  flights
+	number  uint64 // of the last datagram sent
 }
 
 // New returns a network whose chances follow from seed.
@@ -205,17 +208,45 @@ func (n *Network) send(from, to netip.AddrPort, data []byte) error {
 	return nil
 }
 
-// after delivers a datagram in a while. n.mu is held.
+// after delivers a datagram in a while; those due at the same time in the order of sending. n.mu is held.
 func (n *Network) after(d time.Duration, p packet, to netip.AddrPort) {
 	if d == 0 {
 		n.deliver(p, to)
 		return
 	}
+	n.number++
+	heap.Push(&n.flying, flight{time.Now().Add(d), n.number, p, to})
 	time.AfterFunc(d, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.deliver(p, to)
+		for len(n.flying) > 0 && !n.flying[0].due.After(time.Now()) {
+			f := heap.Pop(&n.flying).(flight)
+			n.deliver(f.packet, f.to)
+		}
 	})
+}
+
+// flight is a datagram on its way.
+type flight struct {
+	due    time.Time
+	number uint64
+	packet packet
+	to     netip.AddrPort
+}
+
+// flights is a heap, the next one due on top.
+type flights []flight
+
+func (f flights) Len() int      { return len(f) }
+func (f flights) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+func (f flights) Less(i, j int) bool {
+	return f[i].due.Before(f[j].due) || (f[i].due.Equal(f[j].due) && f[i].number < f[j].number)
+}
+func (f *flights) Push(x any) { *f = append(*f, x.(flight)) }
+func (f *flights) Pop() any {
+	last := (*f)[len(*f)-1]
+	*f = (*f)[:len(*f)-1]
+	return last
 }
 
 // deliver puts a datagram into the buffer of its receiver. n.mu is held.

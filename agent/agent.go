@@ -1,0 +1,186 @@
+// Package agent is the sending end of the channel: it reads sources and delivers what they say to one of its
+// managers.
+//
+//	source ─┐ Emit                        ┌─ seal, count ── write ─▶ socket
+//	source ─┼───────▶ session, the owner ─┤                            │
+//	source ─┘         of all state        └─ shared files, orders      │
+//	                      ▲                                            │
+//	                      └── inbox ── open ── judge the count ── read ┘
+//
+// The [session] is one goroutine with one timer. It seals in that goroutine rather than in those of the sources:
+// so the state needs no locks, the order of counts is that of sending, and a source reads on while another one's
+// events are sealed; the price is one hand-over a batch. A socket has one more goroutine, the receiver, which
+// passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/design.md has
+// the reasons.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ossecd/agent/shared"
+	"ossecd/agent/source"
+	"ossecd/keys"
+	"ossecd/keys/durable"
+	"ossecd/proto"
+)
+
+// ErrNotAnswered is how an agent with ExitWhenIdle ends that heard nothing from its manager for TimeReconnect.
+var ErrNotAnswered = errors.New("the manager did not answer")
+
+// Run is an agent. It returns nil once ctx has ended, or with ExitWhenIdle once all is sent and answered, and all
+// its goroutines have ended. Other errors are those of starting (the configuration, the key, the state directory)
+// and of the sources, once the last of them has failed.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	key, warnings, err := loadKey(cfg.Keys)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		log.Warn("keys", "fault", w)
+	}
+	lock, err := durable.LockDir(cfg.State)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer lock.Unlock()
+	counts, err := openCounts(&cfg, key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, counts.close()) }()
+	files, err := shared.Open(filepath.Join(cfg.State, "shared"))
+	if err != nil {
+		return err
+	}
+	sources, err := cfg.sources(log)
+	if err != nil {
+		return err
+	}
+	s, err := newSession(&cfg, key, counts, files, log)
+	if err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel(nil) // before the wait
+	running.Go(func() { counts.keep(ctx, log) })
+	s.outputs = make([]*output, len(sources))
+	for i := range sources {
+		s.outputs[i] = &output{session: s}
+	}
+	var failures failures
+	for i, src := range sources {
+		running.Go(func() {
+			defer s.outputs[i].Idle()
+			err := src.Run(ctx, s.outputs[i])
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			log.Error("a source ended", "err", err, "remedy", "mend what it names and start the agent anew; other sources go on")
+			if all := failures.add(err); len(all) == len(sources) || cfg.ExitWhenIdle {
+				cancel(errors.Join(all...))
+			}
+		})
+	}
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// failures collects the errors of the sources.
+type failures struct {
+	mu  sync.Mutex
+	all []error
+}
+
+func (f *failures) add(err error) []error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, err)
+	return f.all
+}
+
+// counts are the agent's message counts, which outlive the process.
+type counts struct {
+	rids     string // the stock directory
+	sender   *keys.Sender
+	received *keys.Received
+	slots    []*keys.Slot // one for each manager of the list
+}
+
+func openCounts(cfg *Config, key keys.Key) (*counts, error) {
+	c := &counts{rids: filepath.Join(cfg.State, "rids")}
+	if err := os.MkdirAll(c.rids, 0o750); err != nil {
+		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
+	}
+	var err error
+	if c.received, err = keys.OpenReceived(filepath.Join(cfg.State, "received")); err != nil {
+		return nil, err
+	}
+	rids, _, err := keys.ReadRids(c.rids, key.ID)
+	for _, m := range cfg.Managers {
+		if err != nil {
+			break
+		}
+		var address string
+		var slot *keys.Slot
+		if address, err = managerAddress(m); err == nil {
+			slot, err = c.received.Slot(key.ID, key.Secret, address, rids)
+		}
+		c.slots = append(c.slots, slot)
+		rids = proto.Counter{} // the stock file speaks of the first manager alone
+	}
+	if err == nil {
+		c.sender, err = keys.OpenSender(c.rids)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.received.Close())
+	}
+	return c, nil
+}
+
+// flush brings the stock file up to date.
+func (c *counts) flush(ctx context.Context) error {
+	_, err := c.received.Flush(ctx, c.rids, func(yield func(*keys.Slot) bool) { yield(c.slots[0]) })
+	return err
+}
+
+// keep calls flush now and then until ctx ends.
+func (c *counts) keep(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(ridsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("counters not saved", "err", err)
+		}
+	}
+}
+
+func (c *counts) close() error {
+	return errors.Join(c.flush(context.Background()), c.sender.Close(), c.received.Close())
+}
+
+var _ source.Output = (*output)(nil)

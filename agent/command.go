@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/proto"
+)
+
+const description = `Follows log files and sends their lines to a manager: an ossecd, an OSSEC server, or a Wazuh manager that
+listens on UDP. While no manager answers it stops reading, and goes on where it stopped.
+
+Examples:
+
+   ossecd agent --keys agent.keys --state /var/lib/ossecd/agent --manager 192.0.2.10 --file '/var/log/*.log'
+   ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
+   ossecd agent --config /etc/ossecd/ossecd.toml --check
+
+The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here.`
+
+// Command is "ossecd agent". Its action expects slog's default logger to be set, and a context that ends when the
+// process is to stop; the keepalives say the App's version.
+func Command() *cli.Command {
+	return &cli.Command{
+		Name:        "agent",
+		Usage:       "follow log files and send them to a manager",
+		ArgsUsage:   " ",
+		Description: description,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
+			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's one key line"},
+			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for counters, file positions and shared files; for one process at a time"},
+			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " if not given; repeat it for more, which are tried in turn"},
+			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
+			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
+			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHOSE` form of the protocol the manager speaks: ossec or wazuh"},
+			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
+			&cli.DurationFlag{Name: "time-reconnect", Usage: "`SILENCE` of the manager after which the agent is offline", DefaultText: "3 × notify-time"},
+			&cli.BoolFlag{Name: "from-start", Usage: "read files met for the first time from their beginning"},
+			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive and end with 0 when it is answered, with 1 after --time-reconnect"},
+		},
+		Action: func(c *cli.Context) error {
+			cfg, err := configOf(c)
+			if c.Bool("check") {
+				return check(c, cfg, err)
+			}
+			if err := errors.Join(err, cfg.Validate()); err != nil {
+				return cli.Exit(err.Error(), 2)
+			}
+			if _, _, err := loadKey(cfg.Keys); err != nil {
+				return cli.Exit(err.Error(), 2)
+			}
+			return Run(c.Context, cfg, slog.Default())
+		},
+	}
+}
+
+// configOf reads the flags. The error has the faults that Validate cannot see.
+func configOf(c *cli.Context) (Config, error) {
+	var faults []error
+	if c.Args().Present() {
+		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
+	}
+	cfg := Config{
+		Keys: c.String("keys"), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"),
+		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
+		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
+	}
+	for _, d := range []string{"notify-time", "time-reconnect"} {
+		if c.IsSet(d) && c.Duration(d) <= 0 {
+			faults = append(faults, fmt.Errorf("%s: %v is no interval; use one above zero, as in 300s or 5m", d, c.Duration(d)))
+			cfg.NotifyTime, cfg.TimeReconnect = 0, 0 // this is fault enough
+		}
+	}
+	switch c.String("crypto") {
+	case "blowfish":
+		cfg.Method = proto.Blowfish
+	case "aes":
+		cfg.Method = proto.AES
+	default:
+		faults = append(faults, fmt.Errorf("crypto: %q is unknown; use blowfish or aes", c.String("crypto")))
+	}
+	switch c.String("dialect") {
+	case "ossec":
+		cfg.Dialect = proto.OSSEC
+	case "wazuh":
+		cfg.Dialect = proto.Wazuh
+	default:
+		faults = append(faults, fmt.Errorf("dialect: %q is unknown; use ossec or wazuh", c.String("dialect")))
+	}
+	return cfg, errors.Join(faults...)
+}
+
+// check reports every fault of the configuration and the key file, and changes nothing.
+func check(c *cli.Context, cfg Config, err error) error {
+	faults := []error{err, cfg.Validate()}
+	if cfg.Keys != "" {
+		_, warnings, err := loadKey(cfg.Keys)
+		faults = append(append(faults, warnings...), err)
+	}
+	if info, err := os.Stat(cfg.State); err == nil && !info.IsDir() {
+		faults = append(faults, fmt.Errorf("state: %s is no directory; name another", cfg.State))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return cli.Exit(err.Error(), 2)
+	}
+	fmt.Fprintln(c.App.Writer, "no faults found")
+	return nil
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ossecd/agent/source"
+	"ossecd/agent/source/file"
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// Config says what an agent does. The zero value of a field has the default named there, if any.
+type Config struct {
+	Keys     string   // path of the file with the one key line
+	State    string   // directory of all that must outlive the process; made where it is missing
+	Managers []string // HOST or HOST:PORT, at least one; tried in turn. The port is 1514 if not given
+
+	Files     []string // paths and globs of log files to follow
+	FromStart bool     // files met for the first time are read from their beginning
+	// Sources are run beside the one for Files.
+	Sources []source.Source
+
+	Method  proto.Method  // default proto.Blowfish, which every manager understands
+	Dialect proto.Dialect // default proto.OSSEC
+
+	NotifyTime    time.Duration // interval of keepalives, default 5 minutes, at least 1 s
+	TimeReconnect time.Duration // silence after which the manager is gone, default 3 × NotifyTime; longer than it
+	ExitWhenIdle  bool          // end once all sources are idle and a keepalive sent after the last event is answered
+	Version       string        // of this program, as the manager shows it
+
+	// Dial makes a connected datagram socket; network is "udp". It is called anew for each attempt to reach a
+	// manager, so that names are resolved anew. Default: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// withDefaults fills in the defaults.
+func (c Config) withDefaults() Config {
+	if c.Method == 0 {
+		c.Method = proto.Blowfish
+	}
+	if c.Dialect == 0 {
+		c.Dialect = proto.OSSEC
+	}
+	if c.NotifyTime == 0 {
+		c.NotifyTime = defaultNotify
+	}
+	if c.TimeReconnect == 0 {
+		c.TimeReconnect = missedKeepalives * c.NotifyTime
+	}
+	if c.Version == "" {
+		c.Version = "unknown"
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	return c
+}
+
+// Validate reports all faults at once. It reads no file.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	c = c.withDefaults()
+	if c.Keys == "" {
+		fault("keys: no file given; name the file with this agent's key line")
+	}
+	if c.State == "" {
+		fault("state: no directory given; name one that this user may write to")
+	}
+	if len(c.Managers) == 0 {
+		fault("manager: none given; name at least one as HOST or HOST:PORT")
+	}
+	seen := map[string]bool{}
+	for _, m := range c.Managers {
+		address, err := managerAddress(m)
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case seen[address]:
+			fault("manager: %q is listed twice; name each manager once", m)
+		}
+		seen[address] = true
+	}
+	if len(c.Files) == 0 && len(c.Sources) == 0 {
+		fault("file: nothing to follow; name at least one log file or glob")
+	}
+	for _, f := range c.Files {
+		if _, err := filepath.Match(f, ""); err != nil || f == "" {
+			fault("file: %q is no path or glob; see that each [ has its ]", f)
+		}
+	}
+	if c.Method != proto.Blowfish && c.Method != proto.AES {
+		fault("crypto: unknown; use blowfish or aes")
+	}
+	if c.Dialect != proto.OSSEC && c.Dialect != proto.Wazuh {
+		fault("dialect: unknown; use ossec or wazuh")
+	}
+	if c.NotifyTime < time.Second {
+		fault("notify-time: %v is too short; use 1s or more", c.NotifyTime)
+	}
+	if c.TimeReconnect <= c.NotifyTime {
+		fault("time-reconnect: %v is not longer than notify-time, %v; a manager that answers would still seem gone. Use 3 times notify-time", c.TimeReconnect, c.NotifyTime)
+	}
+	return errors.Join(faults...)
+}
+
+// managerAddress makes HOST or HOST:PORT a HOST:PORT. An IPv6 address may stand with or without brackets; with a
+// port it needs them.
+func managerAddress(m string) (string, error) {
+	host, port := m, defaultPort
+	switch {
+	case strings.HasPrefix(m, "[") && strings.HasSuffix(m, "]"):
+		host = m[1 : len(m)-1]
+		if !strings.Contains(host, ":") {
+			return "", fmt.Errorf("manager: %q: only an IPv6 address stands in brackets", m)
+		}
+	case strings.HasPrefix(m, "[") || strings.Count(m, ":") == 1:
+		var err error
+		if host, port, err = net.SplitHostPort(m); err != nil {
+			return "", fmt.Errorf("manager: %q is not HOST or HOST:PORT; write an IPv6 address with a port as [2001:db8::1]:1514", m)
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("manager: %q: the port %q is not a number from 1 to 65535", m, port)
+	}
+	if host == "" || len(host) > 253 || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
+		return "", fmt.Errorf("manager: %q names no host; write HOST or HOST:PORT", m)
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+// maxEvent is the longest "QUEUE:LOCATION:MESSAGE" that the agent sends.
+func (c *Config) maxEvent() int {
+	if c.Dialect == proto.Wazuh {
+		return maxEventWazuh
+	}
+	return proto.MaxMessageOSSEC
+}
+
+// loadKey reads the one key line. What is wrong with the file and no reason to refuse it is in warnings.
+func loadKey(path string) (key keys.Key, warnings []error, err error) {
+	set, faults, err := keys.Load(path)
+	importIt := fmt.Sprintf("export this agent's key on the manager (ossecd keygen export ID) and import it here: ossecd keygen import --keys %s TEXT", path)
+	if errors.Is(err, os.ErrNotExist) {
+		return key, nil, fmt.Errorf("%s: no such file; %s", path, importIt)
+	}
+	if err != nil {
+		return key, nil, err
+	}
+	var bad []error
+	for _, f := range faults {
+		if f.Kept {
+			warnings = append(warnings, f)
+		} else {
+			bad = append(bad, f)
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return key, warnings, errors.Join(bad...)
+	case len(set.Keys) == 0:
+		return key, warnings, fmt.Errorf("%s: holds no key; %s", path, importIt)
+	case len(set.Keys) > 1:
+		return key, warnings, fmt.Errorf("%s: holds %d keys; an agent has one: leave only its own line, and no other agent's secret on this host", path, len(set.Keys))
+	}
+	return set.Keys[0], warnings, nil
+}
+
+// sources makes the sources that the configuration names.
+func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
+	list := c.Sources
+	if len(c.Files) > 0 {
+		f, err := file.New(file.Config{
+			Globs: c.Files, FromStart: c.FromStart, Finish: c.ExitWhenIdle,
+			Positions: filepath.Join(c.State, "positions.json"),
+			MaxEvent:  c.maxEvent(), Log: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		list = append([]source.Source{f}, list...)
+	}
+	return list, nil
+}

@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"ossecd/proto"
+)
+
+// connect begins a round: it resolves the manager's name and makes a socket, in the background.
+func (s *session) connect(ctx context.Context) {
+	s.state, s.wake = connecting, time.Time{}
+	ctx, s.dial = context.WithTimeout(ctx, dialWithin)
+	address, dial := s.managers[s.manager], s.cfg.Dial
+	// A name can have addresses of both families with the manager on one of them alone. Since a datagram
+	// socket is made whether or not anyone is there, every other pass asks for IPv4.
+	onlyIPv4 := s.pass()%2 == 1
+	go func() {
+		if onlyIPv4 {
+			if conn, err := dial(ctx, "udp4", address); err == nil {
+				s.dialed <- dialed{conn, nil}
+				return
+			}
+		}
+		conn, err := dial(ctx, "udp", address)
+		s.dialed <- dialed{conn, err}
+	}()
+}
+
+// pass counts how often the whole list of managers was tried since one was last there.
+func (s *session) pass() int { return s.rounds / len(s.managers) }
+
+// dialEnded goes on with a round once there is a socket, or none.
+func (s *session) dialEnded(ctx context.Context, d dialed) {
+	s.dial()
+	s.dial = nil
+	now := time.Now()
+	if d.err != nil {
+		s.complain("no way to the manager", "err", d.err, "remedy", "correct --manager, or this host's network or name service; tried again without end")
+		s.greeted = len(startupAt)
+		s.wake = now.Add(s.pause())
+		return
+	}
+	s.conn = d.conn
+	s.recv = &receiver{
+		conn: d.conn, inbox: make(chan inbound, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
+		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
+		slot: s.counts.slots[s.manager], refused: s.refused[s.manager], opener: proto.NewOpener(),
+	}
+	// Last words must not hold up the stop.
+	s.recv.unhook = context.AfterFunc(ctx, func() { d.conn.SetWriteDeadline(time.Now().Add(stopWithin)) })
+	go s.recv.run()
+	s.state, s.flight = greeting, flight{}
+	s.began, s.greeted, s.wake = now, 0, now
+}
+
+// greet sends the startup message, or goes on to the next manager.
+func (s *session) greet(ctx context.Context, now time.Time) {
+	if s.greeted == len(startupAt) {
+		if s.state == greeting {
+			s.complain("the manager does not answer", "remedy", "ossecd send-test with the same key tells more. Most often: another key "+
+				"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
+		}
+		s.hangUp()
+		s.rounds++
+		s.manager = (s.manager + 1) % len(s.managers)
+		s.connect(ctx)
+		return
+	}
+	if err := s.counts.sender.Rebase(); err != nil {
+		s.notes.warn("the sending counter is not saved", "err", err)
+	}
+	s.log.Debug("startup", "manager", s.managers[s.manager], "try", s.greeted+1)
+	if s.write(now, []byte(proto.Startup)) == nil {
+		s.flight.probe(now)
+	}
+	s.greeted++
+	if s.greeted < len(startupAt) {
+		s.wake = s.began.Add(startupAt[s.greeted])
+	} else {
+		s.wake = now.Add(s.pause())
+	}
+}
+
+// pause is how long to wait after this round.
+func (s *session) pause() time.Duration {
+	if pass := s.pass(); pass > 0 && (s.rounds+1)%len(s.managers) == 0 {
+		p := passPauses[min(pass, len(passPauses))-1]
+		return p*3/4 + rand.N(p/2)
+	}
+	return roundPause
+}
+
+// welcome goes online on the manager's first answer.
+func (s *session) welcome(now time.Time) {
+	s.log.Info("connected", "manager", s.managers[s.manager], "addr", s.conn.RemoteAddr().String())
+	clear(s.said)
+	s.state, s.rounds = online, 0
+	s.asked, s.repeats, s.waiting = time.Time{}, 0, false
+	s.failing, s.retry = time.Time{}, time.Time{}
+	s.about.forget()
+	s.start()
+	s.ask(now)
+	s.keepalive = now.Add(s.cfg.NotifyTime)
+}
+
+// start sends the event of the agent's start, once in a process.
+func (s *session) start() {
+	if s.started {
+		return
+	}
+	location := "ossec"
+	if s.cfg.Dialect == proto.Wazuh {
+		location = "wazuh-agent"
+	}
+	text := "ossec: Agent started: '" + s.key.Name + "->" + s.key.Address.Bare() + "'."
+	s.plain = proto.AppendEvent(s.plain[:0], '1', location, []byte(text), s.cfg.Dialect)
+	s.started = s.sendEvent(s.plain)
+}
+
+// offline starts over, with the same manager first.
+func (s *session) offline(ctx context.Context, why, remedy string) {
+	s.log.Warn("offline", "reason", why, "manager", s.managers[s.manager], "silent", time.Since(s.heard).Round(time.Second), "remedy", remedy)
+	s.hangUp()
+	s.connect(ctx)
+}
+
+// hangUp closes the socket, if there is one, and returns once its receiver has ended.
+func (s *session) hangUp() {
+	if s.recv != nil {
+		s.recv.stop()
+	}
+	s.conn, s.recv = nil, nil
+	s.push.Spoil()
+	s.pushed = 0
+}
+
+// complain logs what keeps us from a manager, once for each manager until one answers.
+func (s *session) complain(what string, attrs ...any) {
+	manager := s.managers[s.manager]
+	if !s.said[what+manager] {
+		s.said[what+manager] = true
+		s.log.Warn(what, append([]any{"manager", manager}, attrs...)...)
+	}
+}

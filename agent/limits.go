@@ -1,0 +1,88 @@
+package agent
+
+import "time"
+
+// What the protocol prescribes, or the stock agent does (docs/protocol.md, "Timing").
+const (
+	defaultPort   = "1514"
+	defaultNotify = 5 * time.Minute
+
+	// missedKeepalives is how many intervals of silence make the manager gone where TimeReconnect is not set.
+	missedKeepalives = 3
+)
+
+var (
+	// startupAt is when the startup message goes to one manager, counted from the first of a round.
+	startupAt = [...]time.Duration{0, 6 * time.Second, 10 * time.Second, 15 * time.Second, 21 * time.Second}
+
+	// roundPause is the pause after a round before the next manager of the list is tried, and after the first
+	// pass through the whole list. The socket still listens meanwhile.
+	roundPause = 2 * time.Second
+
+	// passPauses are the pauses after the second pass, the third, and all later ones. Each is drawn from three
+	// quarters to five quarters of it, so that the agents of a manager that comes back do not all speak at once.
+	passPauses = [...]time.Duration{20 * time.Second, time.Minute}
+
+	// repeatAt is when an unanswered keepalive is repeated, counted from its sending.
+	repeatAt = [...]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second}
+)
+
+// What we chose.
+const (
+	// windowEvents and windowBytes bound what is on the way without a sign that the manager's host took it in.
+	// A Linux socket buffers 212,992 bytes by default and charges each datagram with its length and the
+	// kernel's record of it; the rest is left for the agents next to us. Half of the window is probed ahead,
+	// so that the answer is there before the other half is used up.
+	windowEvents  = 256
+	windowBytes   = 160 << 10
+	packetCharge  = 768
+	packetWrapped = 160 // what sealing adds to a message at most, plus the headers of IPv6 and UDP
+
+	// answerWithin is how long an answer to a keepalive may take before the keepalive, or its answer, counts as
+	// lost and later answers are no longer taken for its.
+	answerWithin = 10 * time.Second
+
+	// maxProbes bounds the unanswered keepalives that are remembered. Those of the longest silence fit.
+	maxProbes = 64
+
+	// waitProbe is when an unanswered probe is repeated while nothing else may be sent: then after twice that,
+	// and so on, up to waitProbeMost between two.
+	waitProbe     = time.Second
+	waitProbeMost = time.Minute
+
+	// retryWrite is the pause before the next try where the system would not take a datagram, and
+	// brokenWrite is for how long it may refuse before a new socket is made: the host may have moved to
+	// another network, where the old source address leads nowhere.
+	retryWrite  = 250 * time.Millisecond
+	brokenWrite = 20 * time.Second
+
+	// slice is how many events are sealed before the agent looks whether something else is to be done.
+	slice = 16
+
+	// dialWithin bounds the resolution of a name.
+	dialWithin = 10 * time.Second
+
+	// stopWithin bounds a last write to a socket that takes nothing; the whole stop has 2 s.
+	stopWithin = 500 * time.Millisecond
+
+	// logEvery is how often one complaint is logged at most.
+	logEvery = time.Minute
+
+	// lostCounterAfter is how many authentic messages of the manager with rising counts, all far below its last
+	// one, are taken as a sign that it lost its counter.
+	lostCounterAfter = 3
+
+	// maxEventWazuh leaves room for the case that an event does not compress at all: sealed, it must fit a
+	// datagram of IPv4.
+	maxEventWazuh = 65_000
+
+	// ridsEvery is how often the stock file of the manager's count is brought up to date.
+	ridsEvery = 30 * time.Second
+
+	// readDatagram is what one read takes; a datagram has less.
+	readDatagram = 1 << 16
+
+	// inboxSize is how many messages of the manager wait for the owner of the session. A pushed file comes in
+	// bursts of 30.
+	inboxSize = 64
+)

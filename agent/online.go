@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ossecd/agent/source"
+	"ossecd/proto"
+)
+
+// keepUp does what is due while online.
+func (s *session) keepUp(ctx context.Context, now time.Time) {
+	if !s.retry.IsZero() {
+		if now.Before(s.retry) {
+			return
+		}
+		s.retry = time.Time{}
+	}
+	if !s.failing.IsZero() && now.Sub(s.failing) >= brokenWrite {
+		s.failing = now
+		s.offline(ctx, "this host takes no datagrams", "look at its network; a new socket is tried")
+		return
+	}
+	if s.mayEmit() {
+		s.start()
+	}
+	waiting := !s.flight.room(s.nextSize()) || (!s.draining.IsZero() && !s.flight.allCovered())
+	begins := waiting && !s.waiting
+	s.waiting = waiting
+	switch {
+	case !now.Before(s.keepalive):
+		s.about.forget()
+		s.ask(now)
+		s.asked, s.repeats = now, 0
+		s.keepalive = now.Add(s.cfg.NotifyTime)
+	case begins:
+		s.asked, s.repeats = now, 0
+		if s.flight.unasked() {
+			s.ask(now)
+		}
+	case !s.repeatDue().IsZero() && !now.Before(s.repeatDue()):
+		s.repeats++
+		s.ask(now)
+	}
+}
+
+// repeatDue is when the unanswered keepalive is to be repeated, zero for never.
+func (s *session) repeatDue() time.Time {
+	switch {
+	case s.asked.IsZero():
+		return time.Time{}
+	case s.waiting:
+		// After 1, 2, 4, 8, … s, and never more than waitProbeMost apart.
+		due, step := s.asked, waitProbe
+		for i := range s.repeats + 1 {
+			if due = due.Add(step); i > 0 {
+				step = min(2*step, waitProbeMost)
+			}
+		}
+		return due
+	case s.repeats < len(repeatAt):
+		return s.asked.Add(repeatAt[s.repeats])
+	}
+	return time.Time{}
+}
+
+// ask sends a keepalive.
+func (s *session) ask(now time.Time) {
+	if s.asked.IsZero() {
+		s.asked, s.repeats = now, 0
+	}
+	if s.write(now, s.about.keepalive(s.conn)) == nil {
+		s.flight.probe(now)
+	}
+}
+
+// answered notes an ack.
+func (s *session) answered(now time.Time) {
+	s.flight.answer(now)
+	s.asked, s.repeats = time.Time{}, 0
+	if s.waiting {
+		s.asked = now // it may have been the answer to an earlier one
+	}
+}
+
+// mayEmit says whether the next event may be sent.
+func (s *session) mayEmit() bool {
+	return s.state == online && s.retry.IsZero() && s.flight.room(s.nextSize())
+}
+
+// nextSize is about how long the next event is, 0 where none is known.
+func (s *session) nextSize() int {
+	if e := s.current; e != nil && e.n < len(e.batch) {
+		next := &e.batch[e.n]
+		return len("1::") + len(next.Location) + len(next.Message)
+	}
+	return 0
+}
+
+// emit sends a slice of the present batch.
+func (s *session) emit() {
+	e := s.current
+	if err := e.ctx.Err(); err != nil {
+		s.finish(err)
+		return
+	}
+	for range slice {
+		if e.n == len(e.batch) {
+			break
+		}
+		if !s.mayEmit() || !s.emitOne(&e.batch[e.n]) {
+			return
+		}
+		e.n++
+	}
+	if e.n == len(e.batch) {
+		s.finish(nil)
+	}
+}
+
+// emitOne sends one event, and says whether it is done with.
+func (s *session) emitOne(e *source.Event) bool {
+	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, e.Message, s.cfg.Dialect)
+	if most := s.cfg.maxEvent(); len(s.plain) > most {
+		s.notes.warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
+		s.plain = s.plain[:most]
+	}
+	return s.sendEvent(s.plain)
+}
+
+// sendEvent sends an event and says whether it is done with: sent, or such as can never be sent.
+func (s *session) sendEvent(event []byte) bool {
+	now := time.Time{} // asked for only where it is needed: this is done for every event
+	switch err := s.write(now, event); {
+	case errors.Is(err, errNever):
+		s.notes.warn("an event was lost", "err", err, "bytes", len(event), "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
+		return true
+	case err != nil:
+		return false
+	}
+	s.flight.event(len(event))
+	if s.flight.wantsProbe() {
+		now = time.Now()
+		s.ask(now)
+		s.keepalive = now.Add(s.cfg.NotifyTime)
+	}
+	return true
+}
+
+// write sends a message. On an error it was not sent, and the error was dealt with.
+func (s *session) write(now time.Time, message []byte) error {
+	err := s.sealed.write(s.conn, message)
+	switch {
+	case err == nil:
+		if !s.failing.IsZero() {
+			s.failing = time.Time{}
+			s.log.Info("sending again", "manager", s.managers[s.manager])
+		}
+		return nil
+	case errors.Is(err, errNever):
+		return err
+	case errors.Is(err, errRefused):
+		s.flight.refuse()
+		return err
+	}
+	if now.IsZero() {
+		now = time.Now()
+	}
+	s.retry = now.Add(retryWrite)
+	if errors.Is(err, errCount) {
+		s.notes.warn("nothing can be sent", "err", err)
+	} else if s.failing.IsZero() {
+		s.failing = now
+		s.log.Warn("this host does not send", "manager", s.managers[s.manager], "err", err, "remedy", "look at its network and firewall; tried again without end")
+	}
+	return err
+}
+
+// leave says the last words.
+func (s *session) leave() {
+	if s.state == online && s.cfg.Dialect == proto.Wazuh {
+		s.write(time.Now(), []byte(proto.Shutdown))
+	}
+}

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"ossecd/proto"
+)
+
+// receive takes a message of the manager.
+func (s *session) receive(ctx context.Context, in inbound) {
+	if in.message == nil {
+		if s.state == online {
+			s.log.Debug("nobody listens there, the manager's host says", "manager", s.managers[s.manager])
+			s.flight.refuse()
+		}
+		return
+	}
+	now := time.Now()
+	s.heard = now
+	kind, rest := proto.ParseFromManager(in.message)
+	if s.state == greeting {
+		if kind == proto.ManagerAck {
+			s.flight.answer(now)
+			s.welcome(now)
+		} else if kind == proto.ManagerOther {
+			s.unknown(now, rest)
+		}
+		return // orders are for agents that are online
+	}
+	switch kind {
+	case proto.ManagerAck:
+		s.answered(now)
+	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
+		s.pushPart(kind, rest, in.count)
+	case proto.ManagerExecd:
+		s.notes.warn("an active response was ordered", "command", sample(rest), "remedy", "not enabled here; nothing was run")
+	case proto.ManagerSyscheckNow:
+		s.notes.warn("an integrity check was ordered", "remedy", "not enabled here; nothing was checked")
+	case proto.ManagerForceReconnect:
+		s.offline(ctx, "the manager ordered it", "none needed")
+	default:
+		s.unknown(now, rest)
+	}
+}
+
+// unknown takes a control message without its prefix.
+func (s *session) unknown(now time.Time, rest []byte) {
+	if s.cfg.Dialect == proto.Wazuh {
+		if request, ok := bytes.CutPrefix(rest, []byte("req ")); ok {
+			s.request(now, request)
+			return
+		}
+		if text, ok := bytes.CutPrefix(rest, []byte("err ")); ok {
+			s.notes.warn("the manager reports an error", "text", sample(text), "remedy", "look at its log")
+			return
+		}
+	}
+	s.notes.warn("an unknown order was passed over", "order", sample(rest), "remedy", "none needed unless it was meant for another program on this host")
+}
+
+// request answers "N TARGET COMMAND" of a Wazuh manager. Over UDP each side confirms what it got.
+func (s *session) request(now time.Time, request []byte) {
+	number, command, ok := bytes.Cut(request, []byte(" "))
+	if !ok || len(number) == 0 || len(number) > 16 || bytes.ContainsFunc(number, notHex) {
+		return
+	}
+	if string(command) == "ack" {
+		return // of an answer of ours
+	}
+	s.notes.warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
+	prefix := "#!-req " + string(number)
+	if s.write(now, []byte(prefix+" ack")) == nil {
+		s.write(now, []byte(prefix+" err ossecd: not supported"))
+	}
+}
+
+func notHex(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'a' || r > 'f') && (r < 'A' || r > 'F')
+}
+
+// sample is the beginning of foreign text, for the log.
+func sample(p []byte) string { return string(p[:min(len(p), 200)]) }
+
+// pushPart takes a message of a file push. The pieces have no numbers but their counts: one that was overtaken
+// by a later one would end up in the wrong place, so it spoils the file, and the manager pushes it again.
+func (s *session) pushPart(kind proto.FromManager, rest []byte, count uint64) {
+	if count < s.pushed {
+		s.push.Spoil()
+		return
+	}
+	s.pushed = count
+	switch kind {
+	case proto.ManagerUpFile:
+		sum, name, err := proto.ParseUpFile(rest)
+		if err != nil {
+			s.push.Spoil()
+			s.notes.warn("a pushed file was refused", "err", err, "announced", sample(rest), "remedy", "look at the shared files on the manager")
+			return
+		}
+		s.push.Begin(sum, name)
+	case proto.ManagerChunk:
+		if !s.push.Chunk(rest) {
+			s.notes.warn("a piece of no file was passed over", "remedy", "none needed: the beginning of the file was lost on the way, and it is pushed again")
+		}
+	case proto.ManagerCloseFile:
+		name, data, err := s.push.End()
+		switch {
+		case err != nil:
+			s.notes.warn("a pushed file was discarded", "file", name, "err", err, "remedy", "if it stays: look at the shared files on the manager, and at the network's losses; after the next keepalive it is pushed again")
+		case !s.keeper.put(name, data):
+			s.notes.warn("a pushed file was discarded", "file", name, "remedy", "none needed: the one before is still being stored; after the next keepalive it is pushed again")
+		}
+	}
+}
+
+// stored takes what became of a pushed file.
+func (s *session) stored(r stored) {
+	s.keeper.busy = false
+	if len(r.refused) > 0 {
+		s.notes.warn("shared files with odd names were left out", "count", len(r.refused), "first", sample([]byte(r.refused[0])), "remedy", "give them plain names on the manager")
+	}
+	if r.err != nil {
+		s.notes.warn("a pushed file was not stored", "file", r.name, "err", r.err)
+	} else {
+		s.log.Info("shared file stored", "file", r.name, "bytes", r.size)
+	}
+	s.about.sums = r.sums
+	s.about.forget()
+}

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"ossecd/agent/source"
+)
+
+// output is the source.Output of one source.
+type output struct {
+	session *session
+	spare   sync.Pool    // of *emission
+	busy    atomic.Int64 // calls of Emit under way
+	idle    atomic.Bool  // Idle was called after the last Emit
+}
+
+// emission is a batch on its way through the session.
+type emission struct {
+	ctx   context.Context
+	batch []source.Event
+	n     int        // sent so far
+	reply chan error // has room for one
+}
+
+// Emit implements source.Output.
+func (o *output) Emit(ctx context.Context, batch []source.Event) (int, error) {
+	if err := ctx.Err(); err != nil || len(batch) == 0 {
+		return 0, err
+	}
+	o.busy.Add(1)
+	o.idle.Store(false)
+	defer o.busy.Add(-1)
+	e, ok := o.spare.Get().(*emission)
+	if !ok {
+		e = &emission{reply: make(chan error, 1)}
+	}
+	defer o.spare.Put(e)
+	e.ctx, e.batch, e.n = ctx, batch, 0
+	select {
+	case o.session.in <- e:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-o.session.done:
+		return 0, context.Canceled
+	}
+	err := <-e.reply // comes soon after ctx has ended, too; until then the session reads the batch
+	e.ctx, e.batch = nil, nil
+	return e.n, err
+}
+
+// Idle implements source.Output.
+func (o *output) Idle() {
+	if o.idle.Swap(true) || !o.session.cfg.ExitWhenIdle {
+		return
+	}
+	select {
+	case o.session.idled <- struct{}{}:
+	default:
+	}
+}
+
+func (o *output) isIdle() bool { return o.busy.Load() == 0 && o.idle.Load() }

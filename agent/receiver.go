@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// inbound is what a receiver tells the session.
+type inbound struct {
+	message []byte // authentic and fresh; nil where the system reports that nobody listens there
+	count   uint64 // of the message; the manager counts for all its agents, so there are gaps
+}
+
+// receiver reads one socket. It lets through what the manager at the other end sent with our key, in our method
+// and dialect, and with a count not seen before. It is the only goroutine that uses the slot.
+type receiver struct {
+	conn    net.Conn
+	inbox   chan inbound
+	closing chan struct{} // the session wants no more
+	ended   chan struct{}
+	unhook  func() bool // undoes what ties the socket to the session's context
+
+	method  proto.Method
+	dialect proto.Dialect
+	cipher  *proto.Cipher
+	slot    *keys.Slot
+	refused *refusals
+	opener  *proto.Opener
+}
+
+// run reads until the socket is closed.
+func (r *receiver) run() {
+	defer close(r.ended)
+	buf := make([]byte, readDatagram)
+	for {
+		n, err := r.conn.Read(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		var in inbound
+		if err == nil {
+			var ok bool
+			if in, ok = r.open(buf[:n]); !ok {
+				continue
+			}
+		}
+		select {
+		case r.inbox <- in:
+		case <-r.closing:
+			return
+		}
+		if err != nil && !isRefused(err) {
+			select { // whatever it is, it must not keep a core busy
+			case <-time.After(retryWrite):
+			case <-r.closing:
+				return
+			}
+		}
+	}
+}
+
+// open opens a datagram and judges its count.
+func (r *receiver) open(d []byte) (inbound, bool) {
+	frame, err := proto.ParseFrame(d)
+	switch {
+	case errors.Is(err, proto.ErrTooLarge):
+		return r.refuse(tooLarge)
+	case err != nil || frame.ID != nil: // a manager never names an ID
+		return r.refuse(malformed)
+	case frame.Method != r.method:
+		return r.refuse(otherMethod)
+	}
+	m, err := r.opener.Open(r.cipher, frame, r.dialect)
+	switch {
+	case errors.Is(err, proto.ErrKey):
+		return r.refuse(wrongKey)
+	case errors.Is(err, proto.ErrChecksum):
+		return r.refuse(wrongChecksum)
+	case errors.Is(err, proto.ErrTooLarge):
+		return r.refuse(tooLarge)
+	case err != nil:
+		return r.refuse(malformed)
+	case m.Dialect != r.dialect:
+		return r.refuse(otherDialect)
+	}
+	switch r.slot.Accept(m.Counter.Value()) {
+	case proto.Repeated:
+		return r.refuse(repeatedCount)
+	case proto.TooOld:
+		r.refused.old(m.Counter.Value())
+		return r.refuse(oldCount)
+	}
+	r.refused.fresh()
+	return inbound{append([]byte{}, m.Payload...), m.Counter.Value()}, true
+}
+
+func (r *receiver) refuse(why reason) (inbound, bool) {
+	r.refused.add(why)
+	return inbound{}, false
+}
+
+// stop closes the socket and returns once the receiver has ended.
+func (r *receiver) stop() {
+	r.unhook()
+	close(r.closing)
+	r.conn.Close()
+	<-r.ended
+}

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"log/slog"
+	"time"
+)
+
+// reason is why a datagram of the manager was not taken.
+type reason uint8
+
+const (
+	_ reason = iota
+	malformed
+	tooLarge
+	otherMethod
+	wrongKey
+	wrongChecksum
+	otherDialect
+	repeatedCount
+	oldCount
+	numReasons
+)
+
+// reasons gives each reason its name in logs, and what to do about it.
+var reasons = [numReasons]struct{ name, remedy string }{
+	malformed:     {"malformed", "not a datagram of a manager; see what listens on that port, and who else sends from there"},
+	tooLarge:      {"too large", "over what the protocol allows; see whether --dialect is that of the manager"},
+	otherMethod:   {"other cipher", "the manager answers in a cipher that is not ours: set --crypto to it"},
+	wrongKey:      {"wrong key", "the manager's key for this agent differs from ours: export it there (ossecd keygen export) and import it here"},
+	wrongChecksum: {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
+	otherDialect:  {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
+	repeatedCount: {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
+	oldCount:      {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
+}
+
+func (r reason) String() string { return reasons[r].name }
+
+// refusals counts what was not taken, and logs it. It belongs to the receivers of one manager, of which there is
+// one at a time.
+type refusals struct {
+	log     *slog.Logger
+	manager string
+	counts  [numReasons]uint64
+	told    [numReasons]uint64
+	next    [numReasons]time.Time // when a reason may be logged again
+
+	lastOld  uint64
+	rising   int
+	nextLost time.Time
+}
+
+func (r *refusals) add(why reason) {
+	r.counts[why]++
+	now := time.Now()
+	if now.Before(r.next[why]) {
+		return
+	}
+	r.next[why] = now.Add(logEvery)
+	r.log.Warn("refused", "reason", why.String(), "count", r.counts[why]-r.told[why], "manager", r.manager, "remedy", reasons[why].remedy)
+	r.told[why] = r.counts[why]
+}
+
+// fresh notes that the manager's count is as it should be.
+func (r *refusals) fresh() { r.rising = 0 }
+
+// old notes an authentic message whose count was too old.
+func (r *refusals) old(count uint64) {
+	if count <= r.lastOld {
+		r.rising = 0
+	}
+	r.lastOld = count
+	r.rising++
+	now := time.Now()
+	if r.rising < lostCounterAfter || now.Before(r.nextLost) {
+		return
+	}
+	r.nextLost = now.Add(logEvery)
+	r.log.Error("the manager lost its counter, or somebody replays its old traffic", "manager", r.manager,
+		"remedy", "best: make a new key for this agent. Or restore the manager's rids/sender_counter. "+
+			"Or stop this agent, delete received and rids from its --state, and start it: that lets old traffic in once more")
+}

@@ -1,0 +1,109 @@
+package shared
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ossecd/keys/durable"
+	"ossecd/proto"
+)
+
+// ConfigName is the part whose sum agents report beside that of the merged file.
+const ConfigName = "agent.conf"
+
+// Sums are what an agent reports of its shared files: MD5s, empty where a file is missing.
+type Sums struct{ Merged, Config string }
+
+// Store is the directory of shared files. One goroutine at a time.
+type Store struct{ dir string }
+
+// Open returns the store in dir, made 0700 where it is missing.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("shared files: %w; make the state directory writable for this user", err)
+	}
+	return &Store{dir}, nil
+}
+
+// Sums reads the files and returns their sums. One that cannot be read counts as missing, so that it is pushed
+// again.
+func (s *Store) Sums() Sums {
+	var sums Sums
+	if data, err := s.read(proto.MergedName); err == nil {
+		sums.Merged = sum(data)
+	}
+	if data, err := s.read(ConfigName); err == nil {
+		sums.Config = sum(data)
+	}
+	return sums
+}
+
+func (s *Store) read(name string) ([]byte, error) {
+	f, err := os.OpenInRoot(s.dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err == nil && len(data) > MaxSize {
+		err = ErrSize
+	}
+	return data, err
+}
+
+// Put stores a pushed file. The merged file is stored with all its parts, and what was a part of the one before
+// and is none now is removed. refused are names of parts that were left out. On an error the sums may still be
+// the old ones, so that the manager pushes again.
+func (s *Store) Put(name string, data []byte) (refused []string, err error) {
+	if !Allowed(name) {
+		return nil, ErrName
+	}
+	if name != proto.MergedName {
+		return nil, s.write(name, data)
+	}
+	parts, refused, err := Split(data)
+	if err != nil {
+		return nil, err
+	}
+	var before []Part
+	if old, err := s.read(proto.MergedName); err == nil {
+		before, _, _ = Split(old)
+	}
+	stays := map[string]bool{} // in lower case: some file systems take both for one
+	for _, p := range parts {
+		stays[strings.ToLower(p.Name)] = true
+		if err := s.write(p.Name, p.Content); err != nil {
+			return refused, err
+		}
+	}
+	for _, p := range before {
+		if !stays[strings.ToLower(p.Name)] {
+			if e := os.Remove(filepath.Join(s.dir, p.Name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+				err = e
+			}
+		}
+	}
+	if err != nil {
+		return refused, fmt.Errorf("shared files: %w; remove it by hand", err)
+	}
+	return refused, s.write(name, data) // last: its sum vouches for the parts
+}
+
+// write replaces one file. What is no regular file there, such as a link out of the directory, is removed first.
+func (s *Store) write(name string, data []byte) error {
+	path := filepath.Join(s.dir, name)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("shared files: %w; remove it by hand", err)
+		}
+	}
+	if err := durable.ReplaceFile(path, data, 0o600); err != nil {
+		return fmt.Errorf("shared files: %w; free space, or make the directory writable for this user", err)
+	}
+	return nil
+}

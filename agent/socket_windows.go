@@ -1,0 +1,17 @@
+package agent
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+// isRefused says that the peer's host has nobody listening, as learned by ICMP.
+func isRefused(err error) bool {
+	return errors.Is(err, windows.WSAECONNRESET) || errors.Is(err, windows.WSAECONNREFUSED) ||
+		errors.Is(err, windows.WSAENETRESET) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// isTooLong says that the system never sends a datagram of that length.
+func isTooLong(err error) bool { return errors.Is(err, windows.WSAEMSGSIZE) }

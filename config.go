@@ -1,0 +1,319 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
+)
+
+// A configuration file is TOML. It has a section for each daemon, and in it a key for each flag:
+//
+//	[agent]
+//	manager = ["192.0.2.10"]     # --manager 192.0.2.10
+//	notify_time = "5m"           # --notify-time 5m
+//
+// One file can serve both daemons of a host. Whichever reads it checks all of it.
+
+const (
+	maxConfigSize = 1 << 20 // bytes
+	maxFaults     = 50      // faults that are listed
+)
+
+// sections are the flags of each section's command.
+type sections map[string][]cli.Flag
+
+// fault is one thing wrong with a configuration file.
+type fault struct {
+	file string
+	line int // from 1; 0 where the file as a whole is meant
+	text string
+}
+
+func (f fault) Error() string {
+	if f.line == 0 {
+		return fmt.Sprintf("%s: %s", f.file, f.text)
+	}
+	return fmt.Sprintf("%s:%d: %s", f.file, f.line, f.text)
+}
+
+// configure gives a daemon's command --config, and has the log set up before its action. With --check it goes on to
+// the action despite faults of the file, so that all faults are reported at once.
+func configure(c *cli.Command, known sections, stderr io.Writer) {
+	c.Flags = append([]cli.Flag{&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with a key for each flag (notify_time for --notify-time) in [" + c.Name + "]; flags win"}}, c.Flags...)
+	action := c.Action
+	c.Action = func(ctx *cli.Context) error {
+		err := setFromFile(ctx, known)
+		log, logErr := newLog(stderr, ctx.String("log-format"), ctx.String("log-level"))
+		err = errors.Join(err, logErr)
+		if err != nil && !ctx.Bool("check") {
+			return cli.Exit(err.Error(), exitUsage)
+		}
+		if log != nil {
+			slog.SetDefault(log)
+		}
+		if err == nil {
+			return action(ctx)
+		}
+		ctx.App.Writer = io.Discard // nothing is in order
+		return cli.Exit(errors.Join(err, action(ctx)).Error(), exitUsage)
+	}
+}
+
+// setFromFile sets the flags which the file of --config has and the command line has not.
+func setFromFile(ctx *cli.Context, known sections) error {
+	path := ctx.String("config")
+	if path == "" {
+		if ctx.IsSet("config") {
+			return errors.New("--config needs the name of a file")
+		}
+		return nil
+	}
+	text, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	settings, err := parseConfig(path, text, known)
+	for flag, values := range settings[ctx.Command.Name] {
+		if ctx.IsSet(flag) {
+			continue
+		}
+		for _, v := range values {
+			if e := ctx.Set(flag, v); e != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %s: %w", path, keyOf(flag), e))
+			}
+		}
+	}
+	return err
+}
+
+func readConfig(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("configuration: %w; name a TOML file that this user may read", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err != nil {
+		return "", fmt.Errorf("configuration: %w", err)
+	}
+	if len(text) > maxConfigSize {
+		return "", fault{path, 0, fmt.Sprintf("is over %d bytes; is it the right file?", maxConfigSize)}
+	}
+	return string(text), nil
+}
+
+// settings are the values to set, by section and flag name; several for a flag that can be repeated.
+type settings map[string]map[string][]string
+
+// parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
+// lines.
+func parseConfig(file, text string, known sections) (settings, error) {
+	var top map[string]toml.Primitive
+	meta, err := toml.Decode(text, &top)
+	if err != nil {
+		return nil, locate(file, err)
+	}
+	p := parser{file: file, meta: meta, known: known, found: make(settings)}
+	for _, name := range slices.Sorted(maps.Keys(top)) {
+		p.section(name, top[name])
+	}
+	slices.SortFunc(p.faults, func(a, b fault) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.text, b.text)) })
+	var all []error
+	for _, f := range p.faults {
+		all = append(all, f)
+	}
+	if p.more > 0 {
+		all = append(all, fault{file, 0, fmt.Sprintf("%d more faults", p.more)})
+	}
+	return p.found, errors.Join(all...)
+}
+
+// parser goes through the sections of a file. Keys which are tables of their own, once there are such, get their
+// own case in key.
+type parser struct {
+	file   string
+	meta   toml.MetaData
+	known  sections
+	found  settings
+	faults []fault // maxFaults at most
+	more   int     // faults beyond these
+}
+
+func (p *parser) section(name string, section toml.Primitive) {
+	flags, ok := p.known[name]
+	if !ok {
+		p.at(section, fmt.Errorf("unknown section or key %q; did you mean [%s]?", name, nearest(name, slices.Sorted(maps.Keys(p.known)))))
+		return
+	}
+	var v any
+	var keys map[string]toml.Primitive
+	err := errors.Join(p.meta.PrimitiveDecode(section, &v), p.meta.PrimitiveDecode(section, &keys))
+	if _, isTable := v.(map[string]any); !isTable || err != nil {
+		p.at(section, fmt.Errorf("%q is a section; write [%s] on a line of its own and the keys below", name, name))
+		return
+	}
+	p.found[name] = make(map[string][]string)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		p.key(name, flags, key, keys[key])
+	}
+}
+
+func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Primitive) {
+	var names []string
+	for _, f := range flags {
+		name := keyOf(f.Names()[0])
+		if name == "config" {
+			continue // a file names no other
+		}
+		if name == key {
+			p.at(value, p.set(section, f, value))
+			return
+		}
+		names = append(names, name)
+	}
+	p.at(value, fmt.Errorf("unknown key %q in [%s]; did you mean %q?", key, section, nearest(key, names)))
+}
+
+// set takes the value of a flag's key.
+func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
+	var v any
+	if err := p.meta.PrimitiveDecode(value, &v); err != nil {
+		return err
+	}
+	values, want := flagValues(f, v)
+	if want != "" {
+		return fmt.Errorf("%s in [%s] wants %s, not %s", keyOf(f.Names()[0]), section, want, describeValue(v))
+	}
+	p.found[section][f.Names()[0]] = values
+	return nil
+}
+
+// at notes what is wrong with a value, if anything, with its line.
+func (p *parser) at(value toml.Primitive, err error) {
+	switch {
+	case err == nil:
+		return
+	case len(p.faults) == maxFaults:
+		p.more++
+		return
+	}
+	p.faults = append(p.faults, fault{p.file, p.line(value), err.Error()})
+}
+
+// line is the line of a value. The library tells it only with an error from decoding the value, and not for tables
+// that are there by the dots of their keys alone: theirs is the first of their keys.
+func (p *parser) line(value toml.Primitive) int {
+	var located toml.ParseError
+	if errors.As(p.meta.PrimitiveDecode(value, &refusal{errors.New("refused")}), &located) && located.Position.Line > 0 {
+		return located.Position.Line
+	}
+	var keys map[string]toml.Primitive
+	if p.meta.PrimitiveDecode(value, &keys) != nil || len(keys) == 0 {
+		return 0
+	}
+	first := math.MaxInt
+	for _, v := range keys {
+		first = min(first, p.line(v))
+	}
+	return first
+}
+
+// refusal is a value that cannot be decoded.
+type refusal struct{ err error }
+
+func (r *refusal) UnmarshalTOML(any) error { return r.err }
+
+// locate gives a syntax error its file and line.
+func locate(file string, err error) error {
+	var syntax toml.ParseError
+	if errors.As(err, &syntax) {
+		return fault{file, syntax.Position.Line, syntax.Message}
+	}
+	return fault{file, 0, err.Error()}
+}
+
+// flagValues is v as texts to set a flag with, or what the flag wants instead.
+func flagValues(f cli.Flag, v any) (values []string, want string) {
+	switch f.(type) {
+	case *cli.BoolFlag:
+		if b, ok := v.(bool); ok {
+			return []string{strconv.FormatBool(b)}, ""
+		}
+		return nil, "true or false"
+	case *cli.IntFlag:
+		if n, ok := v.(int64); ok {
+			return []string{strconv.FormatInt(n, 10)}, ""
+		}
+		return nil, "an integer"
+	case *cli.DurationFlag:
+		if s, ok := v.(string); ok {
+			if _, err := time.ParseDuration(s); err == nil {
+				return []string{s}, ""
+			}
+		}
+		return nil, `a duration such as "90s" or "5m"`
+	case *cli.StringSliceFlag:
+		list, ok := v.([]any)
+		for _, e := range list {
+			s, isString := e.(string)
+			ok = ok && isString
+			values = append(values, s)
+		}
+		if ok && len(list) > 0 {
+			return values, ""
+		}
+		return nil, `an array of strings such as ["one", "two"]`
+	}
+	if s, ok := v.(string); ok {
+		return []string{s}, ""
+	}
+	return nil, "a string"
+}
+
+func describeValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("%.40q", v)
+	case int64, float64, bool:
+		return fmt.Sprint(v)
+	case []any:
+		if len(v) == 0 {
+			return "an empty array"
+		}
+		return "an array of other values"
+	case time.Time:
+		return "a date or time"
+	}
+	return "a table"
+}
+
+// keyOf is a flag's key in a file.
+func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+
+func flagNames(flags []cli.Flag) []string {
+	var names []string
+	for _, f := range flags {
+		names = append(names, f.Names()[0])
+	}
+	return names
+}
+
+// nearest is the known word that is fewest edits away.
+func nearest(word string, known []string) string {
+	word = word[:min(len(word), 100)]
+	distance := func(k string) int { return smetrics.WagnerFischer(word, k, 1, 1, 1) }
+	return slices.MinFunc(known, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
+}

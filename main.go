@@ -1,0 +1,140 @@
+// Command ossecd is both ends of OSSEC's agent–manager channel, and the tools for it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/agent"
+	"ossecd/agent/sendtest"
+	"ossecd/keys/keygen"
+	"ossecd/manager"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	os.Exit(code)
+}
+
+// run is the program: it does what args say and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := newApp(stdout, stderr).RunContext(ctx, args)
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(stderr, "ossecd: %s\n", printable(text))
+	}
+	return exitCode(err)
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	daemons := []*cli.Command{agent.Command(), manager.Command(demo)}
+	known := make(sections)
+	for _, c := range daemons {
+		c.Flags = append(c.Flags, logFlags()...)
+		known[c.Name] = c.Flags
+	}
+	for _, c := range daemons {
+		configure(c, known, stderr)
+	}
+	app := &cli.App{
+		Name:                      "ossecd",
+		Usage:                     "both ends of OSSEC's agent-manager channel",
+		Description:               "Start with:  ossecd manager --demo",
+		Version:                   version(), // the agent says it in its keepalives
+		HideVersion:               true,      // cli's own flag prints no more than that
+		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version, and what it was built from and with"}},
+		Commands:                  append(daemons, keygen.Command(), sendtest.Command()),
+		DisableSliceFlagSeparator: true, // file names may hold commas
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run does it
+		Action:                    noCommand,
+		OnUsageError:              wrongFlag,
+	}
+	for _, c := range app.Commands {
+		prepare(c)
+	}
+	return app
+}
+
+// prepare has wrong usage of a command and all below it answered with one line.
+func prepare(c *cli.Command) {
+	c.HideHelpCommand = len(c.Subcommands) == 0 // "help" would be taken for a command where an argument stands
+	if c.OnUsageError == nil {
+		c.OnUsageError = wrongFlag
+	}
+	if len(c.Subcommands) > 0 && c.Action == nil {
+		c.Action = noCommand
+	}
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+}
+
+// noCommand answers --version, and a missing or unknown subcommand.
+func noCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		fmt.Fprintf(c.App.Writer, "ossecd %s %s\n", c.App.Version, build())
+		return nil
+	}
+	path := commandPath(c)
+	commands := c.Command.Subcommands
+	var names []string
+	for _, sub := range commands {
+		if sub.Name != "help" {
+			names = append(names, sub.Name)
+		}
+	}
+	if !c.Args().Present() {
+		return cli.Exit(fmt.Sprintf("say what to do: %s %s; %s --help explains", path, strings.Join(names, "|"), path), exitUsage)
+	}
+	name := c.Args().First()
+	return cli.Exit(fmt.Sprintf("there is no %q; did you mean %s %s? %s --help lists all", name, path, nearest(name, names), path), exitUsage)
+}
+
+// wrongFlag answers what the flag parser does not understand.
+func wrongFlag(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		name = strings.TrimLeft(name, "-")
+		text = fmt.Sprintf("unknown flag --%s; did you mean --%s?", name, nearest(name, flagNames(c.Command.Flags)))
+	} else {
+		text = strings.NewReplacer("flag -", "flag --", "argument: -", "argument: --").Replace(text)
+	}
+	return cli.Exit(fmt.Sprintf("%s (%s --help lists all flags)", text, commandPath(c)), exitUsage)
+}
+
+// commandPath is how the command of c is called, as in "ossecd keygen".
+func commandPath(c *cli.Context) string {
+	if c.Command.HelpName != "" {
+		return c.Command.HelpName
+	}
+	return c.App.Name
+}
+
+// exitCode is 2 for wrong usage, which commands tell with cli.Exit (and cli's own help with a 3), and else 1.
+func exitCode(err error) int {
+	var coded cli.ExitCoder
+	if errors.As(err, &coded) && coded.ExitCode() >= exitUsage {
+		return exitUsage
+	}
+	return exitFailed
+}
