@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"syscall"
 )
 
@@ -21,9 +22,34 @@ type PacketConn interface {
 	Close() error
 }
 
-// listen opens the sockets of an address "host:port". Without a host there is one for IPv4 and one for IPv6, on
+// listen opens the sockets of an address "host:port". Without a host there are some for IPv4 and some for IPv6, on
 // the same port, as far as the system has these families.
 func listen(address string, log *slog.Logger) ([]PacketConn, error) {
+	conns, err := listenFirst(address, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, first := range conns {
+		for n := receiversPerAddress(); n > 1; n-- {
+			c, err := first.(*udpConn).sibling(log)
+			if err != nil {
+				log.Warn("one socket less for an address", "addr", first.LocalAddr().String(), "err", err)
+				break
+			}
+			if c == nil {
+				break // the system has no way to share the load of a port
+			}
+			conns = append(conns, c)
+		}
+	}
+	return conns, nil
+}
+
+// receiversPerAddress is how many sockets share an address: as many as can be read at once.
+func receiversPerAddress() int { return min(runtime.GOMAXPROCS(0), maxReceivers) }
+
+// listenFirst opens one socket for each family of an address.
+func listenFirst(address string, log *slog.Logger) ([]PacketConn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %v; write it as host:port, as in 0.0.0.0:1514 or [::]:1514", address, err)
@@ -84,19 +110,22 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	c := &udpConn{udp: u, local: u.LocalAddr().(*net.UDPAddr).AddrPort()}
-	c.local = netip.AddrPortFrom(c.local.Addr().Unmap(), c.local.Port())
+	return newUDPConn(u, log), nil
+}
+
+func newUDPConn(u *net.UDPConn, log *slog.Logger) *udpConn {
+	c := &udpConn{udp: u, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
 	if c.local.Addr().IsUnspecified() {
 		if err := c.askForLocal(); err != nil {
-			log.Warn("answers may leave from another address than agents wrote to", "listen", address, "err", err,
+			log.Warn("answers may leave from another address than agents wrote to", "listen", c.local.String(), "err", err,
 				"remedy", "list this host's addresses with --listen where it has several")
 		}
 	}
 	if err := u.SetReadBuffer(readBuffer); err != nil {
-		log.Warn("receive buffer not set", "listen", address, "err", err)
+		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
 	}
 	log.Debug("receive buffer", "listen", c.local.String(), "asked_bytes", readBuffer, "granted_bytes", c.forceReadBuffer(readBuffer))
-	return c, nil
+	return c
 }
 
 // udpConn is a PacketConn of the system.

@@ -1,9 +1,13 @@
 package manager
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
+	"net"
 	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +25,29 @@ func (c *udpConn) askForLocal() error {
 		c.tells, c.oob = true, make([]byte, 128)
 	}
 	return err
+}
+
+// sibling opens another socket on c's address, among which the system spreads senders by their address and port
+// (socket(7), SO_REUSEPORT). c was bound without sharing, so the port was no one else's.
+func (c *udpConn) sibling(log *slog.Logger) (PacketConn, error) {
+	share := func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+	if err := c.control(share); err != nil {
+		return nil, err
+	}
+	network := "udp4"
+	if c.local.Addr().Is6() {
+		network = "udp6"
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var inner error
+		err := raw.Control(func(fd uintptr) { inner = share(int(fd)) })
+		return errors.Join(err, inner)
+	}}
+	u, err := lc.ListenPacket(context.Background(), network, c.local.String())
+	if err != nil {
+		return nil, err
+	}
+	return newUDPConn(u.(*net.UDPConn), log), nil
 }
 
 // forceReadBuffer sets the receive buffer past the system's limit where the process may, and returns what is

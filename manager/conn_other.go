@@ -3,11 +3,14 @@
 package manager
 
 import (
+	"log/slog"
 	"net/netip"
 )
 
-// Elsewhere than on Linux the system chooses the address that answers leave from. A host with several lists
+// Elsewhere than on Linux one socket serves an address, and the system chooses the address that answers leave from. A host with several lists
 // them with --listen.
+
+func (c *udpConn) sibling(*slog.Logger) (PacketConn, error) { return nil, nil }
 
 func (c *udpConn) askForLocal() error { return nil }
 

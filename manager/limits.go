@@ -7,6 +7,9 @@ const (
 	// third of a second at 100,000 small datagrams a second. The system may grant less.
 	readBuffer = 16 << 20
 
+	// maxReceivers is how many sockets share an address at most. Each costs its buffers.
+	maxReceivers = 16
+
 	// outletLimit bounds the events that wait for a slow reader of ours, in bytes. Past it events are lost,
 	// and counted.
 	outletLimit = 64 << 20

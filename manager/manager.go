@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,6 +106,8 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	run(m.watch.run)
 	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
 	run(m.hangups)
+	kernel := drops{log: m.log, conns: conns}
+	run(func(ctx context.Context) { every(ctx, dropsEvery, kernel.look) })
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
 	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
 	<-ctx.Done()
@@ -216,10 +219,12 @@ func (m *manager) openSockets() ([]PacketConn, error) {
 }
 
 func (m *manager) sayListening(conns []PacketConn) {
-	addrs := make([]netip.AddrPort, len(conns))
-	for i, c := range conns {
-		addrs[i] = c.LocalAddr()
-		m.log.Info("listening", "addr", addrs[i].String(), "agents", len(m.roster.Load().byID))
+	var addrs []netip.AddrPort
+	for _, c := range conns {
+		if a := c.LocalAddr(); !slices.Contains(addrs, a) {
+			addrs = append(addrs, a)
+			m.log.Info("listening", "addr", a.String(), "agents", len(m.roster.Load().byID))
+		}
 	}
 	if len(m.roster.Load().byID) == 0 {
 		m.log.Warn("no agents yet", "keys", m.cfg.Keys, "remedy", "add one: ossecd keygen add NAME --keys "+m.cfg.Keys+"; it is taken up while we run")

@@ -1,0 +1,97 @@
+package manager
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func closeConns(t *testing.T, conns []PacketConn) {
+	t.Cleanup(func() { closeAll(conns) })
+}
+
+func TestListenOnAPortInUse(t *testing.T) {
+	t.Parallel()
+	ours, err := listen("127.0.0.1:0", quiet) // shares its port among its own sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeConns(t, ours)
+	addr := ours[0].LocalAddr().String()
+	if conns, err := listen(addr, quiet); err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("%v", err)
+		closeAll(conns)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	if conns, err := listen(":"+port, quiet); err == nil {
+		t.Error("a wildcard address was taken beside a holder of its port")
+		closeAll(conns)
+	}
+}
+
+func TestListenFaults(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"nonsense", "192.0.2.1:1514", "no-such-host.invalid:1514", "127.0.0.1:99999"} {
+		if conns, err := listen(address, quiet); err == nil || !strings.Contains(err.Error(), strings.Split(address, ":")[0]) {
+			t.Errorf("%s: %v", address, err)
+			closeAll(conns)
+		}
+	}
+}
+
+// An answer leaves from the address that the agent wrote to, on a host that has several.
+func TestAnswerLeavesFromWhereItWasAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs all of 127.0.0.0/8 on the loopback interface")
+	}
+	t.Parallel()
+	conns, err := listen(":0", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeConns(t, conns)
+	port := conns[0].LocalAddr().Port()
+	families := map[bool]bool{}
+	for _, c := range conns {
+		families[c.LocalAddr().Addr().Is4()] = true
+		if c.LocalAddr().Port() != port {
+			t.Errorf("listening on %v and port %d", c.LocalAddr(), port)
+		}
+		go func() {
+			b := make([]byte, 100)
+			for {
+				n, from, to, err := c.ReadPacket(b)
+				if err != nil {
+					return
+				}
+				c.WritePacket(append(b[:n:n], " answered"...), from, to)
+			}
+		}()
+	}
+	targets := []string{"127.0.0.1", "127.0.0.7", "127.1.2.3"}
+	if families[false] {
+		targets = append(targets, "::1")
+	}
+	for _, target := range targets {
+		u, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(target), port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		u.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := u.Write([]byte("asked")); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		n, err := u.Read(b) // a connected socket hears nobody else
+		if err != nil || string(b[:n]) != "asked answered" {
+			t.Errorf("%s: %q, %v", target, b[:n], err)
+		}
+	}
+}

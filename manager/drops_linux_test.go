@@ -1,0 +1,45 @@
+package manager
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestDropsAreSeen(t *testing.T) {
+	t.Parallel()
+	conns, err := listen("127.0.0.1:0", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeConns(t, conns)
+	c := conns[0].(*udpConn)
+	if n, ok := c.dropped(); n != 0 || !ok {
+		t.Fatalf("before anything came: %d, %v", n, ok)
+	}
+	for _, conn := range conns {
+		if err := conn.(*udpConn).udp.SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u, err := net.Dial("udp", c.local.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	const sent = 500
+	for range sent {
+		if _, err := u.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var logs bytes.Buffer
+	d := drops{log: slog.New(slog.NewTextHandler(&logs, nil)), conns: conns}
+	d.look()
+	d.look()
+	if d.told == 0 || d.told >= sent || strings.Count(logs.String(), "dropped") != 1 {
+		t.Errorf("%d of %d dropped; logged %s", d.told, sent, logs.String())
+	}
+}
