@@ -59,7 +59,9 @@ func TestKilledManagerTakesNothingTwice(t *testing.T) {
 		manager = startManager()
 		replayed += len(old)
 		replay(t, listen, old)
-		out, err := exec.Command("ossecd", "send-test", "--keys", filepath.Join(dir, "client.keys"), "--manager", listen, fmt.Sprintf("fresh %d", round)).CombinedOutput()
+		fresh := exec.Command("ossecd", "send-test", "--keys", filepath.Join(dir, "client.keys"), "--manager", listen, fmt.Sprintf("fresh %d", round))
+		fresh.Env = append(os.Environ(), raceEnv)
+		out, err := fresh.CombinedOutput()
 		if err != nil {
 			t.Fatalf("round %d: fresh traffic is not taken: %v\n%s", round, err, out)
 		}

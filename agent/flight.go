@@ -10,48 +10,41 @@ import "time"
 //	          ◀ covered ▶◀ on the way   ▶      P keepalive; the first is answered
 //
 // An acknowledgement does not say which keepalive it is for. It is taken for the oldest one that may still be
-// answered, so that a lost one makes us believe too little and never too much; the lost one is forgotten after
-// answerWithin. The zero value is an idle flight.
+// answered, so that one that was lost makes us believe too little rather than too much; a keepalive is given up
+// when a later one is answered after more than twice the usual time. The zero value is an idle flight.
 type flight struct {
-	sent     mark
-	probed   mark // as of the last keepalive
-	covered  mark // as of the last keepalive that was answered
+	sent     uint64 // bytes charged for all events
+	probed   uint64 // of them, those before the last keepalive
+	covered  uint64 // of them, those before the last keepalive that was answered
 	probes   []probe
-	answered int    // keepalives answered, so far
-	next     uint64 // number of the next probe
-	doubtful bool   // a sign came that nobody takes what we send
-	doubt    uint64 // the first probe whose answer ends the doubt
+	answered int           // keepalives answered, so far
+	answers  time.Duration // what answers took of late, 0 while that is not known
+	next     uint64        // number of the next probe
+	doubtful bool          // a sign came that nobody takes what we send
+	doubt    uint64        // the first probe whose answer ends the doubt
 }
-
-// mark is a point in what was sent.
-type mark struct{ events, bytes uint64 }
 
 // probe is a keepalive, or a startup message, that is not answered yet.
 type probe struct {
 	number uint64
 	at     time.Time
-	mark   mark
+	sent   uint64 // as of then
 }
 
 // event notes that an event of n bytes, unsealed, was sent.
-func (f *flight) event(n int) {
-	f.sent.events++
-	f.sent.bytes += charge(n)
-}
+func (f *flight) event(n int) { f.sent += charge(n) }
 
 // charge is what a kernel charges at most for the datagram of a message of n bytes.
 func charge(n int) uint64 { return uint64(n) + packetWrapped + packetCharge }
 
 // room says whether an event of n bytes may be sent now.
 func (f *flight) room(n int) bool {
-	events, bytes := f.sent.events-f.covered.events, f.sent.bytes-f.covered.bytes
-	return !f.doubtful && events < windowEvents && (bytes+charge(n) <= windowBytes || events == 0)
+	used := f.sent - f.covered
+	return !f.doubtful && (used+charge(n) <= window || used == 0)
 }
 
 // wantsProbe says that half a window was used since the last probe.
-func (f *flight) wantsProbe() bool {
-	return f.sent.events-f.probed.events >= windowEvents/2 || f.sent.bytes-f.probed.bytes >= windowBytes/2
-}
+func (f *flight) wantsProbe() bool { return f.sent-f.probed >= window/2 }
 
 // probe notes that a message was sent which the manager acknowledges.
 func (f *flight) probe(now time.Time) {
@@ -65,14 +58,23 @@ func (f *flight) probe(now time.Time) {
 
 // answer notes an acknowledgement.
 func (f *flight) answer(now time.Time) {
+	late := answerFirst
+	if f.answers > 0 {
+		late = min(max(2*f.answers, answerLeast), answerMost)
+	}
 	p := f.probes
-	for len(p) > 1 && now.Sub(p[0].at) > answerWithin {
+	for len(p) > 1 && now.Sub(p[0].at) > late {
 		p = p[1:]
 	}
 	if len(p) == 0 {
-		return // of a keepalive that was taken as lost
+		return // of a keepalive that was given up
 	}
-	f.covered = p[0].mark
+	if took := now.Sub(p[0].at); took > f.answers {
+		f.answers = took
+	} else {
+		f.answers -= (f.answers - took) / 8
+	}
+	f.covered = p[0].sent
 	f.answered++
 	if p[0].number >= f.doubt {
 		f.doubtful = false
@@ -83,8 +85,9 @@ func (f *flight) answer(now time.Time) {
 // refuse notes that the manager's host, or ours, said that nobody takes what we send. Nothing more is sent until
 // the manager answers a keepalive. Whoever forges such a word gains no more than the delay of one answer.
 func (f *flight) refuse() {
-	f.doubtful = true
-	f.doubt = f.next
+	if !f.doubtful {
+		f.doubtful, f.doubt = true, f.next
+	}
 }
 
 // allCovered says that a keepalive was answered which was sent after the last event.

@@ -29,18 +29,20 @@ var (
 
 // What we chose.
 const (
-	// windowEvents and windowBytes bound what is on the way without a sign that the manager's host took it in.
-	// A Linux socket buffers 212,992 bytes by default and charges each datagram with its length and the
-	// kernel's record of it; the rest is left for the agents next to us. Half of the window is probed ahead,
-	// so that the answer is there before the other half is used up.
-	windowEvents  = 256
-	windowBytes   = 160 << 10
+	// window bounds what is on the way without a sign that the manager's host took it in, in bytes as a kernel
+	// charges them: some 170 short lines. A Linux socket buffers 212,992 bytes by default, and charges each
+	// datagram with its length and packetCharge for its own record of it; the rest is left for the agents next
+	// to us. Half of the window is probed ahead, so that the answer is there before the other half is used up.
+	window        = 160 << 10
 	packetCharge  = 768
 	packetWrapped = 160 // what sealing adds to a message at most, plus the headers of IPv6 and UDP
 
-	// answerWithin is how long an answer to a keepalive may take before the keepalive, or its answer, counts as
-	// lost and later answers are no longer taken for its.
-	answerWithin = 10 * time.Second
+	// A keepalive that was not answered in twice the time that answers take is given up when another answer
+	// comes: so many seconds while that time is not known, and never less or more than this. Giving up too
+	// early opens the window before its time, too late keeps it shut while answers are lost.
+	answerFirst = 2 * time.Second
+	answerLeast = 250 * time.Millisecond
+	answerMost  = 10 * time.Second
 
 	// maxProbes bounds the unanswered keepalives that are remembered. Those of the longest silence fit.
 	maxProbes = 64

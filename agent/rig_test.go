@@ -25,7 +25,11 @@ const (
 	anyKey   = "003 dyn2 any f8c75a6e96d28a294cc845cd5bbeca42e206d473715e7364d7fa275193248ec7"
 )
 
-var managerAddr = netip.MustParseAddrPort("198.51.100.1:1514")
+var (
+	managerAddr = netip.MustParseAddrPort("198.51.100.1:1514")
+	stranger    = netip.MustParseAddrPort("198.51.100.66:1514")
+	stranger2   = netip.MustParseAddrPort("198.51.100.67:1514")
+)
 
 // heard is a message as a manager took it.
 type heard struct {

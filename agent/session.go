@@ -122,6 +122,11 @@ func (s *session) run(ctx context.Context) error {
 	s.heard = time.Now()
 	defer s.end()
 	s.connect(ctx)
+	return s.loop(ctx)
+}
+
+// loop is run without its beginning and its end.
+func (s *session) loop(ctx context.Context) error {
 	for {
 		s.arm()
 		if s.current != nil && s.mayEmit() {
@@ -259,7 +264,11 @@ func (s *session) idle() bool {
 func (s *session) arm() {
 	at := s.wake
 	if s.state == online {
-		at = earliest(s.keepalive, s.heard.Add(s.cfg.TimeReconnect), s.repeatDue(), s.retry)
+		at = earliest(s.keepalive, s.repeatDue())
+		if !s.retry.IsZero() {
+			at = s.retry
+		}
+		at = earliest(at, s.heard.Add(s.cfg.TimeReconnect))
 	}
 	if s.cfg.ExitWhenIdle {
 		at = earliest(at, s.heard.Add(s.cfg.TimeReconnect))

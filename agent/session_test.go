@@ -253,10 +253,11 @@ func TestFailover(t *testing.T) {
 			23 keepalive`)
 		n.Heal(managerAddr.Addr())
 		n.Cut(second.Addr())
-		// Last heard at 33; offline at 63; five startups to the second one until 84, two seconds on the first's turn.
+		// Last heard at 23; offline at 53; five startups to the second one until 74, two seconds on the first's turn.
 		time.Sleep(63 * time.Second)
 		wantTimeline(t, a.take(), `
-			86 startup
+			76 startup
+			76 keepalive
 			86 keepalive`)
 		r.mustStop()
 		a.close()

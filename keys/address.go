@@ -17,6 +17,9 @@ type Address struct {
 	not    bool
 }
 
+// maxAddress is the longest address in bytes, with room for a v4-mapped one and a mask.
+const maxAddress = 64
+
 // Any is the address from which an agent may send wherever it is.
 var Any = Address{text: "any", any: true}
 
@@ -26,9 +29,9 @@ var errAddress = errors.New("is no address; use any, an address, or a network su
 // in front it is everything else. A v4-mapped IPv6 address is taken for the IPv4 address.
 func ParseAddress(s string) (Address, error) {
 	a := Address{text: s}
-	fault := fmt.Errorf("%.64q %w", s, errAddress)
-	if len(s) > 127 {
-		return Address{}, fault
+	fault := func() (Address, error) { return Address{}, fmt.Errorf("%s %w", shown(a.text), errAddress) }
+	if len(s) > maxAddress {
+		return fault()
 	}
 	s, a.not = strings.CutPrefix(s, "!")
 	if s == "any" {
@@ -38,7 +41,7 @@ func ParseAddress(s string) (Address, error) {
 	host, bits, hasBits := strings.Cut(s, "/")
 	ip, err := netip.ParseAddr(host)
 	if err != nil || ip.Zone() != "" {
-		return Address{}, fault
+		return fault()
 	}
 	mapped := ip.Is4In6()
 	ip = ip.Unmap()
@@ -46,17 +49,17 @@ func ParseAddress(s string) (Address, error) {
 	switch {
 	case hasBits && ip.Is4() && strings.Contains(bits, "."):
 		if n, err = maskBits(bits); err != nil {
-			return Address{}, fault
+			return fault()
 		}
 	case hasBits:
 		if n, err = strconv.Atoi(bits); err != nil || strings.TrimLeft(bits, "0123456789") != "" {
-			return Address{}, fault
+			return fault()
 		}
 		if mapped {
 			n -= 96
 		}
 		if n < 0 || n > ip.BitLen() {
-			return Address{}, fault
+			return fault()
 		}
 	}
 	a.prefix = netip.PrefixFrom(ip, n).Masked()

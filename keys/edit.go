@@ -1,18 +1,19 @@
 package keys
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gofrs/flock"
 
 	"ossecd/keys/durable"
+	"ossecd/proto"
 )
 
 // ErrNoAgent says that no living agent has the ID.
@@ -20,56 +21,78 @@ var ErrNoAgent = errors.New("no such agent")
 
 // File is a keys file being changed. Lines that are not touched stay as they are, byte for byte.
 type File struct {
-	path  string
-	lines []string // without line ends
-	set   *Set
+	path    string
+	lines   []string // without line ends
+	set     *Set     // of the lines; changes with them
+	changed bool
 }
 
 // Edit changes the keys file at path, or makes it (0600), by calling change. Other Edits wait meanwhile; readers find
 // the old file or the new. An existing file keeps its owner, group and mode. Where change returns an error, nothing is
 // written. A file with faulty lines can be edited: they stay.
 func Edit(path string, change func(*File) error) (err error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // one lock, whatever name the file is called by
+	}
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("keys: lock %s.lock: %w; the directory must exist and be writable", path, err)
 	}
 	defer lock.Unlock()
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("keys: %w", err)
+	text, err := readFile(path)
+	if err != nil {
+		return err
 	}
 	f := &File{path: path}
-	if f.set, _, err = Parse(bytes.NewReader(text), filepath.Base(path)); err != nil {
+	if f.set, _, err = parse(text, filepath.Base(path)); err != nil {
 		return err
 	}
-	if s := strings.TrimSuffix(string(text), "\n"); s != "" {
-		f.lines = strings.Split(s, "\n")
+	body, mark := strings.CutPrefix(string(text), bom)
+	if body = strings.TrimSuffix(body, "\n"); body != "" {
+		f.lines = strings.Split(body, "\n")
 	}
-	before := len(f.lines)
-	old := strings.Join(f.lines, "\n")
-	if err := change(f); err != nil {
+	if err := change(f); err != nil || !f.changed {
 		return err
 	}
-	text = []byte(strings.Join(f.lines, "\n"))
-	if len(f.lines) == before && string(text) == old {
-		return nil
+	body = strings.Join(f.lines, "\n") + "\n"
+	if mark {
+		body = bom + body
 	}
-	if err := durable.ReplaceFile(path, append(text, '\n'), 0o600); err != nil {
+	if err := durable.ReplaceFile(path, []byte(body), 0o600); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	return nil
 }
 
-// Set is the content as it was when the edit began.
+// readFile is the text of the keys file, none where it is missing.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	defer file.Close()
+	return readText(file, filepath.Base(path))
+}
+
+// Set is the content with the changes made so far. It changes with the next one, and is not to be kept.
 func (f *File) Set() *Set { return f.set }
 
 // Add makes a key for a new agent. Without an ID it gets the next after all that were ever used, 001 at least.
 func (f *File) Add(name string, address Address, id string) (Key, error) {
 	if id == "" {
-		id = f.nextID()
+		var err error
+		if id, err = f.nextID(); err != nil {
+			return Key{}, err
+		}
 	}
 	k := Key{ID: id, Name: name, Address: address, Secret: NewSecret()}
-	return k, f.insert(k)
+	if err := f.insert(k); err != nil {
+		return Key{}, err
+	}
+	return k, nil
 }
 
 // Import adds a key made elsewhere.
@@ -79,17 +102,18 @@ func (f *File) insert(k Key) error {
 	if _, err := ParseLine(k.Line()); err != nil {
 		return err
 	}
-	for _, id := range f.set.Removed {
-		if id == k.ID {
-			return fmt.Errorf("the ID %s was removed and is never given out again; choose another", k.ID)
+	if slices.Contains(f.set.Removed, k.ID) {
+		return fmt.Errorf("the ID %s was removed and is never given out again; choose another", k.ID)
+	}
+	for i, line := range f.lines {
+		if lineID(line) == k.ID {
+			return fmt.Errorf("the ID %s %w by line %d of %s; choose another", k.ID, errDuplicate, i+1, f.path)
 		}
 	}
 	mine, single := k.Address.Single()
 	for _, old := range f.set.Keys {
 		his, singleToo := old.Address.Single()
 		switch {
-		case old.ID == k.ID:
-			return fmt.Errorf("the ID %s %w by %s in %s; choose another, or remove that one first", k.ID, errDuplicate, old.Name, f.path)
 		case old.Name == k.Name:
 			return fmt.Errorf("the name %s %w by agent %s in %s; choose another, or remove that one first", k.Name, errDuplicate, old.ID, f.path)
 		case single && singleToo && mine == his:
@@ -98,45 +122,50 @@ func (f *File) insert(k Key) error {
 		}
 	}
 	f.lines = append(f.lines, k.Line())
-	f.set = f.set.with(k)
+	f.set.add(k)
+	f.changed = true
 	return nil
 }
 
-// with is the set and one key more.
-func (s *Set) with(k Key) *Set {
-	n := &Set{Keys: append(s.Keys[:len(s.Keys):len(s.Keys)], k), Removed: s.Removed, byID: make(map[string]int, len(s.Keys)+1)}
-	for i := range n.Keys {
-		n.byID[n.Keys[i].ID] = i
-	}
-	return n
-}
-
 // nextID is the number after the highest that any line has, in three digits or more.
-func (f *File) nextID() string {
+func (f *File) nextID() (string, error) {
 	highest := 0
 	for _, line := range f.lines {
-		id, _, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
-		if n, err := strconv.Atoi(id); err == nil && checkID(id) == nil {
+		if n, err := strconv.Atoi(lineID(line)); err == nil {
 			highest = max(highest, n)
 		}
 	}
-	return fmt.Sprintf("%03d", highest+1)
+	id := fmt.Sprintf("%03d", highest+1)
+	if len(id) > proto.MaxIDLen {
+		return "", fmt.Errorf("%s has the ID %d, and there is none after it; choose a free ID, as with --id", f.path, highest)
+	}
+	return id, nil
 }
 
-// Remove ends an agent: its line keeps the ID, so that it is not given out again, and loses everything else.
+// Remove ends an agent: its line keeps the ID, so that it is not given out again, and loses everything else; so do
+// faulty lines with that ID, which would come to life otherwise.
 func (f *File) Remove(id string) (Key, error) {
 	k, ok := f.set.ByID(id)
 	if !ok {
-		return Key{}, fmt.Errorf("%w: %.32q is not in %s; ossecd keygen list shows all", ErrNoAgent, id, f.path)
+		return Key{}, fmt.Errorf("%w: %q is not in %s; ossecd keygen list shows all", ErrNoAgent, id, f.path)
 	}
 	for i, line := range f.lines {
-		if strings.HasPrefix(line, id+" ") {
-			if _, err := ParseLine(strings.TrimSuffix(line, "\r")); err == nil {
-				f.lines[i] = id + " " + removedText
-			}
+		if lineID(line) == id {
+			f.lines[i] = id + " " + removedText
 		}
 	}
+	f.set.remove(id)
+	f.changed = true
 	return k, nil
+}
+
+func (s *Set) remove(id string) {
+	s.Keys = slices.Delete(s.Keys, s.byID[id], s.byID[id]+1)
+	s.Removed = append(s.Removed, id)
+	clear(s.byID)
+	for i, k := range s.Keys {
+		s.byID[k.ID] = i
+	}
 }
 
 // removedText stands in place of name, address and key of a removed agent. The stock programs take a line whose

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"ossecd/proto"
@@ -29,6 +30,7 @@ const (
 	maxSecret = 1024
 	minName   = 2
 	maxName   = 128
+	maxShown  = 50 // the longest IPv6 network has 44, what the tools make as a key 64
 )
 
 // Line is the key as client.keys has it, without a line end. It shows the secret.
@@ -39,11 +41,14 @@ func (k Key) Line() string {
 // String is the key without the secret.
 func (k Key) String() string { return k.ID + " " + k.Name + " " + k.Address.String() }
 
-// GoString likewise.
+// GoString likewise, for %#v.
 func (k Key) GoString() string { return "keys.Key{" + k.String() + "}" }
 
-// LogValue likewise.
+// LogValue likewise, for a logger.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText likewise, for JSON and for keys within what a logger is given.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // CipherKey derives what the ciphers are keyed with (docs/protocol.md, "Key derivation").
 func (k Key) CipherKey() proto.Key {
@@ -79,7 +84,7 @@ var (
 // CheckID says what is wrong with an agent's ID. One that is right can stand in a path.
 func CheckID(id string) error {
 	if strings.Trim(id, "0") == "" || checkID(id) != nil {
-		return fmt.Errorf("%.32q %w", id, errID)
+		return fmt.Errorf("%s %w", shown(id), errID)
 	}
 	return nil
 }
@@ -91,9 +96,17 @@ func CheckName(name string) error {
 		ok = ok && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '.' || c == '_' || c == '-')
 	}
 	if !ok {
-		return fmt.Errorf("%.140q %w", name, errName)
+		return fmt.Errorf("%s %w", shown(name), errName)
 	}
 	return nil
+}
+
+// shown is a field of a line for an error. A long one is not shown: it may be the key in the wrong place.
+func shown(field string) string {
+	if len(field) > maxShown {
+		return fmt.Sprintf("a text of %d bytes", len(field))
+	}
+	return strconv.Quote(field)
 }
 
 func checkSecret(s string) error {
@@ -107,20 +120,29 @@ func checkSecret(s string) error {
 	return nil
 }
 
-// ParseLine reads a line of client.keys, without its line end. The error does not show the secret.
+// ParseLine reads a line of client.keys, without its line end. The error is about the first field that is wrong; it
+// does not show the secret.
 func ParseLine(line string) (Key, error) {
 	var k Key
 	if len(line) > maxLine {
-		return k, fmt.Errorf("%d bytes long, the most is %d: %w", len(line), maxLine, errFields)
+		return k, fmt.Errorf("the line is %d bytes long, the most is %d; %w", len(line), maxLine, errFields)
 	}
-	f := strings.Split(line, " ")
-	if len(f) != 4 {
+	var f [4]string
+	rest, more := line, true
+	for i := range f {
+		if !more {
+			return k, errFields
+		}
+		f[i], rest, more = strings.Cut(rest, " ")
+	}
+	if more {
 		return k, errFields
 	}
 	address, err := ParseAddress(f[2])
-	err = errors.Join(CheckID(f[0]), CheckName(f[1]), err, checkSecret(f[3]))
-	if err != nil {
-		return Key{}, err
+	for _, err := range [...]error{CheckID(f[0]), CheckName(f[1]), err, checkSecret(f[3])} {
+		if err != nil {
+			return k, err
+		}
 	}
 	return Key{ID: f[0], Name: f[1], Address: address, Secret: f[3]}, nil
 }

@@ -9,12 +9,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"ossecd/proto"
 )
 
-// maxFile bounds a keys file: some 500,000 agents.
-const maxFile = 64 << 20
+const (
+	maxFile   = 64 << 20 // bytes of a keys file: some 500,000 agents
+	maxFaults = 1 << 18  // in one file, so that reading what is no keys file at all needs no gigabytes
+	minLine   = 11       // bytes of the shortest line, as in "1 ab any x"
+	bom       = "\xef\xbb\xbf"
+)
 
-// Set is the content of a keys file. It never changes once made.
+// Set is the content of a keys file. But for the one of a File it never changes once made.
 type Set struct {
 	Keys    []Key    // of living agents, in the order of the file
 	Removed []string // IDs that were in use and are not given out again
@@ -28,6 +34,12 @@ func (s *Set) ByID(id string) (Key, bool) {
 		return Key{}, false
 	}
 	return s.Keys[i], true
+}
+
+// add puts a key into a set that is being made.
+func (s *Set) add(k Key) {
+	s.byID[k.ID] = len(s.Keys)
+	s.Keys = append(s.Keys, k)
 }
 
 // Fault is what is wrong with a line of a keys file.
@@ -46,7 +58,7 @@ func (f Fault) Unwrap() error { return f.Err }
 var (
 	errCRLF      = errors.New("the line ends with CR LF; convert the file, as with: sed -i 's/\\r$//'")
 	errBOM       = errors.New("the file begins with a byte order mark; save it without one")
-	errControl   = errors.New("control characters in the line; the file is damaged or no keys file")
+	errControl   = errors.New("the line has a tab or another control character; put single blanks between the fields, or restore the file if it is damaged")
 	errDuplicate = errors.New("is taken")
 )
 
@@ -66,26 +78,42 @@ func Load(path string) (*Set, []Fault, error) {
 
 // Parse reads what a keys file holds (docs/protocol.md, "client.keys"). file is its name, for the faults.
 func Parse(r io.Reader, file string) (*Set, []Fault, error) {
+	text, err := readText(r, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parse(text, file)
+}
+
+func readText(r io.Reader, file string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("keys: %s: %w", file, err)
+		return nil, fmt.Errorf("keys: %s: %w", file, err)
 	}
 	if len(text) > maxFile {
-		return nil, nil, fmt.Errorf("keys: %s: over %d MB; this is no keys file, or too many agents for one", file, maxFile>>20)
+		return nil, fmt.Errorf("keys: %s: over %d MB; this is no keys file, or too many agents for one", file, maxFile>>20)
 	}
-	s := &Set{byID: make(map[string]int)}
-	p := parser{set: s, file: file, lineOf: make(map[string]int), byAddr: make(map[netip.Addr]int)}
-	text, bom := bytes.CutPrefix(text, []byte("\xef\xbb\xbf"))
-	if bom {
+	return text, nil
+}
+
+func parse(text []byte, file string) (*Set, []Fault, error) {
+	n := min(bytes.Count(text, []byte("\n"))+1, len(text)/minLine)
+	s := &Set{Keys: make([]Key, 0, n), byID: make(map[string]int, n)}
+	p := parser{set: s, file: file, lineOf: make(map[string]int, n), byAddr: make(map[netip.Addr]int)}
+	rest, marked := strings.CutPrefix(string(text), bom) // the keys are parts of one string
+	if marked {
 		p.n = 1
 		p.fault(errBOM, "", true)
 		p.n = 0
 	}
-	for len(text) > 0 {
-		var line []byte
-		line, text, _ = bytes.Cut(text, []byte("\n"))
+	for rest != "" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
 		p.n++
-		p.line(string(line))
+		p.line(line)
+		if len(p.faults) > maxFaults {
+			return nil, nil, fmt.Errorf("keys: %s: over %d faults; this is no keys file", file, maxFaults)
+		}
 	}
 	return s, p.faults, nil
 }
@@ -104,15 +132,22 @@ func (p *parser) fault(err error, id string, kept bool) {
 	p.faults = append(p.faults, Fault{File: p.file, Line: p.n, ID: id, Kept: kept, Err: err})
 }
 
+// lineID is the ID in front of a line, good or faulty or removed; empty where there is none.
+func lineID(line string) string {
+	id, _, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
+	if len(id) > proto.MaxIDLen || checkID(id) != nil {
+		return ""
+	}
+	return id
+}
+
 func (p *parser) line(line string) {
 	line, crlf := strings.CutSuffix(line, "\r")
 	if line == "" || line[0] == '#' || line[0] == ' ' {
 		return
 	}
-	id, rest, _ := strings.Cut(line, " ")
-	if checkID(id) != nil {
-		id = ""
-	}
+	id := lineID(line)
+	_, rest, _ := strings.Cut(line, " ")
 	if crlf {
 		p.fault(errCRLF, id, true)
 	}
@@ -144,6 +179,5 @@ func (p *parser) line(line string) {
 		p.byAddr[ip] = p.n
 	}
 	p.lineOf[k.ID] = p.n
-	p.set.byID[k.ID] = len(p.set.Keys)
-	p.set.Keys = append(p.set.Keys, k)
+	p.set.add(k)
 }

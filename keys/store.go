@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,20 +27,21 @@ type Store struct {
 	kick chan struct{}
 
 	mu   sync.Mutex
-	seen stamp  // the version of the file that the set is of
+	seen stamp  // the version of the file that was read last; none if it could not be read
 	told string // the trouble with the file that was logged last
 }
 
 // stamp tells versions of a file apart.
 type stamp struct {
 	exists bool
+	mode   fs.FileMode // a chmod can end what kept the file from being read
 	mtime  time.Time
 	size   int64
 	info   fs.FileInfo
 }
 
 func (s stamp) same(o stamp) bool {
-	return s.exists == o.exists && s.mtime.Equal(o.mtime) && s.size == o.size &&
+	return s.exists == o.exists && s.mode == o.mode && s.mtime.Equal(o.mtime) && s.size == o.size &&
 		(!s.exists || s.info == nil || o.info == nil || os.SameFile(s.info, o.info))
 }
 
@@ -69,11 +72,13 @@ func (s *Store) Kick() {
 func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = s.stat()
+	now := s.stat()
 	set, faults, err := Load(s.path)
 	if err != nil {
+		s.seen = stamp{}
 		return false, err
 	}
+	s.seen = now
 	s.logFaults(faults)
 	if len(set.Keys) == 0 && len(set.Removed) == 0 && len(faults) > 0 {
 		return false, fmt.Errorf("keys: %s has faults and not one good line; the keys read before stay in force", s.path)
@@ -87,32 +92,35 @@ func (s *Store) Reload() (changed bool, err error) {
 	return true, nil
 }
 
-// keep gives IDs with a faulty line the key that they have in old.
+// keep gives IDs with a faulty line the key that they have in old. One that was removed stays so, and one whose single
+// address belongs to another agent now is not kept.
 func (s *Set) keep(old *Set, faults []Fault) {
+	var lost []Key
 	for _, f := range faults {
-		if f.ID == "" || f.Kept {
+		if k, had := old.ByID(f.ID); had && !f.Kept && !slices.Contains(s.Removed, f.ID) {
+			lost = append(lost, k)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	taken := make(map[netip.Addr]bool)
+	for _, k := range s.Keys {
+		if ip, single := k.Address.Single(); single {
+			taken[ip] = true
+		}
+	}
+	for _, k := range lost {
+		ip, single := k.Address.Single()
+		if _, has := s.byID[k.ID]; has || single && taken[ip] {
 			continue
 		}
-		if _, has := s.byID[f.ID]; has {
-			continue
-		}
-		if k, had := old.ByID(f.ID); had {
-			s.byID[k.ID] = len(s.Keys)
-			s.Keys = append(s.Keys, k)
-		}
+		s.add(k)
 	}
 }
 
 func (s *Set) equal(o *Set) bool {
-	if len(s.Keys) != len(o.Keys) {
-		return false
-	}
-	for i := range s.Keys {
-		if s.Keys[i] != o.Keys[i] {
-			return false
-		}
-	}
-	return true
+	return slices.Equal(s.Keys, o.Keys) && slices.Equal(s.Removed, o.Removed)
 }
 
 func (s *Store) logFaults(faults []Fault) {
@@ -130,7 +138,7 @@ func (s *Store) stat() stamp {
 	if err != nil {
 		return stamp{}
 	}
-	return stamp{true, info.ModTime(), info.Size(), info}
+	return stamp{true, info.Mode(), info.ModTime(), info.Size(), info}
 }
 
 // Watch takes up changes of the file until ctx ends, and calls changed with each new set. A file is read once it
@@ -164,20 +172,19 @@ func (s *Store) Watch(ctx context.Context, changed func(*Set)) {
 // reloadAndTell logs trouble with the file when it begins and when it ends.
 func (s *Store) reloadAndTell(changed func(*Set)) {
 	isNew, err := s.Reload()
+	now := ""
+	if err != nil && !(errors.Is(err, fs.ErrNotExist) && len(s.Load().Keys) == 0) { // none is needed at the start
+		now = err.Error()
+	}
 	s.mu.Lock()
 	before := s.told
-	s.told = ""
-	if err != nil {
-		s.told = err.Error()
-	}
-	empty := len(s.Load().Keys) == 0
-	now := s.told
+	s.told = now
 	s.mu.Unlock()
 	switch {
-	case err != nil && now != before && !(empty && errors.Is(err, fs.ErrNotExist)):
-		s.log.Error("the keys file cannot be read; the keys read before stay in force", "err", err, "remedy", "put it back, or make it readable")
-	case err == nil && before != "" && !(empty && !isNew):
-		s.log.Info("the keys file can be read again", "keys", s.path)
+	case now != "" && now != before:
+		s.log.Error("the keys file cannot be used; the keys read before stay in force", "err", err, "remedy", "put it back, make it readable, or mend it")
+	case err == nil && before != "":
+		s.log.Info("the keys file can be used again", "keys", s.path)
 	}
 	if isNew {
 		changed(s.Load())

@@ -16,8 +16,8 @@ const (
 	// inFlight is how many events, of all agents together, are on the way at most before an answer proves that the
 	// manager took them: a socket buffer of the usual 208 KB holds some more at 1 KB a datagram.
 	inFlight = 128
-	// greetAtOnce is how many agents of one worker are greeted before their acks are waited for.
-	greetAtOnce = 32
+	// askAtOnce is how many agents of one worker send a control message before their acks are waited for.
+	askAtOnce = 32
 	// firstPause is after how long what is not acknowledged is sent again; it doubles each time up to lastPause.
 	firstPause = 500 * time.Millisecond
 	lastPause  = 2 * time.Second
@@ -133,19 +133,24 @@ func (l *load) leave() {
 	}
 }
 
-// greet says hello for all agents of a share, some of them at a time.
+// greet says hello for the agents of a share.
 func (l *load) greet(ctx context.Context, share []*session) error {
+	return l.ask(ctx, share, false, (*session).startup)
+}
+
+// ask sends a control message for each agent of a share, some of them at a time, and waits for all acks.
+func (l *load) ask(ctx context.Context, share []*session, later bool, message func(*session) (sent, error)) error {
 	for len(share) > 0 {
-		some := share[:min(len(share), greetAtOnce)]
+		some := share[:min(len(share), askAtOnce)]
 		share = share[len(some):]
 		for _, s := range some {
-			if _, err := s.startup(); err != nil {
-				return &failure{s, false, err}
+			if _, err := message(s); err != nil {
+				return &failure{s, later, err}
 			}
 		}
 		for _, s := range some {
-			if err := l.await(ctx, s, s.startup); err != nil {
-				return &failure{s, false, err}
+			if err := l.await(ctx, s, message); err != nil {
+				return &failure{s, later, err}
 			}
 		}
 	}
@@ -153,22 +158,23 @@ func (l *load) greet(ctx context.Context, share []*session) error {
 }
 
 // send sends the events of a worker's agents, in the order of their numbers. After each half of what may be on the
-// way the agent at hand sends a keepalive, and the half before that must have been answered.
+// way an agent, the next one each time, sends a keepalive, and the one before that must have been answered. A manager
+// takes things in as they come to a socket of its own; it may have several, and divide the agents among them.
 func (l *load) send(ctx context.Context, worker int) error {
 	share := l.shares[worker]
 	half := max(1, inFlight/2/len(l.shares))
 	text := []byte(l.message)
 	var asked *session // has a keepalive unanswered
-	since := 0
+	since, turn := 0, 0
 	for n := range l.count {
 		i := n % len(l.keys)
 		if i%len(l.shares) != worker {
 			continue
 		}
-		s := share[i/len(l.shares)]
 		if err := l.pace(ctx, n); err != nil {
 			return err
 		}
+		s := share[i/len(l.shares)]
 		text = append(text[:len(l.message)], ' ')
 		text = strconv.AppendInt(text, int64(n+1), 10)
 		if _, err := s.event(l.queue, l.location, text); err != nil {
@@ -179,33 +185,28 @@ func (l *load) send(ctx context.Context, worker int) error {
 			continue
 		}
 		since = 0
-		if _, err := s.keepalive(); err != nil {
-			return &failure{s, true, err}
+		probe := share[turn%len(share)]
+		turn++
+		if _, err := probe.keepalive(); err != nil {
+			return &failure{probe, true, err}
 		}
 		if asked != nil {
-			if err := l.await(ctx, asked, asked.keepalive); err != nil {
+			if err := l.await(ctx, asked, (*session).keepalive); err != nil {
 				return &failure{asked, true, err}
 			}
 		}
-		asked = s
+		asked = probe
 	}
-	// What is left is answered for by a keepalive of the first agent: the manager takes things in as they come.
 	if asked != nil {
-		if err := l.await(ctx, asked, asked.keepalive); err != nil {
+		if err := l.await(ctx, asked, (*session).keepalive); err != nil {
 			return &failure{asked, true, err}
 		}
 	}
-	if _, err := share[0].keepalive(); err != nil {
-		return &failure{share[0], true, err}
-	}
-	if err := l.await(ctx, share[0], share[0].keepalive); err != nil {
-		return &failure{share[0], true, err}
-	}
-	return nil
+	return l.ask(ctx, share, true, (*session).keepalive)
 }
 
 // await waits for an ack to what was sent, and sends again while there is none.
-func (l *load) await(ctx context.Context, s *session, again func() (sent, error)) error {
+func (l *load) await(ctx context.Context, s *session, again func(*session) (sent, error)) error {
 	end := time.Now().Add(l.timeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		until := time.Now().Add(pause)
@@ -223,7 +224,7 @@ func (l *load) await(ctx context.Context, s *session, again func() (sent, error)
 		if !time.Now().Before(end) {
 			return fmt.Errorf("%w from %v within %v", errNoAnswer, s.conn.RemoteAddr(), l.timeout)
 		}
-		if _, err := again(); err != nil {
+		if _, err := again(s); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func Split(merged []byte) (parts []Part, refused []string, err error) {
 		}
 		line, content, ok := bytes.Cut(rest[:min(len(rest), maxLine)], []byte("\n"))
 		sizeText, name, ok2 := bytes.Cut(line, []byte(" "))
-		if !ok || !ok2 || sizeText[0] != '!' {
+		if !ok || !ok2 || !bytes.HasPrefix(sizeText, []byte("!")) {
 			return nil, nil, fmt.Errorf("%w: no line \"!SIZE NAME\" at byte %d", ErrMerged, at)
 		}
 		content = rest[len(line)+1:]

@@ -1,0 +1,322 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/agent/source"
+	"ossecd/proto"
+	"ossecd/proto/simnet"
+)
+
+// count is how many events of the feed, and how many keepalives, were heard.
+func count(got []heard) (events, keepalives int) {
+	for _, h := range got {
+		switch {
+		case strings.HasPrefix(h.text, "1:/var/log/test"):
+			events++
+		case kind(h.text) == "keepalive":
+			keepalives++
+		}
+	}
+	return events, keepalives
+}
+
+// A manager that takes nothing in gets no more than the window, and its answer opens the next one.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		event source.Event
+		most  int // events in a window
+	}{
+		{"small events", source.Event{Queue: '1', Location: "/var/log/test", Message: []byte("x")}, window / int(charge(len("1:/var/log/test:x")))},
+		{"large events", source.Event{Queue: '1', Location: "/var/log/test", Message: []byte(strings.Repeat("x", 5000))}, 27},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(1, simnet.Conditions{})
+				m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+				r := newRig(t, n, anyKey)
+				r.cfg.NotifyTime, r.cfg.TimeReconnect = time.Hour, 3*time.Hour
+				r.start()
+				m.answerWith(silent)
+				m.take()
+				batch := make([]source.Event, 1000)
+				for i := range batch {
+					batch[i] = tt.event
+				}
+				r.feed.batches <- batch
+				synctest.Wait()
+				events, probes := count(m.take())
+				// The event of the start is the first in the window.
+				if events < tt.most-1 || events > tt.most || probes != 1 && probes != 2 {
+					t.Errorf("%d events and %d probes were sent unanswered, want %d and 1 or 2", events, probes, tt.most)
+				}
+				time.Sleep(20 * time.Second)
+				wantTimeline(t, m.take(), `
+					1 keepalive
+					2 keepalive
+					4 keepalive
+					8 keepalive
+					16 keepalive`)
+				m.answerWith(acknowledge)
+				time.Sleep(30 * time.Second)
+				if got, _ := count(m.take()); got != 1000-events {
+					t.Errorf("%d events came after the answer, want %d", got, 1000-events)
+				}
+				if n.Dropped() > 0 {
+					t.Errorf("%d datagrams overran a buffer", n.Dropped())
+				}
+				r.mustStop()
+				m.close()
+			})
+		})
+	}
+}
+
+// A fast reader, a manager that takes a millisecond for each datagram: nothing is lost, and nothing waits.
+func TestSlowManagerIsNotOverrun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{Delay: 5 * time.Millisecond})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		m.answerWith(func(text string) []string {
+			time.Sleep(time.Millisecond)
+			return acknowledge(text)
+		})
+		r := newRig(t, n, anyKey)
+		r.start()
+		for i := range 50 {
+			r.feed.batches <- lines(100*i, 100)
+		}
+		time.Sleep(6 * time.Second)
+		if events, _ := count(m.take()); events != 5000 || n.Dropped() != 0 {
+			t.Errorf("%d of 5000 events came in 6 s, %d were dropped", events, n.Dropped())
+		}
+		r.mustStop()
+		m.close()
+	})
+}
+
+// Few events want no keepalives beyond the regular ones.
+func TestNoProbesAtLowRates(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		r := newRig(t, n, anyKey)
+		r.cfg.NotifyTime, r.cfg.TimeReconnect = time.Minute, 3*time.Minute
+		r.start()
+		for i := range 600 {
+			r.feed.batches <- lines(i, 1)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Second)
+		if events, keepalives := count(m.take()); events != 600 || keepalives != 11 {
+			t.Errorf("%d events and %d keepalives in 10 minutes, want 600 and 11", events, keepalives)
+		}
+		r.mustStop()
+		m.close()
+	})
+}
+
+// 10 % loss, repeats and reordering each: nothing is delivered twice, each source's events that arrive are the ones
+// it was told of, and the agent never gets stuck.
+func TestLossyNetwork(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(seed, simnet.Conditions{Loss: 0.1, Repeat: 0.1, Reorder: 0.1, Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond})
+			m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+			r := newRig(t, n, anyKey)
+			other := newFeed()
+			r.cfg.Sources = append(r.cfg.Sources, other)
+			r.start()
+			for i := range 100 {
+				r.feed.batches <- lines(100*i, 100)
+				other.batches <- lines(1_000_000+100*i, 100)
+			}
+			time.Sleep(5 * time.Minute)
+			if sent := r.feed.count() + other.count(); sent != 20_000 {
+				t.Errorf("seed %d: stuck after %d of 20,000 events", seed, sent)
+			}
+			got := m.take()
+			seen := map[string]bool{}
+			for _, h := range got {
+				if strings.HasPrefix(h.text, "1:/var") && seen[h.text] {
+					t.Errorf("seed %d: %q came twice", seed, h.text)
+				}
+				seen[h.text] = true
+			}
+			if events, _ := count(got); events < 17_000 || events > 19_000 {
+				t.Errorf("seed %d: %d events came, want about 18,000", seed, events)
+			}
+			n.SetConditions(simnet.Conditions{})
+			time.Sleep(time.Minute)
+			if got := r.log.count("offline"); got > 1 {
+				t.Errorf("seed %d: offline %d times", seed, got)
+			}
+			r.mustStop()
+			m.close()
+		})
+	}
+}
+
+func TestEventOverTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		r := newRig(t, n, anyKey)
+		r.start()
+		m.take()
+		long := lines(1, 1)
+		long[0].Message = []byte(strings.Repeat("x", 7000))
+		r.feed.batches <- long
+		r.feed.batches <- lines(2, 1)
+		synctest.Wait()
+		got := m.take()
+		if len(got) != 2 || len(got[0].text) != proto.MaxMessageOSSEC || r.log.count("was cut", "remedy") != 1 {
+			t.Errorf("%d messages, log:\n%v", len(got), r.log)
+		}
+		r.mustStop()
+		m.close()
+	})
+}
+
+func TestFlight(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	at := func(s float64) time.Time { return now.Add(time.Duration(s * float64(time.Second))) }
+	send := func(f *flight, n int) {
+		for range n {
+			f.event(100)
+		}
+	}
+	t.Run("lost answers are made up for", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		f.probe(at(0)) // its answer is lost
+		send(&f, 200)
+		f.probe(at(0.1))
+		f.answer(at(0.2)) // of the second, taken for the first's
+		if f.covered != 0 || f.allCovered() {
+			t.Errorf("%d bytes covered", f.covered)
+		}
+		f.probe(at(1.1))
+		f.answer(at(1.2))
+		if f.covered != 200*charge(100) || !f.allCovered() {
+			t.Errorf("%d bytes covered", f.covered)
+		}
+	})
+	t.Run("old probes are given up", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		f.probe(at(0))
+		f.probe(at(5))
+		send(&f, 10)
+		f.probe(at(20))
+		f.answer(at(20.1))
+		if f.covered != 10*charge(100) || len(f.probes) != 0 {
+			t.Errorf("%d bytes covered, %d probes left", f.covered, len(f.probes))
+		}
+		f.answer(at(20.2)) // an answer to a probe given up
+		if f.answered != 1 {
+			t.Errorf("%d answers", f.answered)
+		}
+	})
+	t.Run("doubt ends with an answer to a later probe", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		f.probe(at(0))
+		f.refuse()
+		if f.room(0) {
+			t.Error("room in doubt")
+		}
+		f.probe(at(1))
+		f.answer(at(1.1)) // may be that of the first
+		if f.room(0) {
+			t.Error("room in doubt")
+		}
+		f.answer(at(1.2))
+		if !f.room(0) {
+			t.Error("no room")
+		}
+	})
+	t.Run("the list is bounded", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		for i := range 1000 {
+			f.probe(at(float64(i)))
+		}
+		if len(f.probes) != maxProbes {
+			t.Errorf("%d probes", len(f.probes))
+		}
+	})
+	t.Run("one event of any size has room", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		if !f.room(window) {
+			t.Error("no room for the first")
+		}
+	})
+}
+
+func TestRepeatsWhileWaiting(t *testing.T) {
+	t.Parallel()
+	s := session{asked: time.Now(), waiting: true}
+	var got []string
+	for ; s.repeats < 9; s.repeats++ {
+		got = append(got, s.repeatDue().Sub(s.asked).String())
+	}
+	if want := "1s 2s 4s 8s 16s 32s 1m4s 2m4s 3m4s"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// A source that fails is logged; the last one ends the agent.
+func TestSourcesThatFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		r := newRig(t, n, anyKey)
+		first, second := errors.New("no such log"), errors.New("no such journal")
+		quick, slow := failing{first, 0}, failing{second, time.Hour}
+		r.cfg.Sources = []source.Source{quick, slow}
+		r.start()
+		time.Sleep(time.Minute)
+		if r.log.count("level=ERROR", first.Error(), "remedy") != 1 {
+			t.Errorf("log:\n%v", r.log)
+		}
+		err := <-r.ended
+		if !errors.Is(err, first) || !errors.Is(err, second) {
+			t.Errorf("Run: %v", err)
+		}
+		if took := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); took != time.Hour {
+			t.Errorf("it ended after %v", took)
+		}
+	})
+}
+
+// failing is a source that fails after a while.
+type failing struct {
+	err   error
+	after time.Duration
+}
+
+func (f failing) Run(ctx context.Context, _ source.Output) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(f.after):
+		return fmt.Errorf("source: %w", f.err)
+	}
+}

@@ -1,0 +1,249 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ossecd/agent/shared"
+	"ossecd/agent/source"
+	"ossecd/keys"
+	"ossecd/proto"
+)
+
+// deaf is a socket to nowhere; onWrite is called for each datagram.
+type deaf struct {
+	onWrite func()
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newDeaf(onWrite func()) *deaf { return &deaf{onWrite: onWrite, closed: make(chan struct{})} }
+
+func (d *deaf) Read([]byte) (int, error) {
+	<-d.closed
+	return 0, net.ErrClosed
+}
+
+func (d *deaf) Write(p []byte) (int, error) {
+	d.onWrite()
+	return len(p), nil
+}
+
+func (d *deaf) Close() error {
+	d.once.Do(func() { close(d.closed) })
+	return nil
+}
+
+func (*deaf) LocalAddr() net.Addr                { return &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5000} }
+func (*deaf) RemoteAddr() net.Addr               { return &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 1514} }
+func (*deaf) SetDeadline(time.Time) error        { return nil }
+func (*deaf) SetReadDeadline(t time.Time) error  { return nil }
+func (*deaf) SetWriteDeadline(t time.Time) error { return nil }
+
+// idleSource does nothing until it is told to stop.
+type idleSource struct{}
+
+func (idleSource) Run(ctx context.Context, _ source.Output) error {
+	<-ctx.Done()
+	return nil
+}
+
+// bareSession is a session that is connected to nowhere and online, without its goroutine.
+func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
+	t.Helper()
+	dir := t.TempDir()
+	cfg.Keys, cfg.State = filepath.Join(dir, "agent.keys"), filepath.Join(dir, "state")
+	cfg.Managers = []string{"192.0.2.2"}
+	cfg.Sources = []source.Source{idleSource{}}
+	cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return dial(), nil }
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	cfg = cfg.withDefaults()
+	key, err := keys.ParseLine(anyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := openCounts(&cfg, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := shared.Open(filepath.Join(cfg.State, "shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSession(&cfg, key, c, files, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.timer = time.NewTimer(time.Hour)
+	go s.keeper.run()
+	t.Cleanup(func() {
+		s.end()
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.connect(t.Context())
+	s.comeOnline(t.Context())
+	return s
+}
+
+// comeOnline finishes an attempt to connect.
+func (s *session) comeOnline(ctx context.Context) {
+	s.dialEnded(ctx, <-s.dialed)
+	s.welcome(time.Now())
+}
+
+// Messages of a manager with our key, whatever they say, never write outside of shared/. The messages of one input
+// are separated by a line "--".
+func FuzzAgentReceive(f *testing.F) {
+	for _, v := range []string{
+		proto.Ack, proto.ForceReconnect + "\n--\n" + proto.Ack, proto.SyscheckNow, "#!-execd artest10 - 10.9.8.7 (from_the_server) (no_rule_id)",
+		"#!-some unknown control", "#!-req 1f agent getconfig client", "#!-err {}", "", "\n--\n", "#!-",
+		"#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n\n--\nThe quick brown fox jumps over the lazy dog\n--\n#!-close file ",
+		"#!-up file 7fc56270e7a70fa81a5935b72eacbe29 ../x\n\n--\nA\n--\n#!-close file ",
+		"#!-up file 9d5ed678fe57bcca610140957afab571 one.txt\n\n--\nB\n--\n#!-close file ",
+	} {
+		f.Add([]byte(v), false)
+		f.Add([]byte(v), true)
+	}
+	var both [2]*session
+	for i, d := range []proto.Dialect{proto.OSSEC, proto.Wazuh} {
+		both[i] = bareSession(f, Config{Dialect: d}, func() net.Conn { return newDeaf(func() {}) })
+	}
+	sealer, err := proto.NewSealer(1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	count := proto.Counter{Global: uint32(time.Now().Unix())}
+	f.Fuzz(func(t *testing.T, in []byte, wazuh bool) {
+		s := both[0]
+		if wazuh {
+			s = both[1]
+		}
+		for message := range bytes.SplitSeq(in, []byte("\n--\n")) {
+			count = count.Next()
+			d, err := sealer.Seal(nil, s.sealed.cipher, &proto.Envelope{Method: s.cfg.Method, Dialect: s.cfg.Dialect, Counter: count}, message)
+			if err != nil {
+				continue // too long
+			}
+			got, ok := s.recv.open(d)
+			if !ok || !bytes.Equal(got.message, message) {
+				t.Fatalf("%q was not taken", message)
+			}
+			s.receive(t.Context(), got)
+			if s.dial != nil {
+				s.comeOnline(t.Context())
+			}
+			if s.keeper.busy {
+				s.stored(<-s.keeper.results)
+			}
+		}
+		root := filepath.Dir(s.cfg.State)
+		for _, dir := range []string{root, s.cfg.State} {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if !strings.Contains(" state rids received shared ", " "+e.Name()+" ") {
+					t.Errorf("%q was written in %s", e.Name(), dir)
+				}
+			}
+		}
+	})
+}
+
+// Whatever arrives, nothing is taken but what the key sealed.
+func FuzzAgentDatagram(f *testing.F) {
+	_, session := readSession(f, "aes-any-start")
+	for _, d := range session {
+		f.Add(d.data)
+	}
+	s := bareSession(f, Config{Method: proto.AES}, func() net.Conn { return newDeaf(func() {}) })
+	known := map[string]bool{}
+	for _, d := range session {
+		if !d.fromAgent {
+			known[string(d.data)] = true
+		}
+	}
+	f.Fuzz(func(t *testing.T, d []byte) {
+		if got, ok := s.recv.open(d); ok && !known[string(d)] {
+			t.Errorf("%x was taken as %q", d, got.message)
+		}
+	})
+}
+
+func BenchmarkEmit(b *testing.B) {
+	text := []byte("Nov 22 15:30:01 web01 sshd[4242]: Failed password for invalid user admin from 203.0.113.77 port 52814 ssh2; the next attempt of that address will be the 17th within ten minutes, pid=99")
+	for _, method := range []proto.Method{proto.Blowfish, proto.AES} {
+		for _, size := range []int{1, 64} {
+			name := method.String() + "-batch1"
+			if size > 1 {
+				name = method.String() + "-batch64"
+			}
+			b.Run(name, func(b *testing.B) {
+				acks := make(chan struct{}, 1)
+				var writes int
+				s := bareSession(b, Config{Method: method}, func() net.Conn {
+					return newDeaf(func() {
+						if writes++; writes%64 == 0 {
+							select {
+							case acks <- struct{}{}:
+							default:
+							}
+						}
+					})
+				})
+				ctx, cancel := context.WithCancel(b.Context())
+				inbox := s.recv.inbox
+				var helpers sync.WaitGroup
+				helpers.Go(func() { // a manager that answers in time
+					ack := []byte(proto.Ack)
+					for {
+						select {
+						case <-acks:
+							select {
+							case inbox <- inbound{message: ack}:
+							case <-ctx.Done():
+								return
+							}
+						case <-ctx.Done():
+							return
+						}
+					}
+				})
+				loop := make(chan struct{})
+				go func() {
+					defer close(loop)
+					s.loop(ctx)
+				}()
+				out := &output{session: s}
+				s.outputs = []*output{out}
+				batch := make([]source.Event, size)
+				for i := range batch {
+					batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: text}
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if n, err := out.Emit(ctx, batch); n != size || err != nil {
+						b.Fatal(n, err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
+				cancel()
+				<-loop
+				helpers.Wait()
+			})
+		}
+	}
+}
