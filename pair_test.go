@@ -138,7 +138,7 @@ func playPair(t *testing.T, seed uint64, method proto.Method, dialect proto.Dial
 	time.Sleep(5 * time.Minute)
 	end() // the manager is restarted
 	time.Sleep(10 * time.Second)
-	end = startManager()
+	startManager()
 	time.Sleep(10 * time.Minute)
 	ill := ticks.count()
 	if ill < 3000 {

@@ -100,7 +100,8 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 // comeOnline finishes an attempt to connect.
 func (s *session) comeOnline(ctx context.Context) {
 	s.dialEnded(ctx, <-s.dialed)
-	s.welcome(time.Now())
+	s.heard = time.Now()
+	s.welcome(s.heard)
 }
 
 // Messages of a manager with our key, whatever they say, never write outside of shared/. The messages of one input
@@ -181,69 +182,4 @@ func FuzzAgentDatagram(f *testing.F) {
 			t.Errorf("%x was taken as %q", d, got.message)
 		}
 	})
-}
-
-func BenchmarkEmit(b *testing.B) {
-	text := []byte("Nov 22 15:30:01 web01 sshd[4242]: Failed password for invalid user admin from 203.0.113.77 port 52814 ssh2; the next attempt of that address will be the 17th within ten minutes, pid=99")
-	for _, method := range []proto.Method{proto.Blowfish, proto.AES} {
-		for _, size := range []int{1, 64} {
-			name := method.String() + "-batch1"
-			if size > 1 {
-				name = method.String() + "-batch64"
-			}
-			b.Run(name, func(b *testing.B) {
-				acks := make(chan struct{}, 1)
-				var writes int
-				s := bareSession(b, Config{Method: method}, func() net.Conn {
-					return newDeaf(func() {
-						if writes++; writes%64 == 0 {
-							select {
-							case acks <- struct{}{}:
-							default:
-							}
-						}
-					})
-				})
-				ctx, cancel := context.WithCancel(b.Context())
-				inbox := s.recv.inbox
-				var helpers sync.WaitGroup
-				helpers.Go(func() { // a manager that answers in time
-					ack := []byte(proto.Ack)
-					for {
-						select {
-						case <-acks:
-							select {
-							case inbox <- inbound{message: ack}:
-							case <-ctx.Done():
-								return
-							}
-						case <-ctx.Done():
-							return
-						}
-					}
-				})
-				loop := make(chan struct{})
-				go func() {
-					defer close(loop)
-					s.loop(ctx)
-				}()
-				out := &output{session: s}
-				s.outputs = []*output{out}
-				batch := make([]source.Event, size)
-				for i := range batch {
-					batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: text}
-				}
-				b.ReportAllocs()
-				for b.Loop() {
-					if n, err := out.Emit(ctx, batch); n != size || err != nil {
-						b.Fatal(n, err)
-					}
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
-				cancel()
-				<-loop
-				helpers.Wait()
-			})
-		}
-	}
 }
