@@ -43,12 +43,12 @@ func Split(merged []byte) (parts []Part, refused []string, err error) {
 		if n == MaxFiles {
 			return nil, nil, fmt.Errorf("%w: more than %d files in it", ErrMerged, MaxFiles)
 		}
-		line, content, ok := bytes.Cut(rest[:min(len(rest), maxLine)], []byte("\n"))
+		line, _, ok := bytes.Cut(rest[:min(len(rest), maxLine)], []byte("\n"))
 		sizeText, name, ok2 := bytes.Cut(line, []byte(" "))
 		if !ok || !ok2 || !bytes.HasPrefix(sizeText, []byte("!")) {
 			return nil, nil, fmt.Errorf("%w: no line \"!SIZE NAME\" at byte %d", ErrMerged, at)
 		}
-		content = rest[len(line)+1:]
+		content := rest[len(line)+1:]
 		size, err := strconv.ParseUint(string(sizeText[1:]), 10, 32)
 		if err != nil || size > uint64(len(content)) {
 			return nil, nil, fmt.Errorf("%w: the size at byte %d is %.20q and %d bytes follow", ErrMerged, at, sizeText[1:], len(content))
