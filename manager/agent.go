@@ -23,7 +23,17 @@ type agent struct {
 	back    returnPath
 	life    life
 	low     lowCounts
-	nextLog [numReasons]time.Time // when the agent may be complained about again, by reason
+	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds
+}
+
+// mayLog says whether it is time to log something about the agent again, and notes that it was done.
+func (a *agent) mayLog(why reason, now time.Time) bool {
+	next := &a.nextLog[why-authentic]
+	if now.Unix() < *next {
+		return false
+	}
+	*next = now.Add(logEvery).Unix()
+	return true
 }
 
 func (a *agent) knownDialect() proto.Dialect {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -154,6 +155,7 @@ func (m *manager) openState() (err error) {
 		return errors.Join(err, m.closeState())
 	}
 	m.setRoster(roster)
+	debug.FreeOSMemory() // reading many keys leaves as much behind as it makes
 	return nil
 }
 

@@ -146,10 +146,9 @@ func (r *receiver) tooOld(a *agent, message *proto.Message, from netip.AddrPort,
 		return
 	}
 	r.m.refusals.counts[oldCount].Add(1)
-	if now.Before(a.nextLog[lostCounter]) {
+	if !a.mayLog(lostCounter, now) {
 		return
 	}
-	a.nextLog[lostCounter] = now.Add(logEvery)
 	last := proto.CounterAt(a.slot.Highest())
 	r.log.Error("this agent lost its counter, or somebody replays old traffic", "agent", a.key.ID, "name", a.key.Name,
 		"source", from.String(), "its_global", message.Counter.Global, "its_local", message.Counter.Local,

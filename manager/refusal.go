@@ -29,6 +29,8 @@ const (
 	badEvent
 	lostCounter // counted as oldCount; only its log line is its own
 	numReasons
+
+	authentic = repeatedCount // the first of those
 )
 
 // reasons gives each reason its name in logs and counts, and what to do about it.
@@ -127,7 +129,7 @@ func (r *refusals) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		r.mu.Lock()
-		for why := malformed; why < repeatedCount; why++ {
+		for why := malformed; why < authentic; why++ {
 			if r.counts[why].Load() > r.told[why] {
 				r.tell(why)
 			} else {
@@ -142,10 +144,9 @@ func (r *refusals) run(ctx context.Context) {
 // reason and logEvery. a.mu is held.
 func (r *refusals) authenticated(why reason, a *agent, from netip.AddrPort, now time.Time) {
 	r.counts[why].Add(1)
-	if now.Before(a.nextLog[why]) {
+	if !a.mayLog(why, now) {
 		return
 	}
-	a.nextLog[why] = now.Add(logEvery)
 	r.log.Warn("refused", "reason", why.String(), "agent", a.key.ID, "name", a.key.Name,
 		"source", from.String(), "remedy", reasons[why].remedy)
 }
