@@ -9,12 +9,14 @@ import (
 	"ossecd/proto"
 )
 
-// agent is what the manager knows of one agent. What stands above mu never changes.
+// agent is what the manager knows of one agent. The key and what is made of it never change.
 type agent struct {
 	key    keys.Key
 	cipher *proto.Cipher
 	slot   *keys.Slot // its received counter, which outlives this process
 	json   []byte     // `"agent":{…}`, ready for every event
+
+	quota quota // guarded by the outlet's mu
 
 	mu      sync.Mutex
 	method  proto.Method  // of its last valid message; answers use it

@@ -27,6 +27,11 @@ type Config struct {
 	// interval.
 	DisconnectAfter time.Duration
 
+	// QueueSize is how many megabytes of events may wait for a slow reader; AgentShare how much of them one agent may
+	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
+	QueueSize  int
+	AgentShare int
+
 	CryptoAccept string // "blowfish", "aes" or "any"
 
 	// Hangup asks, with each value, to read the keys at once. May be nil.
@@ -44,9 +49,15 @@ const (
 	DefaultKeys   = "/etc/ossecd/client.keys"
 	DefaultState  = "/var/lib/ossecd/manager"
 	DefaultListen = ":1514"
+
+	DefaultQueueSize  = 64
+	DefaultAgentShare = 50
+
+	maxQueueSize = 16 << 10
 )
 
-// Validate reports every fault of the configuration at once, each with its key. It looks at nothing outside.
+// Validate fills in defaults and reports every fault of the configuration at once, each with its key. It looks at
+// nothing outside.
 func (c *Config) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -71,6 +82,18 @@ func (c *Config) Validate() error {
 	}
 	if c.DisconnectAfter < 0 {
 		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)
+	}
+	if c.QueueSize == 0 {
+		c.QueueSize = DefaultQueueSize
+	}
+	if c.QueueSize < 1 || c.QueueSize > maxQueueSize {
+		fault("queue_size: %d is out of range; use 1 to %d (MB)", c.QueueSize, maxQueueSize)
+	}
+	if c.AgentShare == 0 {
+		c.AgentShare = DefaultAgentShare
+	}
+	if c.AgentShare < 1 || c.AgentShare > 100 {
+		fault("agent_share: %d is out of range; use 1 to 100 (percent)", c.AgentShare)
 	}
 	switch c.CryptoAccept {
 	case "any", "":

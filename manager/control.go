@@ -72,5 +72,5 @@ func (m *manager) gone(a *agent, now time.Time) {
 
 // report emits an event about an agent.
 func (m *manager) report(a *agent, now time.Time, text, action string) {
-	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0))
+	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0), nil)
 }

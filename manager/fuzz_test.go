@@ -63,7 +63,7 @@ func FuzzAuthentic(f *testing.F) {
 	r := direct(f, anyLine, fixedLine)
 	running := r.m.outlet
 	f.Cleanup(func() { r.m.outlet = running })
-	r.m.outlet = newOutlet(io.Discard, "fuzz", outletLimit, r.log) // read by the test itself
+	r.m.outlet = newOutlet(io.Discard, "fuzz", 64<<20, 100, r.log) // read by the test itself
 	k := mustKey(f, anyLine)
 	c := proto.NewCipher(k.CipherKey())
 	s, err := proto.NewSealer(1)

@@ -10,10 +10,6 @@ const (
 	// maxReceivers is how many sockets share an address at most. Each costs its buffers.
 	maxReceivers = 16
 
-	// outletLimit bounds the events that wait for a slow reader of ours, in bytes. Past it events are lost,
-	// and counted.
-	outletLimit = 64 << 20
-
 	// stopWithin is what a stop may take to write out what waits; the whole has 2 s.
 	stopWithin = 1700 * time.Millisecond
 

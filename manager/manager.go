@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	m.outlet = newOutlet(out, name, outletLimit, log)
+	m.outlet = newOutlet(out, name, cfg.QueueSize<<20, cfg.AgentShare, log)
 	outletCtx, stopOutlet := context.WithCancel(context.Background())
 	go m.outlet.run(outletCtx)
 	m.sayListening(conns)

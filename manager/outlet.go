@@ -16,38 +16,61 @@ const writeSize = 64 << 10
 
 // outlet takes event lines from the receivers and writes them out in a goroutine of its own, so that a slow
 // reader never stalls a socket. What waits is bounded: past the limit the newest lines are lost, counted, logged,
-// and reported by a line of their own once there is room.
+// and reported by a line of their own once there is room. No agent may fill more than its share of what waits, so
+// that one that floods loses its own events and not those of others; these are reported under its name.
 type outlet struct {
 	w     io.Writer
 	name  string // for people
-	limit int    // bytes
+	limit int    // bytes that wait at most
+	share int    // bytes of them that one agent may have in pending
 	log   *slog.Logger
 
 	mu        sync.Mutex
-	pending   []byte // whole lines that the writer has not taken yet
-	unwritten int    // lines taken in and not written, pending ones among them
-	lost      uint64 // lines lost and not reported yet
+	pending   []byte   // whole lines that the writer has not taken yet
+	filling   uint64   // the number of this pending, counted up from 1
+	waiting   int      // bytes taken in and not written, pending ones among them
+	unwritten int      // lines, likewise
+	lost      uint64   // lines lost and not reported yet
+	crowders  []*agent // those with lost events of their own that are not reported yet
 	closed    bool
 
 	wake chan struct{} // holds a token where there is something to do
 	done chan struct{} // closed when run ends
 }
 
-func newOutlet(w io.Writer, name string, limit int, log *slog.Logger) *outlet {
-	return &outlet{w: w, name: name, limit: limit, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// newOutlet makes an outlet for limit bytes, of which one agent may take a share in percent.
+func newOutlet(w io.Writer, name string, limit, percent int, log *slog.Logger) *outlet {
+	return &outlet{w: w, name: name, limit: limit, share: limit / 100 * percent, log: log, filling: 1,
+		wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// put takes a line, with its line end, and never blocks. The line may be used again afterwards.
-func (o *outlet) put(line []byte) {
+// quota is what an agent has in the outlet. The outlet's mu guards it.
+type quota struct {
+	filling uint64 // of which pending it speaks
+	bytes   int
+	lost    uint64 // events lost for being over the share, not reported yet
+}
+
+// put takes a line, with its line end, and never blocks. It counts toward the share of a, which is nil for what
+// the manager itself reports. The line may be used again afterwards.
+func (o *outlet) put(line []byte, a *agent) {
 	o.mu.Lock()
-	if o.closed || len(o.pending)+len(line) > o.limit {
+	switch {
+	case o.closed || o.waiting+len(line) > o.limit:
 		o.lost++
 		if o.lost == 1 {
-			o.log.Error("events are being lost: what reads them is too slow", "events", o.name, "waiting_bytes", len(o.pending),
+			o.log.Error("events are being lost: what reads them is too slow", "events", o.name, "waiting_bytes", o.waiting,
 				"remedy", "speed up the reader; what is lost is counted and reported once there is room")
 		}
-	} else {
+	case a != nil && o.overShare(a, len(line)):
+		if a.quota.lost++; a.quota.lost == 1 {
+			o.crowders = append(o.crowders, a)
+			o.log.Error("an agent floods: its events are being lost", "agent", a.key.ID, "name", a.key.Name, "events", o.name,
+				"remedy", "see what the host logs so much of; --agent-share sets how much of the queue one agent may fill")
+		}
+	default:
 		o.pending = append(o.pending, line...)
+		o.waiting += len(line)
 		o.unwritten++
 	}
 	first := len(o.pending) == len(line)
@@ -55,6 +78,18 @@ func (o *outlet) put(line []byte) {
 	if first {
 		o.nudge()
 	}
+}
+
+// overShare says whether n more bytes are too many for a; if not, they are counted.
+func (o *outlet) overShare(a *agent, n int) bool {
+	if a.quota.filling != o.filling {
+		a.quota.filling, a.quota.bytes = o.filling, 0
+	}
+	if a.quota.bytes+n > o.share {
+		return true
+	}
+	a.quota.bytes += n
+	return false
 }
 
 func (o *outlet) nudge() {
@@ -69,12 +104,22 @@ func (o *outlet) take(empty []byte) (lines []byte, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines, o.pending = o.pending, empty[:0]
+	o.filling++
+	before := len(lines)
+	for _, a := range o.crowders {
+		lines = appendOwn(lines, time.Now(), a.json, fmt.Sprintf("ossecd: %d events of '%s-%s' lost: it sent more than its share.", a.quota.lost, a.key.Name, a.key.Address), "events-lost", a.quota.lost)
+		o.log.Warn("events lost", "agent", a.key.ID, "name", a.key.Name, "events", o.name, "count", a.quota.lost)
+		a.quota.lost = 0
+		o.unwritten++
+	}
+	o.crowders = o.crowders[:0]
 	if o.lost > 0 {
 		lines = appendOwn(lines, time.Now(), nil, fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", o.lost), "events-lost", o.lost)
 		o.log.Warn("events lost", "events", o.name, "count", o.lost)
 		o.lost = 0
 		o.unwritten++
 	}
+	o.waiting += len(lines) - before
 	return lines, o.closed
 }
 
@@ -121,6 +166,7 @@ func (o *outlet) write(ctx context.Context, lines []byte) bool {
 		n = max(n, 0)
 		o.mu.Lock()
 		o.unwritten -= bytes.Count(piece[:n], []byte{'\n'})
+		o.waiting -= n
 		o.mu.Unlock()
 		lines = lines[n:]
 		if err == nil {

@@ -50,7 +50,7 @@ func (w *writer) set(fail error, short int) {
 }
 
 func startOutlet(w io.Writer, limit int) (*outlet, context.CancelFunc) {
-	o := newOutlet(w, "test", limit, slog.New(slog.DiscardHandler))
+	o := newOutlet(w, "test", limit, 100, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	go o.run(ctx)
 	return o, stop
@@ -65,7 +65,7 @@ func TestOutletWritesAllInOrder(t *testing.T) {
 		for i := range 10_000 {
 			line := fmt.Sprintf("line %d %s\n", i, strings.Repeat("x", i%300))
 			want.WriteString(line)
-			o.put([]byte(line))
+			o.put([]byte(line), nil)
 		}
 		if err := o.close(time.Second, stop); err != nil {
 			t.Error(err)
@@ -83,7 +83,7 @@ func TestOutletWritesWithoutClose(t *testing.T) {
 		o, stop := startOutlet(w, 1000)
 		for i := range 3 {
 			synctest.Wait()
-			o.put([]byte("a\n"))
+			o.put([]byte("a\n"), nil)
 			synctest.Wait()
 			if got := w.String(); got != strings.Repeat("a\n", i+1) {
 				t.Errorf("written %q", got)
@@ -99,11 +99,11 @@ func TestOutletLosesTheNewestAndSaysHowMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{gate: make(chan struct{})}
-		o, stop := startOutlet(w, 20)
-		o.put([]byte("first\n"))
+		o, stop := startOutlet(w, 26) // the first line and three more
+		o.put([]byte("first\n"), nil)
 		synctest.Wait() // it is in the writer's hand now, which blocks
 		for i := range 10 {
-			o.put(fmt.Appendf(nil, "line%d\n", i)) // 6 bytes: three fit
+			o.put(fmt.Appendf(nil, "line%d\n", i), nil)
 		}
 		close(w.gate)
 		synctest.Wait()
@@ -117,13 +117,44 @@ func TestOutletLosesTheNewestAndSaysHowMany(t *testing.T) {
 	})
 }
 
+func TestOutletHoldsAnAgentToItsShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{gate: make(chan struct{})}
+		o := newOutlet(w, "test", 10_000, 50, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(context.Background())
+		go o.run(ctx)
+		flooder, other := &agent{key: mustKey(t, anyLine), json: []byte(`"agent":{"name":"web01"}`)}, &agent{key: mustKey(t, fixedLine)}
+		o.put([]byte("first\n"), nil)
+		synctest.Wait() // in the writer's hand, which blocks
+		flood := []byte(strings.Repeat("f", 99) + "\n")
+		for range 1000 {
+			o.put(flood, flooder)
+		}
+		for range 10 {
+			o.put([]byte("o\n"), other)
+		}
+		close(w.gate)
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+		got := w.String()
+		if f, n := strings.Count(got, "ff\n"), strings.Count(got, "o\n"); f != 50 || n != 10 {
+			t.Errorf("%d lines of the agent that floods and %d of the other, want 50 and 10", f, n)
+		}
+		if !strings.Contains(got, `"agent":{"name":"web01"},`) || !strings.Contains(got, `"event":{"action":"events-lost","count":950}}`) {
+			t.Errorf("not reported: %q", got[max(0, len(got)-300):])
+		}
+	})
+}
+
 func TestOutletTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{}
 		w.set(errors.New("no space left on device"), 3)
 		o, stop := startOutlet(w, 1000)
-		o.put([]byte("one line\n"))
+		o.put([]byte("one line\n"), nil)
 		synctest.Wait()
 		w.set(nil, 0)
 		time.Sleep(time.Second)
@@ -142,7 +173,7 @@ func TestOutletCountsWhatAStopLeaves(t *testing.T) {
 		w := &writer{gate: make(chan struct{})}
 		o, stop := startOutlet(w, 1000)
 		for range 5 {
-			o.put([]byte("a line\n"))
+			o.put([]byte("a line\n"), nil)
 			synctest.Wait()
 		}
 		began := time.Now()

@@ -116,7 +116,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		return
 	}
 	r.line = appendEvent(r.line[:0], now, a.json, from, e.Queue, e.Location, e.Message)
-	m.outlet.put(r.line)
+	m.outlet.put(r.line, a)
 }
 
 // collectorMark is the location under which stock collectors send marks that are nothing but signs of life.

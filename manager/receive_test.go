@@ -134,7 +134,7 @@ func direct(t testing.TB, lines ...string) *receiver {
 	if err := m.openState(); err != nil {
 		t.Fatal(err)
 	}
-	m.outlet = newOutlet(cfg.Out, "test", outletLimit, log)
+	m.outlet = newOutlet(cfg.Out, "test", cfg.QueueSize<<20, cfg.AgentShare, log)
 	ctx, stop := context.WithCancel(context.Background())
 	go m.outlet.run(ctx)
 	t.Cleanup(func() {
