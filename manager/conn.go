@@ -124,16 +124,17 @@ func newUDPConn(u *net.UDPConn, log *slog.Logger) *udpConn {
 	if err := u.SetReadBuffer(readBuffer); err != nil {
 		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
 	}
-	log.Debug("receive buffer", "listen", c.local.String(), "asked_bytes", readBuffer, "granted_bytes", c.forceReadBuffer(readBuffer))
+	c.buffer = c.forceReadBuffer(readBuffer)
 	return c
 }
 
 // udpConn is a PacketConn of the system.
 type udpConn struct {
-	udp   *net.UDPConn
-	local netip.AddrPort
-	tells bool // the system tells the local address of each datagram
-	oob   []byte
+	udp    *net.UDPConn
+	local  netip.AddrPort
+	buffer int  // bytes of received datagrams that the system keeps for us
+	tells  bool // the system tells the local address of each datagram
+	oob    []byte
 }
 
 func (c *udpConn) LocalAddr() netip.AddrPort { return c.local }

@@ -225,7 +225,11 @@ func (m *manager) sayListening(conns []PacketConn) {
 	for _, c := range conns {
 		if a := c.LocalAddr(); !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
-			m.log.Info("listening", "addr", a.String(), "agents", len(m.roster.Load().byID))
+			attrs := []any{"addr", a.String(), "agents", len(m.roster.Load().byID)}
+			if u, ok := c.(*udpConn); ok {
+				attrs = append(attrs, "receive_buffer_bytes", u.buffer)
+			}
+			m.log.Info("listening", attrs...)
 		}
 	}
 	if len(m.roster.Load().byID) == 0 {
