@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ossecd/agent/shared"
@@ -72,11 +73,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel(nil) // before the wait
 	running.Go(func() { counts.keep(ctx, log) })
 	s.outputs = make([]*output, len(sources))
 	for i := range sources {
@@ -91,31 +90,40 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 				return
 			}
 			log.Error("a source ended", "err", err, "remedy", "mend what it names and start the agent anew; other sources go on")
-			if all := failures.add(err); len(all) == len(sources) || cfg.ExitWhenIdle {
-				cancel(errors.Join(all...))
+			if failures.add(err) == len(sources) || cfg.ExitWhenIdle {
+				failures.fatal.Store(true)
+				cancel()
 			}
 		})
 	}
-	if err := s.run(ctx); err != nil {
-		return err
+	err = s.run(ctx)
+	cancel()
+	running.Wait()
+	if failures.fatal.Load() {
+		return failures.join()
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
-		return cause
-	}
-	return nil
+	return err
 }
 
 // failures collects the errors of the sources.
 type failures struct {
-	mu  sync.Mutex
-	all []error
+	mu    sync.Mutex
+	all   []error
+	fatal atomic.Bool // they end the agent
 }
 
-func (f *failures) add(err error) []error {
+// add returns how many there are.
+func (f *failures) add(err error) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all = append(f.all, err)
-	return f.all
+	return len(f.all)
+}
+
+func (f *failures) join() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.all...)
 }
 
 // counts are the agent's message counts, which outlive the process.

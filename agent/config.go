@@ -37,7 +37,7 @@ type Config struct {
 	ExitWhenIdle  bool          // end once all sources are idle and a keepalive sent after the last event is answered
 	Version       string        // of this program, as the manager shows it
 
-	// Dial makes a connected datagram socket; network is "udp". It is called anew for each attempt to reach a
+	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
 	// manager, so that names are resolved anew. Default: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

@@ -94,12 +94,12 @@ func TestSlowManagerIsNotOverrun(t *testing.T) {
 		})
 		r := newRig(t, n, anyKey)
 		r.start()
-		for i := range 50 {
+		for i := range 20 {
 			r.feed.batches <- lines(100*i, 100)
 		}
-		time.Sleep(6 * time.Second)
-		if events, _ := count(m.take()); events != 5000 || n.Dropped() != 0 {
-			t.Errorf("%d of 5000 events came in 6 s, %d were dropped", events, n.Dropped())
+		time.Sleep(2500 * time.Millisecond)
+		if events, _ := count(m.take()); events != 2000 || n.Dropped() != 0 {
+			t.Errorf("%d of 2000 events came in 2.5 s, %d were dropped", events, n.Dropped())
 		}
 		r.mustStop()
 		m.close()
@@ -132,7 +132,7 @@ func TestNoProbesAtLowRates(t *testing.T) {
 // it was told of, and the agent never gets stuck.
 func TestLossyNetwork(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(seed, simnet.Conditions{Loss: 0.1, Repeat: 0.1, Reorder: 0.1, Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond})
 			m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
@@ -140,13 +140,13 @@ func TestLossyNetwork(t *testing.T) {
 			other := newFeed()
 			r.cfg.Sources = append(r.cfg.Sources, other)
 			r.start()
-			for i := range 100 {
+			for i := range 25 {
 				r.feed.batches <- lines(100*i, 100)
 				other.batches <- lines(1_000_000+100*i, 100)
 			}
-			time.Sleep(5 * time.Minute)
-			if sent := r.feed.count() + other.count(); sent != 20_000 {
-				t.Errorf("seed %d: stuck after %d of 20,000 events", seed, sent)
+			time.Sleep(time.Minute)
+			if sent := r.feed.count() + other.count(); sent != 5_000 {
+				t.Errorf("seed %d: stuck after %d of 5,000 events", seed, sent)
 			}
 			got := m.take()
 			seen := map[string]bool{}
@@ -156,8 +156,8 @@ func TestLossyNetwork(t *testing.T) {
 				}
 				seen[h.text] = true
 			}
-			if events, _ := count(got); events < 17_000 || events > 19_000 {
-				t.Errorf("seed %d: %d events came, want about 18,000", seed, events)
+			if events, _ := count(got); events < 4_300 || events > 4_700 {
+				t.Errorf("seed %d: %d events came, want about 4,500", seed, events)
 			}
 			n.SetConditions(simnet.Conditions{})
 			time.Sleep(time.Minute)

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -250,8 +251,8 @@ func newRig(t *testing.T, n *simnet.Network, line string) *rig {
 }
 
 func (r *rig) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.cancel = func() { cancel(errors.New("terminated signal received")) } // as signal.NotifyContext does
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	go func() { r.ended <- Run(ctx, r.cfg, log) }()
 	synctest.Wait()

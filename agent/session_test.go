@@ -565,7 +565,7 @@ func TestStopAtAnyTime(t *testing.T) {
 					n.Cut(managerAddr.Addr())
 				}
 				r := newRig(t, n, anyKey)
-				for i := range 50 {
+				for i := range 8 {
 					r.feed.batches <- lines(100*i, 100)
 				}
 				r.start()

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func TestManagerAddress(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ in, want string }{
+		{"192.0.2.1", "192.0.2.1:1514"},
+		{"192.0.2.1:99", "192.0.2.1:99"},
+		{"Manager.Example.NET", "manager.example.net:1514"},
+		{"mgr:1", "mgr:1"},
+		{"2001:db8::1", "[2001:db8::1]:1514"},
+		{"[2001:db8::1]", "[2001:db8::1]:1514"},
+		{"[2001:db8::1]:65535", "[2001:db8::1]:65535"},
+		{"fe80::1%eth0", "[fe80::1%eth0]:1514"},
+		{"", ""}, {":1514", ""}, {"mgr:", ""}, {"mgr:0", ""}, {"mgr:65536", ""}, {"mgr:x", ""}, {"mgr:-1", ""},
+		{"[mgr]", ""}, {"[2001:db8::1", ""}, {"[2001:db8::1]x", ""}, {"udp://mgr", ""}, {"a b", ""}, {"a\x1b", ""}, {"mgr/x", ""},
+	}
+	for _, tt := range tests {
+		got, err := managerAddress(tt.in)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%q: got %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestValidateReportsAllFaults(t *testing.T) {
+	t.Parallel()
+	err := Config{
+		Managers: []string{"mgr", "MGR:1514", "bad:port"}, Files: []string{"/var/log/[", "/var/log/*.log"},
+		Method: 9, Dialect: 9, NotifyTime: time.Millisecond, TimeReconnect: time.Microsecond,
+	}.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"keys:", "state:", `"MGR:1514" is listed twice`, `"bad:port"`, `"/var/log/["`, "crypto:", "dialect:", "notify-time:", "time-reconnect:"} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("want %q once in:\n%v", want, err)
+		}
+	}
+	if n := strings.Count(err.Error(), "\n") + 1; n != 9 {
+		t.Errorf("%d faults, want 9:\n%v", n, err)
+	}
+	good := Config{Keys: "k", State: "s", Managers: []string{"mgr", "mgr:1515"}, Files: []string{"/var/log/*.log"}}
+	if err := good.Validate(); err != nil {
+		t.Errorf("a good configuration: %v", err)
+	}
+	if got := good.withDefaults(); got.NotifyTime != 5*time.Minute || got.TimeReconnect != 15*time.Minute {
+		t.Errorf("defaults %v and %v", got.NotifyTime, got.TimeReconnect)
+	}
+}
+
+func TestLoadKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "agent.keys")
+	if _, _, err := loadKey(path); err == nil || !strings.Contains(err.Error(), "keygen import") {
+		t.Errorf("no file: %v", err)
+	}
+	tests := []struct{ name, text, want string }{
+		{"good", fixedKey + "\n", ""},
+		{"comments and removed ones", "# here\n\n002 #*#*#* any x\n" + fixedKey, ""},
+		{"CR LF", fixedKey + "\r\n", ""},
+		{"empty", "", "holds no key"},
+		{"two", fixedKey + "\n" + anyKey + "\n", "holds 2 keys"},
+		{"fault", "001 fixed1 127.0.0.1\n", "agent.keys:1: "},
+		{"fault behind", fixedKey + "\nxyz dyn2 any abc\n", "agent.keys:2: "},
+	}
+	for _, tt := range tests {
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, _, err := loadKey(path)
+		if tt.want == "" && (err != nil || key.ID != "001") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, %v; want %q", tt.name, key, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "6e5d1d99") {
+			t.Errorf("%s: the secret is in the error", tt.name)
+		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "agent.keys")
+	if err := os.WriteFile(keys, []byte(fixedKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faulty := filepath.Join(dir, "faulty.keys")
+	if err := os.WriteFile(faulty, []byte("\n0x1 a any\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := []string{"--keys", keys, "--state", filepath.Join(dir, "state"), "--manager", "mgr.example", "--file", "/var/log/a,b.log"}
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want []string // in the error or the output
+	}{
+		{"check", append([]string{"--check"}, good...), 0, []string{"no faults"}},
+		{"all faults", []string{"--check", "--keys", faulty, "--state", keys, "--crypto", "des", "--dialect", "x", "--notify-time", "-1s", "--manager", "a:b", "stray"}, 2,
+			[]string{"faulty.keys:2:", "no directory", `"des"`, `"x"`, "-1s", `"a:b"`, `"stray"`, "file: nothing"}},
+		{"no manager", []string{"--keys", keys, "--file", "/x"}, 2, []string{"manager: none"}},
+		{"no key file", append(good, "--keys", filepath.Join(dir, "none")), 2, []string{"no such file", "keygen import"}},
+		{"notify time over the silence", append(good, "--notify-time", "1m", "--time-reconnect", "1m"), 2, []string{"time-reconnect"}},
+		{"state in no directory", append(good, "--state", filepath.Join(keys, "state")), 1, []string{"state"}},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		app := &cli.App{
+			Name: "ossecd", Version: "v1", Writer: &out, ErrWriter: &out, DisableSliceFlagSeparator: true,
+			ExitErrHandler: func(*cli.Context, error) {}, Commands: []*cli.Command{Command()},
+		}
+		err := app.RunContext(t.Context(), append([]string{"ossecd", "agent"}, tt.args...))
+		code, text := 0, out.String()
+		if err != nil {
+			code, text = 1, text+err.Error()
+			var coded cli.ExitCoder
+			if errors.As(err, &coded) {
+				code = coded.ExitCode()
+			}
+		}
+		if code != tt.code {
+			t.Errorf("%s: exit code %d, want %d: %s", tt.name, code, tt.code, text)
+		}
+		for _, w := range tt.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: no %q in: %s", tt.name, w, text)
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
+		t.Error("--check made the state directory")
+	}
+}
