@@ -58,6 +58,9 @@ func Edit(path string, change func(*File) error) (err error) {
 	if mark {
 		body = bom + body
 	}
+	if len(body) > maxFile {
+		return fmt.Errorf("keys: %s would have over %d MB, and could not be read; remove lines that are no longer needed", path, maxFile>>20)
+	}
 	if err := durable.ReplaceFile(path, []byte(body), 0o600); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}

@@ -233,7 +233,7 @@ func TestEditModes(t *testing.T) {
 // adderEnv tells the test binary to be a process that adds agents: FILE and a prefix for their names.
 const adderEnv = "OSSECD_TEST_ADDER"
 
-const addsEach = 10
+const addsEach = 5
 
 func addSome(path, prefix string) error {
 	for i := range addsEach {

@@ -60,6 +60,9 @@ var (
 	errBOM       = errors.New("the file begins with a byte order mark; save it without one")
 	errControl   = errors.New("the line has a tab or another control character; put single blanks between the fields, or restore the file if it is damaged")
 	errDuplicate = errors.New("is taken")
+
+	// errNoKeysFile is about the content of a file: to read it again is of no use before it changes.
+	errNoKeysFile = errors.New("this is no keys file, or too much for one; name the right file with --keys")
 )
 
 // Load reads a keys file. The set has all lines that are right; the faults are all others. The error is for
@@ -76,7 +79,8 @@ func Load(path string) (*Set, []Fault, error) {
 	return Parse(f, filepath.Base(path))
 }
 
-// Parse reads what a keys file holds (docs/protocol.md, "client.keys"). file is its name, for the faults.
+// Parse reads what a keys file holds (docs/protocol.md, "client.keys"). file is its name, for the faults. A file of over
+// 64 MB or with over a million faults is an error.
 func Parse(r io.Reader, file string) (*Set, []Fault, error) {
 	text, err := readText(r, file)
 	if err != nil {
@@ -91,7 +95,7 @@ func readText(r io.Reader, file string) ([]byte, error) {
 		return nil, fmt.Errorf("keys: %s: %w", file, err)
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("keys: %s: over %d MB; this is no keys file, or too many agents for one", file, maxFile>>20)
+		return nil, fmt.Errorf("keys: %s has over %d MB: %w", file, maxFile>>20, errNoKeysFile)
 	}
 	return text, nil
 }
@@ -99,7 +103,7 @@ func readText(r io.Reader, file string) ([]byte, error) {
 func parse(text []byte, file string) (*Set, []Fault, error) {
 	n := min(bytes.Count(text, []byte("\n"))+1, len(text)/minLine)
 	s := &Set{Keys: make([]Key, 0, n), byID: make(map[string]int, n)}
-	p := parser{set: s, file: file, lineOf: make(map[string]int, n), byAddr: make(map[netip.Addr]int)}
+	p := parser{set: s, file: file, lineOf: make([]int, 0, n), byAddr: make(map[netip.Addr]int)}
 	rest, marked := strings.CutPrefix(string(text), bom) // the keys are parts of one string
 	if marked {
 		p.n = 1
@@ -112,7 +116,7 @@ func parse(text []byte, file string) (*Set, []Fault, error) {
 		p.n++
 		p.line(line)
 		if len(p.faults) > maxFaults {
-			return nil, nil, fmt.Errorf("keys: %s: over %d faults; this is no keys file", file, maxFaults)
+			return nil, nil, fmt.Errorf("keys: %s has over %d faults: %w", file, maxFaults, errNoKeysFile)
 		}
 	}
 	return s, p.faults, nil
@@ -124,7 +128,7 @@ type parser struct {
 	file   string
 	n      int // of the line at hand
 	faults []Fault
-	lineOf map[string]int     // by ID
+	lineOf []int              // of each of set.Keys
 	byAddr map[netip.Addr]int // line of the key with that single address
 }
 
@@ -166,8 +170,8 @@ func (p *parser) line(line string) {
 		p.fault(err, id, false)
 		return
 	}
-	if at := p.lineOf[k.ID]; at > 0 {
-		p.fault(fmt.Errorf("the ID %s %w by line %d, which counts; give this agent another ID", k.ID, errDuplicate, at), k.ID, false)
+	if i, has := p.set.byID[k.ID]; has {
+		p.fault(fmt.Errorf("the ID %s %w by line %d, which counts; give this agent another ID", k.ID, errDuplicate, p.lineOf[i]), k.ID, false)
 		return
 	}
 	if ip, single := k.Address.Single(); single {
@@ -178,6 +182,6 @@ func (p *parser) line(line string) {
 		}
 		p.byAddr[ip] = p.n
 	}
-	p.lineOf[k.ID] = p.n
+	p.lineOf = append(p.lineOf, p.n)
 	p.set.add(k)
 }

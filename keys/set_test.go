@@ -105,23 +105,21 @@ func TestSetByID(t *testing.T) {
 	}
 }
 
-// endless is a file of nothing but this byte.
-type endless byte
+// endless is a file of nothing but NUL bytes.
+type endless struct{}
 
-func (e endless) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = byte(e)
-	}
+func (endless) Read(b []byte) (int, error) {
+	clear(b)
 	return len(b), nil
 }
 
 func TestParseBounds(t *testing.T) {
 	t.Parallel()
-	if _, _, err := Parse(endless('\n'), "k"); err == nil || !strings.Contains(err.Error(), "64 MB") {
+	if _, _, err := Parse(endless{}, "k"); !errors.Is(err, errNoKeysFile) || !strings.Contains(err.Error(), "64 MB") {
 		t.Errorf("endless file: got %v", err)
 	}
 	many := strings.NewReader(strings.Repeat("x\n", maxFaults+1))
-	if _, _, err := Parse(many, "k"); err == nil || !strings.Contains(err.Error(), "no keys file") {
+	if _, _, err := Parse(many, "k"); !errors.Is(err, errNoKeysFile) || !strings.Contains(err.Error(), "faults") {
 		t.Errorf("nothing but faults: got %v", err)
 	}
 }

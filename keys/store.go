@@ -74,11 +74,13 @@ func (s *Store) Reload() (changed bool, err error) {
 	defer s.mu.Unlock()
 	now := s.stat()
 	set, faults, err := Load(s.path)
+	s.seen = now
 	if err != nil {
-		s.seen = stamp{}
+		if !errors.Is(err, errNoKeysFile) {
+			s.seen = stamp{} // it may be readable again without a change that shows
+		}
 		return false, err
 	}
-	s.seen = now
 	s.logFaults(faults)
 	if len(set.Keys) == 0 && len(set.Removed) == 0 && len(faults) > 0 {
 		return false, fmt.Errorf("keys: %s has faults and not one good line; the keys read before stay in force", s.path)
@@ -97,12 +99,16 @@ func (s *Store) Reload() (changed bool, err error) {
 func (s *Set) keep(old *Set, faults []Fault) {
 	var lost []Key
 	for _, f := range faults {
-		if k, had := old.ByID(f.ID); had && !f.Kept && !slices.Contains(s.Removed, f.ID) {
+		if k, had := old.ByID(f.ID); had && !f.Kept {
 			lost = append(lost, k)
 		}
 	}
 	if len(lost) == 0 {
 		return
+	}
+	removed := make(map[string]bool, len(s.Removed))
+	for _, id := range s.Removed {
+		removed[id] = true
 	}
 	taken := make(map[netip.Addr]bool)
 	for _, k := range s.Keys {
@@ -112,7 +118,7 @@ func (s *Set) keep(old *Set, faults []Fault) {
 	}
 	for _, k := range lost {
 		ip, single := k.Address.Single()
-		if _, has := s.byID[k.ID]; has || single && taken[ip] {
+		if _, has := s.byID[k.ID]; has || removed[k.ID] || single && taken[ip] {
 			continue
 		}
 		s.add(k)

@@ -261,6 +261,25 @@ func TestWatchNothingButFaults(t *testing.T) {
 	})
 }
 
+// TestWatchTooLarge: what is no keys file at all is read once for each change, not with every poll.
+func TestWatchTooLarge(t *testing.T) {
+	watch(t, one, func(w *watched) {
+		if err := errors.Join(os.Truncate(w.path, maxFile+1), os.Chtimes(w.path, time.Time{}, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(2 * time.Second)
+		w.want("001")
+		w.logged("cannot be used", 1)
+		if s := w.store; !s.seen.same(s.stat()) {
+			t.Error("the file will be read again though it did not change")
+		}
+		w.write(two)
+		w.pass(2 * time.Second)
+		w.want("002", "002")
+		w.logged("can be used again", 1)
+	})
+}
+
 func TestWatchKick(t *testing.T) {
 	watch(t, one, func(w *watched) {
 		w.write(two)

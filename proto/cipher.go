@@ -16,12 +16,13 @@ const (
 )
 
 // Cipher is one agent's key with the key schedules made from it. A schedule is made at its first use (about
-// 46 µs and 4.2 KB for Blowfish) and kept, so an agent that never speaks costs next to nothing. Safe for use
-// by many goroutines.
+// 40 µs and 4.2 KB for Blowfish, and one each for sealing and opening) and kept, so an agent that never speaks costs
+// next to nothing. Safe for use by many goroutines.
 type Cipher struct {
-	key      Key
-	blowfish atomic.Pointer[blowfish.Cipher]
-	aes      atomic.Pointer[cipher.Block]
+	key             Key
+	blowfishSealing atomic.Pointer[blowfish.Cipher]
+	blowfishOpening atomic.Pointer[schedule]
+	aes             atomic.Pointer[cipher.Block]
 }
 
 // NewCipher returns the cipher of a key.
@@ -29,19 +30,38 @@ func NewCipher(key Key) *Cipher { return &Cipher{key: key} }
 
 // Forget lets go of the key schedules; the next use makes them again.
 func (c *Cipher) Forget() {
-	c.blowfish.Store(nil)
+	c.blowfishSealing.Store(nil)
+	c.blowfishOpening.Store(nil)
 	c.aes.Store(nil)
 }
 
-func (c *Cipher) expandBlowfish() *blowfish.Cipher {
-	if b := c.blowfish.Load(); b != nil {
+func (c *Cipher) expandSealing() *blowfish.Cipher {
+	if b := c.blowfishSealing.Load(); b != nil {
 		return b
 	}
-	b, err := blowfish.NewCipher(c.key[:])
+	b := expandBlowfish(c.key)
+	c.blowfishSealing.Store(b)
+	return b
+}
+
+func (c *Cipher) expandOpening() *schedule {
+	if k := c.blowfishOpening.Load(); k != nil {
+		return k
+	}
+	b := c.blowfishSealing.Load()
+	if b == nil {
+		b = expandBlowfish(c.key)
+	}
+	k := newSchedule(b)
+	c.blowfishOpening.Store(k)
+	return k
+}
+
+func expandBlowfish(key Key) *blowfish.Cipher {
+	b, err := blowfish.NewCipher(key[:])
 	if err != nil {
 		panic(err) // a key of 47 bytes is always taken
 	}
-	c.blowfish.Store(b)
 	return b
 }
 
@@ -57,23 +77,14 @@ func (c *Cipher) expandAES() cipher.Block {
 	return b
 }
 
-// CBC is written out below since crypto/cipher's allocates for every message (3 times for Blowfish).
+// CBC is written out below and in blowfish.go since crypto/cipher's allocates for every message (3 times for Blowfish).
 
-// decryptBlowfish decrypts src, whole blocks, into dst of the same length.
-func (c *Cipher) decryptBlowfish(dst, src []byte) {
-	b := c.expandBlowfish()
-	prev := uint64(blowfishIV)
-	for len(src) >= 8 && len(dst) >= 8 {
-		b.Decrypt(dst[:8], src[:8])
-		binary.BigEndian.PutUint64(dst, binary.BigEndian.Uint64(dst)^prev)
-		prev = binary.BigEndian.Uint64(src)
-		src, dst = src[8:], dst[8:]
-	}
-}
+// decryptBlowfish decrypts src, whole blocks, into dst of the same length, which must not overlap it.
+func (c *Cipher) decryptBlowfish(dst, src []byte) { c.expandOpening().decryptCBC(dst, src, blowfishIV) }
 
 // encryptBlowfish encrypts p, whole blocks, in place.
 func (c *Cipher) encryptBlowfish(p []byte) {
-	b := c.expandBlowfish()
+	b := c.expandSealing()
 	prev := uint64(blowfishIV)
 	for len(p) >= 8 {
 		binary.BigEndian.PutUint64(p, binary.BigEndian.Uint64(p)^prev)

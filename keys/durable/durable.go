@@ -11,9 +11,9 @@ import (
 )
 
 // ReplaceFile puts data in place of the file at path so that a reader, a crash or a power cut finds either the
-// old content or the new, never a part. An existing file keeps its mode and, where the process may set it, its
-// owner and group; a new one gets perm. The new content is synced before it gets its name, and the directory
-// after.
+// old content or the new, never a part. An existing file keeps its mode, owner and group, and stays as it is where
+// the process may not give them to the new content; a new file gets perm. The new content is synced before it gets its
+// name, and the directory after.
 func ReplaceFile(path string, data []byte, perm fs.FileMode) (err error) {
 	if real, e := filepath.EvalSymlinks(path); e == nil {
 		path = real // replace what a link points to, not the link
@@ -36,7 +36,7 @@ func ReplaceFile(path string, data []byte, perm fs.FileMode) (err error) {
 	}()
 	if statErr == nil {
 		if err := keepOwner(tmp, old); err != nil {
-			return fmt.Errorf("%s: keep owner and group: %w", path, err)
+			return fmt.Errorf("%s: keep owner and group: %w; run this as the owner of the file, or as root", path, err)
 		}
 	}
 	if err := tmp.Chmod(perm); err != nil {

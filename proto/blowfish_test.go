@@ -1,0 +1,115 @@
+package proto
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/crypto/blowfish" //lint:ignore SA1019 the protocol prescribes this cipher
+)
+
+// checkBlowfish holds decryption against the libraries' own, for a key of 1 to 56 bytes and whole blocks.
+func checkBlowfish(t *testing.T, key, src []byte, iv uint64) {
+	t.Helper()
+	b, err := blowfish.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := make([]byte, len(src)), make([]byte, len(src)+1)
+	cipher.NewCBCDecrypter(b, binary.BigEndian.AppendUint64(nil, iv)).CryptBlocks(want, src)
+	before := bytes.Clone(src)
+	got[len(src)] = 0xa5
+	newSchedule(b).decryptCBC(got[:len(src)], src, iv)
+	if !bytes.Equal(got[:len(src)], want) {
+		t.Fatalf("key %x, iv %x: %x gives %x, want %x", key, iv, src, got[:len(src)], want)
+	}
+	if got[len(src)] != 0xa5 || !bytes.Equal(src, before) {
+		t.Fatal("wrote where it should not")
+	}
+}
+
+func TestBlowfishLikeTheLibrary(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 8))
+	random := func(n int) []byte {
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = byte(r.Uint32())
+		}
+		return p
+	}
+	for blocks := range 40 {
+		checkBlowfish(t, random(KeySize), random(8*blocks), blowfishIV)
+	}
+	for size := 1; size <= 56; size++ {
+		checkBlowfish(t, random(size), random(8*(1+r.IntN(20))), r.Uint64())
+	}
+	key := testKey()
+	checkBlowfish(t, key[:], random(MaxDatagram/8*8), blowfishIV)
+}
+
+// A Cipher opens the same before and after it seals, and after Forget.
+func TestCipherSchedules(t *testing.T) {
+	t.Parallel()
+	text := []byte("0123456789abcdef0123456789abcdef01234567")
+	for _, opensFirst := range []bool{false, true} {
+		c, got := NewCipher(testKey()), make([]byte, len(text))
+		if opensFirst {
+			c.decryptBlowfish(got, text)
+		}
+		for range 2 {
+			sealed := bytes.Clone(text)
+			c.encryptBlowfish(sealed)
+			if c.decryptBlowfish(got, sealed); !bytes.Equal(got, text) {
+				t.Errorf("opens first %v: %q, want %q", opensFirst, got, text)
+			}
+			c.Forget()
+		}
+	}
+}
+
+// FuzzBlowfish takes any key and any text.
+func FuzzBlowfish(f *testing.F) {
+	for _, v := range loadVectors(f) {
+		if fr, err := ParseFrame(v.bytes(f)); err == nil && fr.Method == Blowfish {
+			f.Add([]byte(v.CipherKey), fr.Body, uint64(blowfishIV))
+		}
+	}
+	f.Fuzz(func(t *testing.T, key, src []byte, iv uint64) {
+		if len(key) > 0 {
+			checkBlowfish(t, key[:min(len(key), 56)], src[:len(src)/8*8], iv)
+		}
+	})
+}
+
+func BenchmarkDecrypt(b *testing.B) {
+	key := testKey()
+	library, err := blowfish.NewCipher(key[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	ours := newSchedule(library)
+	src := make([]byte, 24*8) // like a log line
+	dst := make([]byte, len(src))
+	b.Run("ours", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(src)))
+		for b.Loop() {
+			ours.decryptCBC(dst, src, blowfishIV)
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(src)))
+		for b.Loop() {
+			prev := uint64(blowfishIV)
+			for at := 0; at < len(src); at += 8 {
+				library.Decrypt(dst[at:], src[at:])
+				binary.BigEndian.PutUint64(dst[at:], binary.BigEndian.Uint64(dst[at:])^prev)
+				prev = binary.BigEndian.Uint64(src[at:])
+			}
+		}
+	})
+}
