@@ -1,6 +1,9 @@
 package proto
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // inflater decodes DEFLATE streams (RFC 1951) that are short and whole in memory. The libraries are made for long
 // streams: most of what they spend on a log line goes into building decoding tables far larger than the
@@ -18,20 +21,22 @@ const (
 	maxDist      = 30
 	maxCodeLen   = 15
 	tableBits    = 9 // codes up to this length are looked up, longer ones walked
+	tableMask    = 1<<tableBits - 1
 	endOfBlock   = 256
 	maxMatch     = 258
-	maxOverread  = 8 // bytes past the end that the decoder looks ahead
+	maxOverread  = 7 // bytes past the end that a decoder of a whole stream looks ahead
 	fixedLitLens = 288
 )
 
-// An entry says what a code stands for: code length in bits 0–3, number of extra bits in 4–7, kind in 8–9, and from
-// 16 on the literal, or what the extra bits are added to.
+// An entry says what a code stands for: code length in bits 0–5, number of extra bits in 6–11, kind in 13–15, and from
+// 16 on the literal, or what the extra bits are added to. (Both numbers are masked with 63, which costs a shift nothing.)
 const (
-	kindLiteral = 0 << 8
-	kindBase    = 1 << 8 // a match length, or a distance
-	kindEnd     = 2 << 8
-	kindInvalid = 3 << 8
-	kindMask    = 3 << 8
+	kindLiteral = 0 << 13
+	kindBase    = 1 << 13 // a match length, or a distance
+	kindEnd     = 2 << 13
+	kindInvalid = 3 << 13
+	kindLonger  = 4 << 13 // a code that the table does not hold and walk finds
+	kindMask    = 7 << 13
 )
 
 // code is a symbol that a block uses: its value, and in the lowest 4 bits the length of its code.
@@ -41,7 +46,6 @@ type code uint16
 type huffman struct {
 	bits    uint // of the table, at least 1
 	table   [1 << tableBits]uint32
-	longer  bool // there are codes that the table does not hold: its zero entries are walked
 	count   [maxCodeLen + 1]uint16
 	symbols [fixedLitLens]uint16 // sorted by length, then value
 	entries *[fixedLitLens]uint32
@@ -56,7 +60,7 @@ var litLenEntries, distEntries, codeLenEntries = func() (l, d, c [fixedLitLens]u
 	base := uint32(3)
 	for i := range 28 {
 		extra := uint32(max(i/4-1, 0))
-		l[257+i] = kindBase | extra<<4 | base<<16
+		l[257+i] = kindBase | extra<<6 | base<<16
 		base += 1 << extra
 	}
 	l[285] = kindBase | maxMatch<<16
@@ -68,7 +72,7 @@ var litLenEntries, distEntries, codeLenEntries = func() (l, d, c [fixedLitLens]u
 			continue
 		}
 		extra := uint32(max(i/2-1, 0))
-		d[i] = kindBase | extra<<4 | base<<16
+		d[i] = kindBase | extra<<6 | base<<16
 		base += 1 << extra
 	}
 	for i := range c {
@@ -90,17 +94,18 @@ var fixedLitLen, fixedDist = func() (l, d huffman) {
 			codes[i] = code(i<<4 | 7)
 		}
 	}
-	l.build(codes[:], &litLenEntries)
+	l.build(codes[:], &litLenEntries, tableBits)
 	for i := range 32 {
 		codes[i] = code(i<<4 | 5)
 	}
-	d.build(codes[:32], &distEntries)
+	d.build(codes[:32], &distEntries, 1)
 	return
 }()
 
 // build makes the code of these symbols, which come in rising order. It is false where their lengths leave codes
-// over or need too many; no code at all, and a single one of one bit, are taken, as zlib does.
-func (h *huffman) build(codes []code, entries *[fixedLitLens]uint32) bool {
+// over or need too many; no code at all, and a single one of one bit, are taken, as zlib does. The table has at least
+// minBits.
+func (h *huffman) build(codes []code, entries *[fixedLitLens]uint32, minBits uint) bool {
 	h.entries = entries
 	h.count = [maxCodeLen + 1]uint16{}
 	for _, c := range codes {
@@ -122,54 +127,33 @@ func (h *huffman) build(codes []code, entries *[fixedLitLens]uint32) bool {
 		return false
 	}
 	for _, c := range codes {
-		h.symbols[next[c&maxCodeLen]%fixedLitLens] = uint16(c >> 4)
+		h.symbols[next[c&maxCodeLen]] = uint16(c >> 4)
 		next[c&maxCodeLen]++
 	}
-	h.bits = max(min(longest, tableBits), 1)
-	h.longer = longest > tableBits
+	h.bits = max(min(longest, tableBits), minBits)
 	if used <= 1 { // not all of the table is filled below
 		h.table[0], h.table[1] = kindInvalid|1, kindInvalid|1
 	}
 
 	// The table for codes up to n bits is that for n-1 bits twice, and the codes of n bits. Codes are counted up from
 	// their first bit down, as they stand in the stream.
-	code, size, s := uint32(0), 1, 0
+	code, size, s := uint(0), 1, 0
 	for n := uint(1); n <= h.bits; n++ {
 		copy(h.table[size:2*size], h.table[:size])
 		size *= 2
+		code <<= 1
 		for range h.count[n] {
-			h.table[code&(1<<tableBits-1)] = entries[h.symbols[s]] | uint32(n)
+			h.table[bits.Reverse16(uint16(code<<(16-n)))&tableMask] = entries[h.symbols[s]] | uint32(n)
 			s++
-			// Add one to the code read backwards: clear the ones at its end, set the zero before them.
-			bit := uint32(1) << (n - 1)
-			for code&bit != 0 {
-				code ^= bit
-				bit >>= 1
-			}
-			code |= bit
+			code++
 		}
 	}
-	if h.longer { // what begins longer codes: every entry from the next code on
-		h.markLonger(code)
+	if longest > tableBits { // all further codes
+		for ; code <= tableMask; code++ {
+			h.table[bits.Reverse16(uint16(code<<(16-tableBits)))&tableMask] = kindLonger
+		}
 	}
 	return true
-}
-
-// markLonger makes zero the entries that codes longer than the table begin with. code is the first of them, read
-// backwards; all that follow in the order of codes are longer too.
-func (h *huffman) markLonger(code uint32) {
-	for {
-		h.table[code] = 0
-		bit := uint32(1) << (tableBits - 1)
-		for code&bit != 0 {
-			code ^= bit
-			bit >>= 1
-		}
-		if bit == 0 {
-			return
-		}
-		code |= bit
-	}
 }
 
 // walk finds the entry of a code longer than the table, one bit at a time.
@@ -192,44 +176,51 @@ func (h *huffman) walk(hold uint64) uint32 {
 // bitReader reads a stream from its lowest bits on.
 type bitReader struct {
 	in   []byte
-	pos  int
+	pos  int // past the end it counts zeros
 	hold uint64
 	n    uint // bits in hold
-	over int  // bytes read past the end, as zeros
 }
 
-// fill makes at least 48 bits available, more than any symbol and what belongs to it takes. It is false well past the end.
+// fill makes at least 56 bits available, more than any symbol and what belongs to it takes. It is false well past the end.
 func (b *bitReader) fill() bool {
-	if b.pos+8 <= len(b.in) {
-		b.hold |= binary.LittleEndian.Uint64(b.in[b.pos:]) << b.n
-		b.pos += int((63 - b.n) >> 3)
-		b.n |= 56
-		return true
+	b.pos, b.hold, b.n = filled(b.in, b.pos, b.hold, b.n)
+	return b.pos <= len(b.in)+maxOverread
+}
+
+// filled is fill for loops that keep the parts of a bitReader in registers: it is inlined.
+func filled(in []byte, pos int, hold uint64, n uint) (int, uint64, uint) {
+	if pos+8 <= len(in) {
+		return pos + int((63-n)>>3), hold | binary.LittleEndian.Uint64(in[pos:])<<(n&63), n | 56
 	}
-	for b.n <= 56 {
-		if b.pos < len(b.in) {
-			b.hold |= uint64(b.in[b.pos]) << b.n
-			b.pos++
-		} else if b.over++; b.over > maxOverread {
-			return false
+	return filledAtEnd(in, pos, hold, n)
+}
+
+func filledAtEnd(in []byte, pos int, hold uint64, n uint) (int, uint64, uint) {
+	for ; n < 56; n += 8 {
+		if pos < len(in) {
+			hold |= uint64(in[pos]) << n
 		}
-		b.n += 8
+		pos++
 	}
-	return true
+	return pos, hold, n
 }
 
 // whole says whether no bit past the end was used.
-func (b *bitReader) whole() bool { return b.over*8 <= int(b.n) }
+func (b *bitReader) whole() bool { return b.used() <= len(b.in) }
+
+// used is how many bytes were used, the last one maybe in part.
+func (b *bitReader) used() int { return b.pos - int(b.n/8) }
 
 func (b *bitReader) take(n uint) uint64 {
-	v := b.hold & (1<<n - 1)
-	b.hold >>= n
+	v := b.hold & (1<<(n&63) - 1)
+	b.hold >>= n & 63
 	b.n -= n
 	return v
 }
 
-// inflate decodes the stream at the start of in into out. It returns how many bytes came out and how many went in. More
-// than fits into out is ErrTooLarge; anything else wrong, the end missing included, is ErrChecksum.
+// inflate decodes the stream at the start of in into out. It returns how many bytes came out and how many went in; what
+// is behind the former in out may have been overwritten. More than fits into out is ErrTooLarge; anything else wrong,
+// the end missing included, is ErrChecksum.
 func (f *inflater) inflate(out, in []byte) (n, used int, err error) {
 	b := bitReader{in: in}
 	for last := false; !last; {
@@ -257,7 +248,7 @@ func (f *inflater) inflate(out, in []byte) (n, used int, err error) {
 			return 0, 0, ErrChecksum
 		}
 	}
-	return n, b.pos + b.over - int(b.n/8), nil
+	return n, b.used(), nil
 }
 
 // stored copies a block that is not compressed.
@@ -270,7 +261,7 @@ func (b *bitReader) stored(out []byte, n int) (int, error) {
 	if int(b.take(16)) != size^0xffff || !b.whole() {
 		return 0, ErrChecksum
 	}
-	from := b.pos + b.over - int(b.n/8)
+	from := b.used()
 	if from+size > len(b.in) {
 		return 0, ErrChecksum
 	}
@@ -310,139 +301,144 @@ func (f *inflater) readCodes(b *bitReader) bool {
 			n++
 		}
 	}
-	if !f.codeLens.build(f.codes[:n], &codeLenEntries) {
+	if !f.codeLens.build(f.codes[:n], &codeLenEntries, 1) {
 		return false
 	}
 	n = 0
-	ofLitLen := -1 // how many of the codes are for literals and lengths
 	mask := uint64(1)<<f.codeLens.bits - 1
+	pos, hold, left := b.pos, b.hold, b.n // in registers while the loop runs
 	previous := code(0)
-	for i := 0; i < litLens+dists; {
-		if b.n < 7+7 && !b.fill() {
-			return false
+	for i, end := 0, litLens+dists; i < end; {
+		if left < 7+7 {
+			pos, hold, left = filled(b.in, pos, hold, left)
 		}
-		e := f.codeLens.table[b.hold&mask&(1<<tableBits-1)]
+		e := f.codeLens.table[hold&mask&tableMask]
 		if e&kindMask != kindLiteral {
 			return false
 		}
-		b.take(uint(e & 15))
-		repeat := 1
-		switch symbol := code(e >> 16); symbol {
-		default:
+		hold >>= e & 63
+		left -= uint(e & 63)
+		symbol := code(e >> 16)
+		if symbol <= maxCodeLen {
+			f.codes[n] = code(i<<4) | symbol
+			if symbol > 0 {
+				n++
+			}
 			previous = symbol
+			i++
+			continue
+		}
+		least, extra := 3, uint(2)
+		switch symbol {
 		case 16:
 			if i == 0 {
 				return false
 			}
-			repeat = 3 + int(b.take(2))
 		case 17:
-			repeat, previous = 3+int(b.take(3)), 0
+			extra, previous = 3, 0
 		case 18:
-			repeat, previous = 11+int(b.take(7)), 0
+			least, extra, previous = 11, 7, 0
 		}
-		end := i + repeat
-		if end > litLens+dists {
+		repeat := least + int(hold&(1<<extra-1))
+		hold >>= extra
+		left -= extra
+		if repeat > end-i {
 			return false
 		}
-		if ofLitLen < 0 && end >= litLens {
-			for ; i < litLens; i++ {
-				if previous > 0 {
-					f.codes[n] = code(i<<4) | previous
-					n++
-				}
-			}
-			ofLitLen = n
-		}
 		if previous > 0 {
-			symbol := i
-			if ofLitLen >= 0 {
-				symbol -= litLens
-			}
-			for ; i < end; i++ {
-				f.codes[n] = code(symbol<<4) | previous
-				symbol++
+			for j := range repeat {
+				f.codes[n] = code((i+j)<<4) | previous
 				n++
 			}
 		}
-		i = end
+		i += repeat
 	}
-	return b.whole() && f.litLen.build(f.codes[:ofLitLen], &litLenEntries) && f.dist.build(f.codes[ofLitLen:n], &distEntries)
+	b.pos, b.hold, b.n = pos, hold, left
+	ofLitLen := n // how many of the codes are for literals and lengths; the rest is counted on from there
+	for ofLitLen > 0 && int(f.codes[ofLitLen-1]>>4) >= litLens {
+		ofLitLen--
+		f.codes[ofLitLen] -= code(litLens << 4)
+	}
+	return b.whole() && f.litLen.build(f.codes[:ofLitLen], &litLenEntries, tableBits) &&
+		f.dist.build(f.codes[ofLitLen:n], &distEntries, 1)
 }
 
 // block decodes symbols into out from n on until the block ends.
 func (b *bitReader) block(out []byte, n int, litLen, dist *huffman) (int, error) {
-	litMask, distMask := uint64(1)<<litLen.bits-1, uint64(1)<<dist.bits-1
-	in, pos, hold, bits := b.in, b.pos, b.hold, b.n // in registers while the loop runs
-	for {
-		if bits < 48 {
-			if pos+8 <= len(in) {
-				hold |= binary.LittleEndian.Uint64(in[pos:]) << bits
-				pos += int((63 - bits) >> 3)
-				bits |= 56
-			} else {
-				b.pos, b.hold, b.n = pos, hold, bits
-				if !b.fill() {
-					return 0, ErrChecksum
-				}
-				pos, hold, bits = b.pos, b.hold, b.n
+	distMask := uint64(1)<<dist.bits - 1
+	in, pos, hold, left := b.in, b.pos, b.hold, b.n // in registers while the loop runs
+	for pos <= len(in)+maxOverread {
+		pos, hold, left = filled(in, pos, hold, left)
+		e := litLen.table[hold&tableMask]
+		for range 4 { // literals of the table: at most 4×9 bits, and 9 for a look at the next code
+			if e&kindMask != kindLiteral {
+				break
 			}
-		}
-		e := litLen.table[hold&litMask&(1<<tableBits-1)]
-		if e == 0 {
-			e = litLen.walk(hold)
-		}
-		hold >>= e & 15
-		bits -= uint(e & 15)
-		if e&kindMask == kindLiteral {
-			if n >= len(out) {
+			if uint(n) >= uint(len(out)) {
 				return 0, ErrTooLarge
 			}
 			out[n] = byte(e >> 16)
 			n++
-			continue
+			hold >>= e & 63
+			left -= uint(e & 63)
+			e = litLen.table[hold&tableMask]
 		}
+		pos, hold, left = filled(in, pos, hold, left)
+		if e&kindMask == kindLonger {
+			e = litLen.walk(hold)
+		}
+		hold >>= e & 63
+		left -= uint(e & 63)
 		if e&kindMask != kindBase {
-			if e&kindMask == kindEnd {
-				b.pos, b.hold, b.n = pos, hold, bits
+			switch e & kindMask {
+			case kindLiteral: // a fifth, or a walked one
+				if uint(n) >= uint(len(out)) {
+					return 0, ErrTooLarge
+				}
+				out[n] = byte(e >> 16)
+				n++
+				continue
+			case kindEnd:
+				b.pos, b.hold, b.n = pos, hold, left
 				return n, nil
 			}
 			return 0, ErrChecksum
 		}
-		extra := e >> 4 & 15
+		extra := e >> 6 & 63
 		length := int(e>>16) + int(hold&(1<<extra-1))
 		hold >>= extra
-		bits -= uint(extra)
-		if e = dist.table[hold&distMask&(1<<tableBits-1)]; e == 0 {
+		left -= uint(extra)
+		if e = dist.table[hold&distMask&tableMask]; e&kindMask == kindLonger {
 			e = dist.walk(hold)
 		}
 		if e&kindMask != kindBase {
 			return 0, ErrChecksum
 		}
-		hold >>= e & 15
-		extra = e >> 4 & 15
+		hold >>= e & 63
+		extra = e >> 6 & 63
 		distance := int(e>>16) + int(hold&(1<<extra-1))
 		hold >>= extra
-		bits -= uint(e&15) + uint(extra)
+		left -= uint(e&63) + uint(extra)
 		if distance > n {
 			return 0, ErrChecksum
 		}
 		if n+length > len(out) {
 			return 0, ErrTooLarge
 		}
-		to, from := out[n:n+length], out[n-distance:]
-		n += length
-		if distance >= length {
-			if length <= 8 && len(from) >= 8 && len(to) == length { // short ones are cheaper by hand
-				for i := range to {
-					to[i] = from[i]
-				}
-				continue
+		from := n - distance
+		if distance >= 8 && n+length+8 <= len(out) { // 8 bytes at a time, and what is too much is overwritten later
+			end := n + length
+			for ; n < end; n, from = n+8, from+8 {
+				binary.LittleEndian.PutUint64(out[n:], binary.LittleEndian.Uint64(out[from:]))
 			}
-			copy(to, from)
+			n = end
 			continue
 		}
-		for i := range to {
-			to[i] = from[i]
+		for range length {
+			out[n] = out[from]
+			n++
+			from++
 		}
 	}
+	return 0, ErrChecksum
 }
