@@ -6,15 +6,24 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	kflate "github.com/klauspost/compress/flate"
 )
 
+// libraries are readers of the standard library, which are costly to make.
+var libraries = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
+
 // reference inflates with the standard library; used is how much of in it took.
 func reference(in []byte, limit int) (out []byte, used int, err error) {
 	r := bytes.NewReader(in)
-	out, err = io.ReadAll(io.LimitReader(flate.NewReader(r), int64(limit)+1))
+	library := libraries.Get().(io.ReadCloser)
+	defer libraries.Put(library)
+	if err := library.(flate.Resetter).Reset(r, nil); err != nil {
+		return nil, 0, err
+	}
+	out, err = io.ReadAll(io.LimitReader(library, int64(limit)+1))
 	return out, len(in) - r.Len(), err
 }
 
@@ -134,8 +143,8 @@ func FuzzInflate(f *testing.F) {
 		v.cipher().decryptBlowfish(plain, fr.Body)
 		f.Add(bytes.TrimLeft(plain, "!")[2:])
 	}
+	var inf inflater
 	f.Fuzz(func(t *testing.T, in []byte) {
-		var inf inflater
 		checkInflate(t, &inf, in, maxBodyOSSEC)
 		checkInflate(t, &inf, in, 100)
 	})
