@@ -42,7 +42,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	asked := cfg.NotifyTime
 	cfg = cfg.withDefaults()
+	if asked > cfg.NotifyTime {
+		log.Warn("keepalives are sent more often than asked for, since time-reconnect is not longer than notify-time",
+			"asked", asked, "interval", cfg.NotifyTime, "time_reconnect", cfg.TimeReconnect, "remedy", "set time-reconnect to 3 times notify-time, or leave it out")
+	}
 	key, warnings, err := loadKey(cfg.Keys)
 	if err != nil {
 		return err

@@ -32,10 +32,13 @@ type Config struct {
 	Method  proto.Method  // default proto.Blowfish, which every manager understands
 	Dialect proto.Dialect // default proto.OSSEC
 
-	NotifyTime    time.Duration // interval of keepalives, default 5 minutes, at least 1 s
-	TimeReconnect time.Duration // silence after which the manager is gone, default 3 × NotifyTime; longer than it
-	ExitWhenIdle  bool          // end once all sources are idle and a keepalive sent after the last event is answered
-	Version       string        // of this program, as the manager shows it
+	// NotifyTime is the interval of keepalives, default 5 minutes, at least 100 ms. TimeReconnect is the silence after
+	// which the manager is gone, default 3 × NotifyTime. Where it is not longer than NotifyTime, keepalives are sent
+	// at a third of it: else a manager that answers all of them would seem gone.
+	NotifyTime    time.Duration
+	TimeReconnect time.Duration
+	ExitWhenIdle  bool   // end once all sources are idle and a keepalive sent after the last event is answered
+	Version       string // of this program, as the manager shows it
 
 	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
 	// manager, so that names are resolved anew. Default: a net.Dialer.
@@ -55,6 +58,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TimeReconnect == 0 {
 		c.TimeReconnect = missedKeepalives * c.NotifyTime
+	}
+	if c.TimeReconnect <= c.NotifyTime {
+		c.NotifyTime = c.TimeReconnect / missedKeepalives
 	}
 	if c.Version == "" {
 		c.Version = "unknown"
@@ -104,11 +110,8 @@ func (c Config) Validate() error {
 	if c.Dialect != proto.OSSEC && c.Dialect != proto.Wazuh {
 		fault("dialect: unknown; use ossec or wazuh")
 	}
-	if c.NotifyTime < time.Second {
-		fault("notify-time: %v is too short; use 1s or more", c.NotifyTime)
-	}
-	if c.TimeReconnect <= c.NotifyTime {
-		fault("time-reconnect: %v is not longer than notify-time, %v; a manager that answers would still seem gone. Use 3 times notify-time", c.TimeReconnect, c.NotifyTime)
+	if c.NotifyTime < minNotify {
+		fault("notify-time: %v is too short; use %v or more, and for time-reconnect 3 times that or more", c.NotifyTime, minNotify)
 	}
 	return errors.Join(faults...)
 }

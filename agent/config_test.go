@@ -43,13 +43,13 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"keys:", "state:", `"MGR:1514" is listed twice`, `"bad:port"`, `"/var/log/["`, "crypto:", "dialect:", "notify-time:", "time-reconnect:"} {
+	for _, want := range []string{"keys:", "state:", `"MGR:1514" is listed twice`, `"bad:port"`, `"/var/log/["`, "crypto:", "dialect:", "notify-time:"} {
 		if strings.Count(err.Error(), want) != 1 {
 			t.Errorf("want %q once in:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n") + 1; n != 9 {
-		t.Errorf("%d faults, want 9:\n%v", n, err)
+	if n := strings.Count(err.Error(), "\n") + 1; n != 8 {
+		t.Errorf("%d faults, want 8:\n%v", n, err)
 	}
 	good := Config{Keys: "k", State: "s", Managers: []string{"mgr", "mgr:1515"}, Files: []string{"/var/log/*.log"}}
 	if err := good.Validate(); err != nil {
@@ -57,6 +57,10 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	}
 	if got := good.withDefaults(); got.NotifyTime != 5*time.Minute || got.TimeReconnect != 15*time.Minute {
 		t.Errorf("defaults %v and %v", got.NotifyTime, got.TimeReconnect)
+	}
+	good.TimeReconnect = 3 * time.Second
+	if got := good.withDefaults(); got.NotifyTime != time.Second || got.TimeReconnect != 3*time.Second || good.Validate() != nil {
+		t.Errorf("with a silence of 3 s: keepalives each %v, %v", got.NotifyTime, good.Validate())
 	}
 }
 
@@ -112,7 +116,8 @@ func TestCommand(t *testing.T) {
 			[]string{"faulty.keys:2:", "no directory", `"des"`, `"x"`, "-1s", `"a:b"`, `"stray"`, "file: nothing"}},
 		{"no manager", []string{"--keys", keys, "--file", "/x"}, 2, []string{"manager: none"}},
 		{"no key file", append(good, "--keys", filepath.Join(dir, "none")), 2, []string{"no such file", "keygen import"}},
-		{"notify time over the silence", append(good, "--notify-time", "1m", "--time-reconnect", "1m"), 2, []string{"time-reconnect"}},
+		{"notify time over the silence", append(good, "--check", "--notify-time", "1m", "--time-reconnect", "1m"), 0, []string{"no faults"}},
+		{"silence too short", append(good, "--time-reconnect", "100ms"), 2, []string{"notify-time", "time-reconnect"}},
 		{"state in no directory", append(good, "--state", filepath.Join(keys, "state")), 1, []string{"state"}},
 	}
 	for _, tt := range tests {

@@ -6,6 +6,7 @@ import "time"
 const (
 	defaultPort   = "1514"
 	defaultNotify = 5 * time.Minute
+	minNotify     = 100 * time.Millisecond // keepalives are no way of sending data
 
 	// missedKeepalives is how many intervals of silence make the manager gone where TimeReconnect is not set.
 	missedKeepalives = 3
