@@ -91,8 +91,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		running.Go(func() {
 			defer s.outputs[i].Idle()
 			err := src.Run(ctx, s.outputs[i])
-			if err == nil || ctx.Err() != nil {
-				return
+			if err == nil || ctx.Err() != nil || errors.Is(err, context.Canceled) {
+				return // Emit says Canceled as soon as the session has ended, a moment before ctx does
 			}
 			log.Error("a source ended", "err", err, "remedy", "mend what it names and start the agent anew; other sources go on")
 			if failures.add(err) == len(sources) || cfg.ExitWhenIdle {
@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	err = s.run(ctx)
 	cancel()
 	running.Wait()
-	if failures.fatal.Load() {
+	if err == nil && failures.fatal.Load() {
 		return failures.join()
 	}
 	return err

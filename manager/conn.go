@@ -125,6 +125,7 @@ func newUDPConn(u *net.UDPConn, log *slog.Logger) *udpConn {
 		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
 	}
 	c.buffer = c.forceReadBuffer(readBuffer)
+	log.Debug("socket open", "addr", c.local.String(), "buffer_asked_bytes", readBuffer, "buffer_granted_bytes", c.buffer)
 	return c
 }
 
