@@ -89,7 +89,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var all sync.WaitGroup
+	var all, lookedLast sync.WaitGroup
 	run := func(f func(context.Context)) { all.Go(func() { f(ctx) }) }
 	for _, c := range conns {
 		r, err := m.newReceiver(c)
@@ -108,10 +108,14 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
 	run(m.hangups)
 	kernel := drops{log: m.log, conns: conns}
-	run(func(ctx context.Context) { every(ctx, dropsEvery, kernel.look) })
+	lookedLast.Go(func() {
+		every(ctx, dropsEvery, kernel.look)
+		kernel.look()
+	})
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
 	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
 	<-ctx.Done()
+	lookedLast.Wait() // while the sockets are open
 	closeAll(conns)
 	all.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
