@@ -1,37 +1,57 @@
 package sendtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ossecd/keys"
 )
 
 const (
 	// inFlight is how many events, of all agents together, are on the way at most before an answer proves that the
 	// manager took them: a socket buffer of the usual 208 KB holds some more at 1 KB a datagram.
 	inFlight = 128
-	// askAtOnce is how many agents of one worker send a control message before their acks are waited for.
-	askAtOnce = 32
+	// sharedLines is how many sockets the agents share which need none of their own. A manager with several sockets
+	// of its own divides the load among them by source port, and evenly if there are many.
+	sharedLines = 64
+	// askers is on how many lines handshakes go on at once. Each takes about 1 MB.
+	askers = 64
 	// firstPause is after how long what is not acknowledged is sent again; it doubles each time up to lastPause.
 	firstPause = 500 * time.Millisecond
 	lastPause  = 2 * time.Second
-	// early is how much too early an event may leave: timers are not much finer.
-	early = time.Millisecond
 )
 
-// load is many agents that send events in turn. Workers, one for each processor, have a share of the agents each.
+// load is many agents that send events in turn, over lines that workers, one for each processor, have a share of.
 type load struct {
 	*job
-	shares [][]*session // by worker; agent i is at [i % workers][i / workers]
-	began  time.Time    // of the events
-	sent   atomic.Int64 // events
-	acked  atomic.Int64 // control messages
+	lines   []*line
+	workers []*worker
+	greeted atomic.Int64 // agents
+	sent    atomic.Int64 // events
+	acked   atomic.Int64 // control messages
+}
+
+// worker sends the events of the agents on its lines. What it counts is read when it is done.
+type worker struct {
+	lines       []*line
+	agents      []turn
+	first, last time.Time // when its first and last event left
+}
+
+// turn is an agent and which one it is of all.
+type turn struct {
+	number int // from 0 on
+	*session
+	line *line
 }
 
 // failure is why an agent could not go on.
@@ -44,31 +64,43 @@ type failure struct {
 func (f *failure) Error() string { return fmt.Sprintf("agent %v: %v", f.s.key, f.err) }
 func (f *failure) Unwrap() error { return f.err }
 
+// failed is a failure, or why the context ended: that closes all sockets, and they then fail.
+func failed(ctx context.Context, s *session, later bool, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &failure{s, later, err}
+}
+
 // runLoad sends j.count events and reports how fast that went.
 func (j *job) runLoad(ctx context.Context, w, progressTo io.Writer, makeCounts func() (counts, error)) error {
 	r := &report{w: w, json: j.json, out: outcome{Manager: j.address, Agents: len(j.keys)}}
-	l := &load{job: j, shares: make([][]*session, min(runtime.GOMAXPROCS(0), len(j.keys)))}
+	l := &load{job: j}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer l.leave()
 
+	began := time.Now()
 	err := l.connect(ctx, makeCounts)
 	if err == nil {
-		err = l.each(cancel, func(worker int) error { return l.greet(ctx, l.shares[worker]) })
+		p := startProgress(progressTo, "hello", int64(len(j.keys)), &l.greeted)
+		err = l.eachLine(ctx, cancel, l.hello)
+		p.stop()
+		r.out.Hello = time.Since(began).Seconds()
 	}
 	if err == nil {
-		l.began = time.Now()
-		p := startProgress(progressTo, int64(j.count), &l.sent)
-		err = l.each(cancel, func(worker int) error { return l.send(ctx, worker) })
+		p := startProgress(progressTo, "events", int64(j.count), &l.sent)
+		err = l.send(ctx, cancel)
 		p.stop()
-		r.out.Seconds = time.Since(l.began).Seconds()
+		r.out.Seconds = l.took().Seconds()
 	}
 	r.out.Sent, r.out.Acked = l.sent.Load(), l.acked.Load()
-	if r.out.Seconds > 0 {
-		r.out.Rate = float64(r.out.Sent) / r.out.Seconds
+	if r.out.Seconds > 0 { // between n events there are n-1 gaps
+		r.out.Rate = float64(r.out.Sent-1) / r.out.Seconds
 	}
 	if !j.json {
-		fmt.Fprintf(w, "sent %d events of %d agents, %d acks, in %.3f s: %.0f events/s\n", r.out.Sent, len(j.keys), r.out.Acked, r.out.Seconds, r.out.Rate)
+		fmt.Fprintf(w, "hello of %d agents in %.3f s\nsent %d events, %d acks, in %.3f s: %.0f events/s\n",
+			l.greeted.Load(), r.out.Hello, r.out.Sent, r.out.Acked, r.out.Seconds, r.out.Rate)
 		if a := l.ahead(); a > 0 {
 			fmt.Fprintf(progressTo, "warning: the counts ran %v ahead of the clock; wait that long before these keys are used again without --state\n", a)
 		}
@@ -87,14 +119,109 @@ func explainFailure(err error) []string {
 	return f.s.explain(f.err)
 }
 
-// each runs f for all workers at once and returns the first error, which cancels the others.
-func (l *load) each(cancel context.CancelCauseFunc, f func(worker int) error) error {
+// connect opens the lines and divides the agents among them, and the lines among the workers.
+func (l *load) connect(ctx context.Context, makeCounts func() (counts, error)) error {
+	shared := make([]*line, min(sharedLines, len(l.keys)))
+	lineOf := func(n int, key keys.Key) (*line, error) {
+		if conn, ok := dialFromOwn(ctx, key, l.address); ok {
+			return l.add(&line{conn: conn}), nil
+		}
+		ln := &shared[n%len(shared)]
+		if *ln == nil {
+			conn, err := dialFromAny(ctx, l.address)
+			if err != nil {
+				return nil, fmt.Errorf("agent %v: %w (ulimit -n bounds the sockets)", key, err)
+			}
+			*ln = l.add(&line{conn: conn})
+		}
+		return *ln, nil
+	}
+	turns := make(map[*line][]turn)
+	for n, key := range l.keys {
+		c, err := makeCounts()
+		if err != nil {
+			return err
+		}
+		ln, err := lineOf(n, key)
+		if err != nil {
+			return err
+		}
+		s := newSession(key, ln.conn, c, l.target)
+		ln.agents = append(ln.agents, s)
+		turns[ln] = append(turns[ln], turn{n, s, ln})
+	}
+	l.workers = make([]*worker, min(runtime.GOMAXPROCS(0), len(l.lines)))
+	for i := range l.workers {
+		l.workers[i] = new(worker)
+	}
+	for i, ln := range l.lines {
+		w := l.workers[i%len(l.workers)]
+		w.lines = append(w.lines, ln)
+		w.agents = append(w.agents, turns[ln]...)
+	}
+	for _, w := range l.workers {
+		slices.SortFunc(w.agents, func(a, b turn) int { return cmp.Compare(a.number, b.number) })
+	}
+	context.AfterFunc(ctx, l.close)
+	return nil
+}
+
+func (l *load) add(ln *line) *line {
+	l.lines = append(l.lines, ln)
+	return ln
+}
+
+func (l *load) close() {
+	for _, ln := range l.lines {
+		ln.conn.Close()
+	}
+}
+
+// leave says goodbye for all agents.
+func (l *load) leave() {
+	for _, ln := range l.lines {
+		for _, s := range ln.agents {
+			if s.bench != nil { // else it never spoke
+				s.leave()
+			}
+		}
+	}
+	l.close()
+}
+
+// eachLine runs f for every line, on some at once, and returns the first error, which cancels the others.
+func (l *load) eachLine(ctx context.Context, cancel context.CancelCauseFunc, f func(context.Context, *line) error) error {
+	queue := make(chan *line, len(l.lines))
+	for _, ln := range l.lines {
+		queue <- ln
+	}
+	close(queue)
+	return parallel(min(askers, len(l.lines)), cancel, func(int) error {
+		b, err := newBench()
+		if err != nil {
+			return err
+		}
+		for ln := range queue {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			ln.use(b)
+			if err := f(ctx, ln); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// parallel runs f(0) to f(n-1) at once and returns the first error, which cancels the others.
+func parallel(n int, cancel context.CancelCauseFunc, f func(i int) error) error {
 	var all sync.WaitGroup
 	var once sync.Once
 	var first error
-	for worker := range l.shares {
+	for i := range n {
 		all.Go(func() {
-			if err := f(worker); err != nil {
+			if err := f(i); err != nil {
 				once.Do(func() { first = err })
 				cancel(err)
 			}
@@ -104,162 +231,109 @@ func (l *load) each(cancel context.CancelCauseFunc, f func(worker int) error) er
 	return first
 }
 
-func (l *load) connect(ctx context.Context, makeCounts func() (counts, error)) error {
-	for w := range l.shares {
+// send sends the events, and returns once the manager has shown that it took in all of them.
+func (l *load) send(ctx context.Context, cancel context.CancelCauseFunc) error {
+	began := time.Now()
+	err := parallel(len(l.workers), cancel, func(i int) error {
 		b, err := newBench()
 		if err != nil {
 			return err
 		}
-		for i := w; i < len(l.keys); i += len(l.shares) {
-			c, err := makeCounts()
-			if err != nil {
-				return err
-			}
-			s, err := connect(ctx, b, l.keys[i], c, l.target)
-			if err != nil {
-				return fmt.Errorf("agent %v: %w (each agent needs a socket: ulimit -n)", l.keys[i], err)
-			}
-			l.shares[w] = append(l.shares[w], s)
+		w := l.workers[i]
+		for _, ln := range w.lines {
+			ln.use(b)
 		}
+		return l.work(ctx, w, newPace(began, l.rate, len(l.workers)))
+	})
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func (l *load) leave() {
-	for _, share := range l.shares {
-		for _, s := range share {
-			s.leave()
-		}
-	}
-}
-
-// greet says hello for the agents of a share.
-func (l *load) greet(ctx context.Context, share []*session) error {
-	return l.ask(ctx, share, false, (*session).startup)
-}
-
-// ask sends a control message for each agent of a share, some of them at a time, and waits for all acks.
-func (l *load) ask(ctx context.Context, share []*session, later bool, message func(*session) (sent, error)) error {
-	for len(share) > 0 {
-		some := share[:min(len(share), askAtOnce)]
-		share = share[len(some):]
-		for _, s := range some {
-			if _, err := message(s); err != nil {
-				return &failure{s, later, err}
-			}
-		}
-		for _, s := range some {
-			if err := l.await(ctx, s, message); err != nil {
-				return &failure{s, later, err}
-			}
-		}
-	}
-	return nil
-}
-
-// send sends the events of a worker's agents, in the order of their numbers. After each half of what may be on the
-// way an agent, the next one each time, sends a keepalive, and the one before that must have been answered. A manager
-// takes things in as they come to a socket of its own; it may have several, and divide the agents among them.
-func (l *load) send(ctx context.Context, worker int) error {
-	share := l.shares[worker]
-	half := max(1, inFlight/2/len(l.shares))
-	text := []byte(l.message)
-	var asked *session // has a keepalive unanswered
-	since, turn := 0, 0
-	for n := range l.count {
-		i := n % len(l.keys)
-		if i%len(l.shares) != worker {
-			continue
-		}
-		if err := l.pace(ctx, n); err != nil {
-			return err
-		}
-		s := share[i/len(l.shares)]
-		text = append(text[:len(l.message)], ' ')
-		text = strconv.AppendInt(text, int64(n+1), 10)
-		if _, err := s.event(l.queue, l.location, text); err != nil {
-			return &failure{s, true, err}
-		}
-		l.sent.Add(1)
-		if since++; since < half {
-			continue
-		}
-		since = 0
-		probe := share[turn%len(share)]
-		turn++
-		if _, err := probe.keepalive(); err != nil {
-			return &failure{probe, true, err}
-		}
-		if asked != nil {
-			if err := l.await(ctx, asked, (*session).keepalive); err != nil {
-				return &failure{asked, true, err}
-			}
-		}
-		asked = probe
-	}
-	if asked != nil {
-		if err := l.await(ctx, asked, (*session).keepalive); err != nil {
-			return &failure{asked, true, err}
-		}
-	}
-	return l.ask(ctx, share, true, (*session).keepalive)
-}
-
-// await waits for an ack to what was sent, and sends again while there is none.
-func (l *load) await(ctx context.Context, s *session, again func(*session) (sent, error)) error {
-	end := time.Now().Add(l.timeout)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		until := time.Now().Add(pause)
-		if until.After(end) {
-			until = end
-		}
-		_, err := s.ack(ctx, until)
-		if err == nil {
-			l.acked.Add(1)
+	return l.eachLine(ctx, cancel, func(ctx context.Context, ln *line) error {
+		if !ln.unproven {
 			return nil
 		}
-		if !errors.Is(err, errNoAnswer) {
+		if err := l.ask(ctx, ln); err != nil {
 			return err
 		}
-		if !time.Now().Before(end) {
-			return fmt.Errorf("%w from %v within %v", errNoAnswer, s.conn.RemoteAddr(), l.timeout)
-		}
-		if _, err := again(s); err != nil {
-			return err
-		}
-	}
+		return l.prove(ctx, ln)
+	})
 }
 
-// pace waits until event n is due.
-func (l *load) pace(ctx context.Context, n int) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+// work sends the events of a worker's agents, in the order of their numbers. After each half of what may be on the
+// way a line, the next one each time, asks for an answer, and the one before must have had its own. A manager takes
+// things in as they come to a socket of its own; where it has several, the lines that lead to each have their turn.
+func (l *load) work(ctx context.Context, w *worker, p *pace) error {
+	half := max(1, inFlight/2/len(l.workers))
+	text := []byte(l.message)
+	var asked *line
+	since, next := 0, 0
+	for round := 0; round < l.count; round += len(l.keys) {
+		for i := range w.agents {
+			a := &w.agents[i]
+			n := round + a.number
+			if n >= l.count {
+				break
+			}
+			if err := p.wait(ctx, n); err != nil {
+				return err
+			}
+			text = append(text[:len(l.message)], ' ')
+			text = strconv.AppendInt(text, int64(n+1), 10)
+			m, err := a.event(l.queue, l.location, text)
+			if err != nil {
+				return failed(ctx, a.session, true, err)
+			}
+			if w.first.IsZero() {
+				w.first = m.at
+			}
+			w.last = m.at
+			l.sent.Add(1)
+			a.line.unproven = true
+			if since++; since < half {
+				continue
+			}
+			since = 0
+			ln := w.lines[next%len(w.lines)]
+			next++
+			if asked != nil {
+				if err := l.prove(ctx, asked); err != nil {
+					return err
+				}
+			}
+			if err := l.ask(ctx, ln); err != nil {
+				return err
+			}
+			asked = ln
+		}
 	}
-	if l.rate == 0 {
-		return nil
+	if asked != nil {
+		return l.prove(ctx, asked)
 	}
-	due := l.began.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
-	wait := time.Until(due)
-	if wait <= early {
-		return nil
+	return nil
+}
+
+// took is the time from the first event to the last.
+func (l *load) took() time.Duration {
+	var first, last time.Time
+	for _, w := range l.workers {
+		if !w.first.IsZero() && (first.IsZero() || w.first.Before(first)) {
+			first = w.first
+		}
+		if w.last.After(last) {
+			last = w.last
+		}
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
+	return last.Sub(first)
 }
 
 // ahead is how far the counts are ahead of the clock, where they came from it.
 func (l *load) ahead() time.Duration {
 	var most time.Duration
-	for _, share := range l.shares {
-		for _, s := range share {
+	now := time.Now()
+	for _, ln := range l.lines {
+		for _, s := range ln.agents {
 			if c, ok := s.counts.(*clock); ok {
-				most = max(most, c.ahead(time.Now()))
+				most = max(most, c.ahead(now))
 			}
 		}
 	}

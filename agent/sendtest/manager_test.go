@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,7 +15,8 @@ import (
 // scripted is a manager that does to each message what a test says. It listens on loopback.
 type scripted struct {
 	addr string
-	key  keys.Key
+	keys []keys.Key
+	key  keys.Key // of the message at hand
 	conn *net.UDPConn
 	// reply answers a message; it may call send any number of times.
 	reply func(m *scripted, from netip.AddrPort, got proto.Message)
@@ -26,22 +28,27 @@ type scripted struct {
 
 // arrival is a message that came.
 type arrival struct {
+	id    string // of the agent
 	text  string
 	count proto.Counter
 	from  netip.AddrPort
 }
 
-func startManager(t *testing.T, line string, reply func(*scripted, netip.AddrPort, proto.Message)) *scripted {
+func startManager(t *testing.T, lines string, reply func(*scripted, netip.AddrPort, proto.Message)) *scripted {
 	t.Helper()
-	key, err := keys.ParseLine(line)
-	if err != nil {
-		t.Fatal(err)
+	var all []keys.Key
+	for line := range strings.Lines(lines) {
+		key, err := keys.ParseLine(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, key)
 	}
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &scripted{addr: conn.LocalAddr().String(), key: key, conn: conn, reply: reply, count: proto.Counter{Global: 100}}
+	m := &scripted{addr: conn.LocalAddr().String(), keys: all, key: all[0], conn: conn, reply: reply, count: proto.Counter{Global: 100}}
 	var running sync.WaitGroup
 	running.Go(m.run)
 	t.Cleanup(func() {
@@ -53,7 +60,10 @@ func startManager(t *testing.T, line string, reply func(*scripted, netip.AddrPor
 
 func (m *scripted) run() {
 	opener := proto.NewOpener()
-	cipher := proto.NewCipher(m.key.CipherKey())
+	ciphers := make([]*proto.Cipher, len(m.keys))
+	for i, k := range m.keys {
+		ciphers[i] = proto.NewCipher(k.CipherKey())
+	}
 	wire := make([]byte, proto.MaxDatagram)
 	for {
 		n, from, err := m.conn.ReadFromUDPAddrPort(wire)
@@ -64,12 +74,22 @@ func (m *scripted) run() {
 		if err != nil {
 			continue
 		}
-		got, err := opener.Open(cipher, frame, 0)
+		i := slices.IndexFunc(m.keys, func(k keys.Key) bool { return k.ID == string(frame.ID) })
+		if frame.ID == nil {
+			i = slices.IndexFunc(m.keys, func(k keys.Key) bool { return k.Address.Contains(from.Addr()) })
+		}
+		if i < 0 {
+			continue
+		}
+		got, err := opener.Open(ciphers[i], frame, 0)
 		if err != nil {
 			continue
 		}
+		if m.keys[i].ID != m.key.ID {
+			m.key = m.keys[i]
+		}
 		m.mu.Lock()
-		m.came = append(m.came, arrival{string(got.Payload), got.Counter, from})
+		m.came = append(m.came, arrival{m.keys[i].ID, string(got.Payload), got.Counter, from})
 		m.mu.Unlock()
 		m.reply(m, from, got)
 	}

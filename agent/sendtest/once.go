@@ -19,10 +19,11 @@ type outcome struct {
 	OK      bool     `json:"ok"`
 	Manager string   `json:"manager"`
 	Agents  int      `json:"agents"`
-	Sent    int64    `json:"sent"`    // events
-	Acked   int64    `json:"acked"`   // control messages
-	Seconds float64  `json:"seconds"` // the handshakes of a load not included
-	Rate    float64  `json:"rate"`    // events a second
+	Sent    int64    `json:"sent"`                    // events
+	Acked   int64    `json:"acked"`                   // control messages
+	Hello   float64  `json:"hello_seconds,omitempty"` // of a load: what the handshakes took
+	Seconds float64  `json:"seconds"`                 // of a load: from its first event to its last, as given to the system
+	Rate    float64  `json:"rate"`                    // events a second in that time
 	Steps   []step   `json:"steps,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	Check   []string `json:"check,omitempty"` // what to check next
@@ -105,10 +106,14 @@ func (j *job) runOnce(ctx context.Context, w io.Writer, makeCounts func() (count
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, b, j.keys[0], c, j.target)
+	conn, err := dial(ctx, j.keys[0], j.address)
 	if err != nil {
 		return r.finish(err, nil)
 	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	s := newSession(j.keys[0], conn, c, j.target)
+	s.bench = b
 	defer s.leave()
 	form := j.method.String()
 	if j.dialect == proto.Wazuh {

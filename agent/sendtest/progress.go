@@ -11,7 +11,7 @@ import (
 
 const (
 	progressEvery = 200 * time.Millisecond
-	barWidth      = 30 // characters
+	barWidth      = 24 // characters
 )
 
 // progress redraws a line on a terminal; on anything else it does nothing.
@@ -20,7 +20,7 @@ type progress struct {
 	done chan struct{}
 }
 
-func startProgress(w io.Writer, total int64, sent *atomic.Int64) *progress {
+func startProgress(w io.Writer, what string, total int64, done *atomic.Int64) *progress {
 	p := &progress{end: make(chan struct{}), done: make(chan struct{})}
 	if !isTerminal(w) {
 		close(p.done)
@@ -36,7 +36,7 @@ func startProgress(w io.Writer, total int64, sent *atomic.Int64) *progress {
 			case <-p.end:
 				return
 			case <-tick.C:
-				fmt.Fprintf(w, "\r%-78.78s", progressLine(sent.Load(), total, time.Since(began)))
+				fmt.Fprintf(w, "\r%-78.78s", progressLine(what, done.Load(), total, time.Since(began)))
 			}
 		}
 	}()
@@ -49,14 +49,14 @@ func (p *progress) stop() {
 	<-p.done
 }
 
-func progressLine(sent, total int64, took time.Duration) string {
-	filled := int(sent * barWidth / total)
-	rate := float64(sent) / took.Seconds()
+func progressLine(what string, done, total int64, took time.Duration) string {
+	filled := int(done * barWidth / total)
+	rate := float64(done) / took.Seconds()
 	left := "-"
-	if sent > 0 {
-		left = time.Duration(float64(total-sent) / rate * float64(time.Second)).Round(time.Second).String()
+	if done > 0 {
+		left = time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second).String()
 	}
-	return fmt.Sprintf("[%-*s] %3d %%  %d/%d  %.0f/s  %s left", barWidth, strings.Repeat("=", filled), sent*100/total, sent, total, rate, left)
+	return fmt.Sprintf("%-6s [%-*s] %3d %%  %d/%d  %.0f/s  %s left", what, barWidth, strings.Repeat("=", filled), done*100/total, done, total, rate, left)
 }
 
 func isTerminal(w io.Writer) bool {

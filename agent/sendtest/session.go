@@ -25,16 +25,17 @@ import (
 //	  keepalive                     ------->
 //	                                <-------  ack
 //
-// A session is for one goroutine at a time; sessions of one goroutine share its bench.
+// A session is for one goroutine at a time, whose bench it uses. Sessions can share a socket as long as one of them
+// at a time waits for an answer: what comes for another cannot be opened, and is passed over.
 type session struct {
 	*bench
 	key       keys.Key
 	conn      net.Conn
-	cipher    *proto.Cipher
+	sealing   *proto.Cipher
+	opening   *proto.Cipher
 	form      proto.Envelope // cipher, dialect and "!ID!" prefix of all we send
 	counts    counts
 	window    proto.Window // what the manager has counted so far
-	unhook    func() bool  // from the context that closes conn
 	heard     heard
 	lastCount proto.Counter // of the last message sent
 }
@@ -52,14 +53,28 @@ type bench struct {
 	message []byte
 	sealed  []byte
 	wire    []byte
+	random  [512]byte // from a secure source; the first used bytes are spent
+	used    int
 }
 
+// zlibLevel is what ossecd agents use, so that a manager has the same work with our messages as with theirs.
+const zlibLevel = 1
+
 func newBench() (*bench, error) {
-	sealer, err := proto.NewSealer(1)
+	sealer, err := proto.NewSealer(zlibLevel)
 	if err != nil {
 		return nil, err
 	}
-	return &bench{sealer: sealer, opener: proto.NewOpener(), wire: make([]byte, proto.MaxDatagram)}, nil
+	return &bench{sealer: sealer, opener: proto.NewOpener(), wire: make([]byte, proto.MaxDatagram), used: len(bench{}.random)}, nil
+}
+
+// iv fills v with random bytes that were not used before.
+func (b *bench) iv(v *[16]byte) {
+	if b.used == len(b.random) {
+		rand.Read(b.random[:])
+		b.used = 0
+	}
+	b.used += copy(v[:], b.random[b.used:])
 }
 
 // heard is what came from the manager's address and was not taken: what a failure is explained by.
@@ -79,33 +94,40 @@ var (
 	errNoAnswer = errors.New("no answer")
 )
 
-// connect opens a datagram socket to the manager; the end of ctx closes it. It sends from the key's address where
-// this host has that one among others.
-func connect(ctx context.Context, b *bench, key keys.Key, c counts, to target) (*session, error) {
-	conn, err := dial(ctx, key, to.address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; check the name, the port and the routes of this host", to.address, err)
-	}
-	s := &session{
-		bench: b, key: key, conn: conn, cipher: proto.NewCipher(key.CipherKey()), counts: c,
-		form: proto.Envelope{Method: to.method, Dialect: to.dialect},
-	}
+// newSession is an agent that speaks over conn. Its bench is the caller's to set.
+func newSession(key keys.Key, conn net.Conn, c counts, to target) *session {
+	cipher := proto.NewCipher(key.CipherKey())
+	s := &session{key: key, conn: conn, sealing: cipher, opening: cipher, counts: c, form: proto.Envelope{Method: to.method, Dialect: to.dialect}}
 	if key.Address.NeedsID(to.dialect == proto.Wazuh) {
 		s.form.ID = key.ID
 	}
-	s.unhook = context.AfterFunc(ctx, func() { conn.Close() })
-	return s, nil
+	return s
 }
 
+// dial opens a datagram socket to the manager, from the key's address where this host has that one among others.
 func dial(ctx context.Context, key keys.Key, address string) (net.Conn, error) {
-	if own, ok := key.Address.Single(); ok {
-		d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(own, 0))}
-		if conn, err := d.DialContext(ctx, "udp", address); err == nil {
-			return conn, nil // else this host has another address: let the manager judge that
-		}
+	if conn, ok := dialFromOwn(ctx, key, address); ok {
+		return conn, nil
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, "udp", address)
+	return dialFromAny(ctx, address) // which may not be the key's address: let the manager judge that
+}
+
+func dialFromOwn(ctx context.Context, key keys.Key, address string) (net.Conn, bool) {
+	own, ok := key.Address.Single()
+	if !ok {
+		return nil, false
+	}
+	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(own, 0))}
+	conn, err := d.DialContext(ctx, "udp", address)
+	return conn, err == nil
+}
+
+func dialFromAny(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; check the name, the port and the routes of this host", address, err)
+	}
+	return conn, nil
 }
 
 // sent is a datagram that left.
@@ -124,8 +146,10 @@ func (s *session) send(message []byte) (sent, error) {
 	e := s.form
 	e.Counter = count
 	e.Random = uint16(mathrand.Uint32()) // need not be secret
-	rand.Read(e.IV[:])                   // must be
-	if s.sealed, err = s.sealer.Seal(s.sealed[:0], s.cipher, &e, message); err != nil {
+	if e.Method == proto.AES {
+		s.iv(&e.IV)
+	}
+	if s.sealed, err = s.sealer.Seal(s.sealed[:0], s.sealing, &e, message); err != nil {
 		return sent{}, fmt.Errorf("message of %d bytes: %w; %d are the most", len(message), err, proto.MaxMessage(s.form.Dialect))
 	}
 	at := time.Now()
@@ -163,8 +187,6 @@ func (s *session) leave() {
 	if s.form.Dialect == proto.Wazuh {
 		s.send([]byte(proto.Shutdown))
 	}
-	s.unhook()
-	s.conn.Close()
 }
 
 // answer is an authentic message of the manager.
@@ -214,7 +236,7 @@ func (s *session) receive(ctx context.Context, until time.Time) (a answer, rest 
 			s.heard.foreign++
 			continue
 		}
-		m, err := s.opener.Open(s.cipher, frame, s.form.Dialect)
+		m, err := s.opener.Open(s.opening, frame, s.form.Dialect)
 		switch {
 		case err != nil && frame.Method != s.form.Method:
 			s.heard.otherMethod = frame.Method
