@@ -55,48 +55,72 @@ func configure(c *cli.Command, known sections, stderr io.Writer) {
 	c.Flags = append([]cli.Flag{&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with a key for each flag (notify_time for --notify-time) in [" + c.Name + "]; flags win"}}, c.Flags...)
 	action := c.Action
 	c.Action = func(ctx *cli.Context) error {
-		err := setFromFile(ctx, known)
+		from, err := setFromFile(ctx, known)
 		log, logErr := newLog(stderr, ctx.String("log-format"), ctx.String("log-level"))
 		err = errors.Join(err, logErr)
 		if err != nil && !ctx.Bool("check") {
-			return cli.Exit(err.Error(), exitUsage)
+			return cli.Exit(from.place(err.Error()), exitUsage)
 		}
 		if log != nil {
 			slog.SetDefault(log)
 		}
-		if err == nil {
-			return action(ctx)
+		if err != nil {
+			ctx.App.Writer = io.Discard // nothing is in order
+			return cli.Exit(from.place(errors.Join(err, action(ctx)).Error()), exitUsage)
 		}
-		ctx.App.Writer = io.Discard // nothing is in order
-		return cli.Exit(errors.Join(err, action(ctx)).Error(), exitUsage)
+		if err = action(ctx); err != nil && exitCode(err) == exitUsage {
+			return cli.Exit(from.place(err.Error()), exitUsage)
+		}
+		return err
 	}
 }
 
+// origin tells where in a configuration file the flags stand that it has set.
+type origin struct {
+	file  string
+	lines map[string]int // by key
+}
+
+// place puts file and line before those faults, one a line, that begin with the key or the flag of a setting from the
+// file: "crypto: ...".
+func (o origin) place(faults string) string {
+	lines := strings.Split(faults, "\n")
+	for i, text := range lines {
+		name, _, _ := strings.Cut(text, ":")
+		if line, ok := o.lines[keyOf(name)]; ok && !strings.HasPrefix(text, o.file+":") {
+			lines[i] = fault{o.file, line, text}.Error()
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // setFromFile sets the flags which the file of --config has and the command line has not.
-func setFromFile(ctx *cli.Context, known sections) error {
+func setFromFile(ctx *cli.Context, known sections) (from origin, err error) {
 	path := ctx.String("config")
 	if path == "" {
 		if ctx.IsSet("config") {
-			return errors.New("--config needs the name of a file")
+			return from, errors.New("--config needs the name of a file")
 		}
-		return nil
+		return from, nil
 	}
 	text, err := readConfig(path)
 	if err != nil {
-		return err
+		return from, err
 	}
-	settings, err := parseConfig(path, text, known)
+	settings, lines, err := parseConfig(path, text, known)
+	from = origin{path, make(map[string]int)}
 	for flag, values := range settings[ctx.Command.Name] {
 		if ctx.IsSet(flag) {
 			continue
 		}
+		from.lines[keyOf(flag)] = lines[ctx.Command.Name][flag]
 		for _, v := range values {
 			if e := ctx.Set(flag, v); e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %s: %w", path, keyOf(flag), e))
 			}
 		}
 	}
-	return err
+	return from, err
 }
 
 func readConfig(path string) (string, error) {
@@ -118,15 +142,18 @@ func readConfig(path string) (string, error) {
 // settings are the values to set, by section and flag name; several for a flag that can be repeated.
 type settings map[string]map[string][]string
 
+// settingLines are the lines on which they stand.
+type settingLines map[string]map[string]int
+
 // parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
 // lines.
-func parseConfig(file, text string, known sections) (settings, error) {
+func parseConfig(file, text string, known sections) (settings, settingLines, error) {
 	var top map[string]toml.Primitive
 	meta, err := toml.Decode(text, &top)
 	if err != nil {
-		return nil, locate(file, err)
+		return nil, nil, locate(file, err)
 	}
-	p := parser{file: file, meta: meta, known: known, found: make(settings)}
+	p := parser{file: file, meta: meta, known: known, found: make(settings), lines: make(settingLines)}
 	for _, name := range slices.Sorted(maps.Keys(top)) {
 		p.section(name, top[name])
 	}
@@ -138,7 +165,7 @@ func parseConfig(file, text string, known sections) (settings, error) {
 	if p.more > 0 {
 		all = append(all, fault{file, 0, fmt.Sprintf("%d more faults", p.more)})
 	}
-	return p.found, errors.Join(all...)
+	return p.found, p.lines, errors.Join(all...)
 }
 
 // parser goes through the sections of a file. Keys which are tables of their own, once there are such, get their
@@ -148,6 +175,7 @@ type parser struct {
 	meta   toml.MetaData
 	known  sections
 	found  settings
+	lines  settingLines
 	faults []fault // maxFaults at most
 	more   int     // faults beyond these
 }
@@ -165,7 +193,7 @@ func (p *parser) section(name string, section toml.Primitive) {
 		p.at(section, fmt.Errorf("%q is a section; write [%s] on a line of its own and the keys below", name, name))
 		return
 	}
-	p.found[name] = make(map[string][]string)
+	p.found[name], p.lines[name] = make(map[string][]string), make(map[string]int)
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		p.key(name, flags, key, keys[key])
 	}
@@ -197,7 +225,7 @@ func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
 	if want != "" {
 		return fmt.Errorf("%s in [%s] wants %s, not %s", keyOf(f.Names()[0]), section, want, describeValue(v))
 	}
-	p.found[section][f.Names()[0]] = values
+	p.found[section][f.Names()[0]], p.lines[section][f.Names()[0]] = values, p.line(value)
 	return nil
 }
 

@@ -28,7 +28,7 @@ var testSections = sections{
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
-	got, err := parseConfig("ossecd.toml", `
+	got, _, err := parseConfig("ossecd.toml", `
 manager = { keys = "one" }
 [agent]
 from_start = true
@@ -95,7 +95,7 @@ keys = ["x"]
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := parseConfig("ossecd.toml", tt.text, testSections)
+			_, _, err := parseConfig("ossecd.toml", tt.text, testSections)
 			if err == nil {
 				t.Fatalf("taken; want %q", tt.want)
 			}
@@ -119,7 +119,7 @@ func TestParseConfigBounds(t *testing.T) {
 	for i := range 500 {
 		text.WriteString("x" + strings.Repeat("y", i%7) + string(rune('a'+i%26)) + strings.Repeat("z", i/26) + " = 1\n")
 	}
-	_, err := parseConfig("ossecd.toml", text.String(), testSections)
+	_, _, err := parseConfig("ossecd.toml", text.String(), testSections)
 	if n := strings.Count(err.Error(), "\n"); n != maxFaults {
 		t.Errorf("%d lines of faults, want %d and one that tells of the others", n+1, maxFaults)
 	}
@@ -141,7 +141,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseConfig("ossecd.toml", text, testSections)
+		got, _, err := parseConfig("ossecd.toml", text, testSections)
 		if err != nil && err.Error() == "" {
 			t.Error("an error that says nothing")
 		}

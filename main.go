@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,9 +26,14 @@ const (
 	exitUsage  = 2 // wrong usage or configuration
 )
 
+// endWithin is what every command may take to end in order.
+const endWithin = 2 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// A second signal ends the process at once, but not one that comes with the first: timeout(1) signals a process
+	// and its group. Whatever ends in order has done so by then.
+	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, stop) })
 	code := run(ctx, os.Args, os.Stdout, os.Stderr)
 	os.Exit(code)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -70,10 +71,10 @@ func configOf(c *cli.Context) (Config, error) {
 		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
-	for _, d := range []string{"notify-time", "time-reconnect"} {
+	for d, interval := range map[string]*time.Duration{"notify-time": &cfg.NotifyTime, "time-reconnect": &cfg.TimeReconnect} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {
 			faults = append(faults, fmt.Errorf("%s: %v is no interval; use one above zero, as in 300s or 5m", d, c.Duration(d)))
-			cfg.NotifyTime, cfg.TimeReconnect = 0, 0 // this is fault enough
+			*interval = 0 // this is fault enough
 		}
 	}
 	switch c.String("crypto") {
