@@ -99,8 +99,8 @@ func (j *job) runLoad(ctx context.Context, w, progressTo io.Writer, makeCounts f
 		r.out.Rate = float64(r.out.Sent-1) / r.out.Seconds
 	}
 	if !j.json {
-		fmt.Fprintf(w, "hello of %d agents in %.3f s\nsent %d events, %d acks, in %.3f s: %.0f events/s\n",
-			l.greeted.Load(), r.out.Hello, r.out.Sent, r.out.Acked, r.out.Seconds, r.out.Rate)
+		fmt.Fprintf(w, "hello of %d agents in %.3f s\nsent %d events of %d agents, %d acks, in %.3f s: %.0f events/s\n",
+			l.greeted.Load(), r.out.Hello, r.out.Sent, len(j.keys), r.out.Acked, r.out.Seconds, r.out.Rate)
 		if a := l.ahead(); a > 0 {
 			fmt.Fprintf(progressTo, "warning: the counts ran %v ahead of the clock; wait that long before these keys are used again without --state\n", a)
 		}

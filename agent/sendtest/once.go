@@ -21,9 +21,9 @@ type outcome struct {
 	Agents  int      `json:"agents"`
 	Sent    int64    `json:"sent"`                    // events
 	Acked   int64    `json:"acked"`                   // control messages
-	Hello   float64  `json:"hello_seconds,omitempty"` // of a load: what the handshakes took
 	Seconds float64  `json:"seconds"`                 // of a load: from its first event to its last, as given to the system
 	Rate    float64  `json:"rate"`                    // events a second in that time
+	Hello   float64  `json:"hello_seconds,omitempty"` // of a load: what the handshakes took
 	Steps   []step   `json:"steps,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	Check   []string `json:"check,omitempty"` // what to check next
