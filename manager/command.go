@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -74,6 +75,7 @@ func action(c *cli.Context, demo Demo) error {
 	if err != nil {
 		return cli.Exit(err.Error(), 2)
 	}
+	signal.Ignore(syscall.SIGPIPE) // a broken pipe at standard output ends us in order
 	if len(hangup) > 0 {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, hangup...)

@@ -107,6 +107,13 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	run(m.watch.run)
 	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
 	run(m.hangups)
+	run(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case err := <-m.outlet.gone:
+			cancel(err)
+		}
+	})
 	kernel := drops{log: m.log, conns: conns}
 	lookedLast.Go(func() {
 		every(ctx, dropsEvery, kernel.look)
@@ -200,7 +207,7 @@ func (m *manager) openEvents() (io.WriteCloser, string, error) {
 	case m.cfg.Out != nil:
 		return nopCloser{m.cfg.Out}, "the writer", nil
 	case m.cfg.Events == "-":
-		return nopCloser{os.Stdout}, "standard output", nil
+		return nopCloser{os.Stdout}, stdoutName, nil
 	}
 	f, err := os.OpenFile(m.cfg.Events, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {

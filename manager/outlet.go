@@ -8,8 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 )
+
+// stdoutName is what people call standard output.
+const stdoutName = "standard output"
 
 // writeSize is about how much is written at once. What a stop finds unwritten is counted in steps of a write.
 const writeSize = 64 << 10
@@ -36,12 +40,13 @@ type outlet struct {
 
 	wake chan struct{} // holds a token where there is something to do
 	done chan struct{} // closed when run ends
+	gone chan error    // has why run ended early, where the reader is gone for good
 }
 
 // newOutlet makes an outlet for limit bytes, of which one agent may take a share in percent.
 func newOutlet(w io.Writer, name string, limit, percent int, log *slog.Logger) *outlet {
 	return &outlet{w: w, name: name, limit: limit, share: limit / 100 * percent, log: log, filling: 1,
-		wake: make(chan struct{}, 1), done: make(chan struct{})}
+		wake: make(chan struct{}, 1), done: make(chan struct{}), gone: make(chan error, 1)}
 }
 
 // quota is what an agent has in the outlet. The outlet's mu guards it.
@@ -150,7 +155,8 @@ func (o *outlet) run(ctx context.Context) {
 	}
 }
 
-// write writes whole lines; what fails is tried again until ctx ends, and false returned then.
+// write writes whole lines; what fails is tried again until ctx ends, and false returned then. A broken pipe is
+// not tried again: what read from it is gone, and no other can take its place. (With a named pipe one can.)
 func (o *outlet) write(ctx context.Context, lines []byte) bool {
 	var nextLog time.Time
 	for len(lines) > 0 {
@@ -171,6 +177,10 @@ func (o *outlet) write(ctx context.Context, lines []byte) bool {
 		lines = lines[n:]
 		if err == nil {
 			continue
+		}
+		if o.name == stdoutName && errors.Is(err, syscall.EPIPE) {
+			o.gone <- fmt.Errorf("events: %w: what read them is gone; start the manager together with it, or write to a file with --events", err)
+			return false
 		}
 		if now := time.Now(); now.After(nextLog) {
 			o.log.Error("events cannot be written; trying again", "events", o.name, "err", err,
