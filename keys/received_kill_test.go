@@ -48,8 +48,8 @@ func TestReceivedKilled(t *testing.T) {
 					if got := s.Judge(s.Highest() + 1); got != proto.Fresh {
 						t.Fatalf("life %d: agent %s: %d is %v, want fresh", life, id, s.Highest()+1, got)
 					}
-					// Counts are made from above 64 a step: a higher one was never on its way.
-					if last := counts[len(counts)-1]; last >= from && s.Highest() > last+4096 {
+					// The last one written may be a late one, and the one not written yet far ahead.
+					if last := counts[len(counts)-1]; last >= from && s.Highest() > last+proto.WindowWidth+64*50 {
 						t.Fatalf("life %d: agent %s: highest %d is far above the last accepted %d", life, id, s.Highest(), last)
 					}
 				}
