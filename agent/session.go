@@ -244,7 +244,7 @@ func (s *session) tick(ctx context.Context) (over bool, err error) {
 }
 
 func (s *session) notAnswered() error {
-	return fmt.Errorf("%w within %v; look at the warnings above, and at the manager's log", ErrNotAnswered, s.cfg.TimeReconnect)
+	return fmt.Errorf("%w within %v; ossecd send-test with the same key says what to check, and so does the manager's log", ErrNotAnswered, s.cfg.TimeReconnect)
 }
 
 // idle says that all sources have emitted all there was, and that it was sent.

@@ -262,6 +262,17 @@ func (r *Received) Slot(id, secret, peer string, rids proto.Counter) (*Slot, err
 	return found, nil
 }
 
+// resetID resets all slots of an ID, and says whether there are any.
+func (r *Received) resetID(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.first[idWord(id)]
+	for s := first; s != nil; s = s.next {
+		s.Reset()
+	}
+	return first != nil
+}
+
 // make adds a slot. The caller holds mu.
 func (r *Received) make(id string, print [16]byte) (*Slot, error) {
 	if int64(r.made+1)*slotSize == r.size {

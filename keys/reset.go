@@ -26,7 +26,7 @@ const (
 
 // ResetCounter makes the manager with the state directory forget the received counter of an agent, so that what was
 // captured of its traffic passes once more. Without a manager running there it does so itself, for the agent with
-// the KEY secret. Beside a running manager it leaves a request and waits up to five seconds for TakeResets; if
+// the KEY secret, or with every KEY that it ever had where that is empty. Beside a running manager it leaves a request and waits up to five seconds for TakeResets; if
 // applied is false then, the request is withdrawn and the error says so.
 func ResetCounter(ctx context.Context, stateDir, id, secret string) (applied bool, err error) {
 	if err := checkID(id); err != nil {
@@ -68,6 +68,12 @@ func resetHere(received, rids, id, secret string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	if secret == "" {
+		if !r.resetID(id) && !exists(filepath.Join(rids, id)) {
+			return fmt.Errorf("%w of agent %s in %s; check the ID and --state", ErrNoCounter, id, received)
+		}
+		return nil
+	}
 	s, err := r.Slot(id, secret, "", proto.Counter{})
 	if err != nil {
 		return err

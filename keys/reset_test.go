@@ -73,6 +73,22 @@ func TestResetWithoutManager(t *testing.T) {
 	if got := slot(t, r, "001", "old key", "", none).Judge(7_000_000); got != proto.Repeated {
 		t.Errorf("the count of another key is %v, want repeated", got)
 	}
+	shut(t, r)
+
+	// Without a key it is every key of the agent, and of no other.
+	if applied, err := ResetCounter(ctx, state, "003", ""); applied || !errors.Is(err, ErrNoCounter) {
+		t.Errorf("an agent that never was: %v, %v", applied, err)
+	}
+	if applied, err := ResetCounter(ctx, state, "001", ""); !applied || err != nil {
+		t.Errorf("ResetCounter without a key = %v, %v", applied, err)
+	}
+	r = open(t, path, mapFile)
+	for id, want := range map[string]proto.Verdict{"001": proto.Fresh, "002": proto.Repeated} {
+		key := map[string]string{"001": "old key", "002": "key"}[id]
+		if got := slot(t, r, id, key, "", none).Judge(7_000_000); got != want {
+			t.Errorf("agent %s, reset by the ID 001: the count is %v, want %v", id, got, want)
+		}
+	}
 }
 
 // hold takes the state directory, as a running manager does.

@@ -1,11 +1,13 @@
 package keygen
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -125,11 +127,10 @@ func export(c *call) error {
 func importKey(c *call) error {
 	text := c.arg
 	if text == "-" {
-		b, err := io.ReadAll(io.LimitReader(c.App.Reader, maxText+1))
-		if err != nil {
+		var err error
+		if text, err = readText(c.Context.Context, c.App.Reader); err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}
-		text = string(b)
 	}
 	k, err := decode(text)
 	if err != nil {
@@ -139,6 +140,23 @@ func importKey(c *call) error {
 		return err
 	}
 	return c.print(public(k), "imported "+k.String())
+}
+
+// readText reads all of r, or until ctx ends; the reading goes on behind it then.
+func readText(ctx context.Context, r io.Reader) (string, error) {
+	var text []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		text, err = io.ReadAll(io.LimitReader(r, maxText+1))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return string(text), err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 }
 
 // decode reads what export prints, with white space anywhere in it and the padding optional.
@@ -164,7 +182,11 @@ func resetCounter(c *call) error {
 		return c.wrong("needs a directory after --state")
 	}
 	k, err := c.find()
-	if err != nil {
+	switch {
+	case err == nil:
+	case !c.IsSet("keys") && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keys.ErrNoAgent)):
+		k = keys.Key{ID: c.arg} // the ID is enough, and the manager's keys may be elsewhere
+	default:
 		return err
 	}
 	if _, err := keys.ResetCounter(c.Context.Context, state, k.ID, k.Secret); err != nil {
@@ -172,5 +194,9 @@ func resetCounter(c *call) error {
 	}
 	c.warn("what was captured of this agent's traffic before passes once more; where that matters give it a new key:\n"+
 		"ossecd keygen remove %s, and add it anew", k.ID)
-	return c.print(public(k), "the manager forgot the counter of agent "+k.String())
+	text := "the manager forgot the counter of agent " + k.ID
+	if k.Name != "" {
+		text += " " + k.Name + " " + k.Address.String()
+	}
+	return c.print(public(k), text)
 }

@@ -2,6 +2,7 @@ package keygen
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -324,5 +325,18 @@ func TestOutputFails(t *testing.T) {
 		if !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("%q: got %v, want %v", args, err, io.ErrClosedPipe)
 		}
+	}
+}
+
+// TestImportStops ends while nobody writes to standard input.
+func TestImportStops(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	defer w.Close()
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if text, err := readText(ctx, r); text != "" || !errors.Is(err, why) {
+		t.Errorf("got %q, %v, want %v", text, err, why)
 	}
 }
