@@ -53,22 +53,26 @@ func Command(demo Demo) *cli.Command {
 
 func action(c *cli.Context, demo Demo) error {
 	log := slog.Default()
+	var err error
 	if c.Args().Present() {
-		return cli.Exit(fmt.Sprintf("unexpected argument %q; all is told by flags, see ossecd manager --help", c.Args().First()), 2)
+		err = fmt.Errorf("unexpected argument %q; all is told by flags, see ossecd manager --help", c.Args().First())
 	}
-	if c.Bool("demo") {
+	if c.IsSet("file") && !c.Bool("demo") {
+		err = errors.Join(err, errors.New("file: goes with --demo; a manager reads no files, agents do (ossecd agent --file)"))
+	}
+	if c.Bool("demo") && !c.Bool("check") {
+		if err != nil {
+			return cli.Exit(err.Error(), 2)
+		}
 		return demo(c.Context, c.StringSlice("file"), log)
 	}
-	if c.IsSet("file") {
-		return cli.Exit("--file goes with --demo; a manager reads no files, agents do (ossecd agent --file)", 2)
-	}
-	after, err := parseDisconnectAfter(c.String("disconnect-after"))
+	after, afterErr := parseDisconnectAfter(c.String("disconnect-after"))
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"),
 		QueueSize: c.Int("queue-size"), AgentShare: c.Int("agent-share"),
 	}
-	err = errors.Join(err, cfg.Validate())
+	err = errors.Join(err, afterErr, cfg.Validate())
 	if c.Bool("check") {
 		return check(c, cfg, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"ossecd/proto"
 )
@@ -14,6 +15,10 @@ func (s *session) explain(err error) []string {
 	switch {
 	case errors.Is(err, errRefused):
 		return s.explainRefused()
+	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES):
+		return []string{fmt.Sprintf("This host itself does not let the datagrams out: look at its firewall (nft list ruleset, or iptables -S OUTPUT) for udp to %v.", s.conn.RemoteAddr())}
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return []string{fmt.Sprintf("A host or router said that there is no way to %v: is the address right and the manager's host up? Look at the routes (ip route get ADDRESS), and for a firewall that rejects.", s.conn.RemoteAddr())}
 	case !errors.Is(err, errNoAnswer):
 		return nil // the error says it
 	case s.heard.otherMethod != 0:
@@ -44,7 +49,7 @@ func (s *session) explain(err error) []string {
 
 func (s *session) explainRefused() []string {
 	check := []string{
-		fmt.Sprintf("The host is there, and nothing listens on %v/udp (or a firewall says so for it). On the manager: ss -ulpn | grep 1514. Is it running, on this address and port?", s.conn.RemoteAddr()),
+		fmt.Sprintf("The host is there, and nothing listens on %v/udp (or a firewall says so for it). On the manager: ss -ulpn. Is it running, on this address and port?", s.conn.RemoteAddr()),
 	}
 	if s.form.Dialect == proto.Wazuh {
 		check = append(check, "A Wazuh manager listens on TCP alone until it is told <protocol>tcp,udp</protocol> in <remote>.")
