@@ -16,7 +16,8 @@ type agent struct {
 	slot   *keys.Slot // its received counter, which outlives this process
 	json   []byte     // `"agent":{…}`, ready for every event
 
-	quota quota // guarded by the outlet's mu
+	quota  quota // guarded by the outlet's mu
+	queued int   // its place in the watch's heap, from 1 on; guarded by the watch's mu
 
 	mu      sync.Mutex
 	method  proto.Method  // of its last valid message; answers use it

@@ -8,12 +8,15 @@ import (
 	"ossecd/proto"
 )
 
-// control takes an authentic and fresh control message of a (docs/protocol.md, "Control messages"). a.mu is held.
-func (r *receiver) control(a *agent, payload []byte, now time.Time) {
+// control takes an authentic and fresh control message of a (docs/protocol.md, "Control messages"). late says that
+// something newer came before it. a.mu is held.
+func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	kind, rest := proto.ParseFromAgent(payload)
 	switch kind {
 	case proto.AgentShutdown:
-		r.m.gone(a, now)
+		if !late { // else it spoke again since
+			r.m.gone(a, now)
+		}
 		return // not answered: the agent is no longer there
 	case proto.AgentStartup:
 		if len(rest) > 0 && rest[0] == '{' && a.dialect == 0 {
@@ -58,12 +61,16 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	}
 }
 
-// gone reports an agent that fell silent or said goodbye. a.mu is held.
+// gone reports an agent that fell silent or said goodbye. One whose key was removed or changed is let go of without a
+// word: what took its place has a life of its own. a.mu is held.
 func (m *manager) gone(a *agent, now time.Time) {
-	if a.life.state == unseen || m.roster.Load().byID[a.key.ID] != a {
+	if a.life.state == unseen {
 		return
 	}
 	a.life.state = unseen
+	if m.roster.Load().byID[a.key.ID] != a {
+		return
+	}
 	a.slot.SetConnected(false)
 	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected")
 	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", a.life.lastSeen.UTC().Format(time.RFC3339),

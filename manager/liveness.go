@@ -73,8 +73,8 @@ func (l *life) noteKeepalive(k *proto.Keepalive, now time.Time) {
 	l.keepalive = now
 }
 
-// watch reports agents that fell silent. Agents stand in a heap by the time at which they may be due; one that
-// spoke meanwhile is put back, so that an agent costs a look per waiting time however much it sends.
+// watch reports agents that fell silent. Agents stand in a heap, each once, by the time at which they may be due; one
+// that spoke meanwhile is put back, so that an agent costs a look per waiting time however much it sends.
 type watch struct {
 	after time.Duration // silence after which an agent is gone; 0: by its keepalive interval
 	gone  func(a *agent, now time.Time)
@@ -111,7 +111,12 @@ func (w *watch) look(a *agent) {
 	}
 	a.life.watched = due
 	w.mu.Lock()
-	heap.Push(&w.queue, dueAgent{due, a})
+	if a.queued > 0 {
+		w.queue[a.queued-1].due = due
+		heap.Fix(&w.queue, a.queued-1)
+	} else {
+		heap.Push(&w.queue, dueAgent{due, a})
+	}
 	first := w.queue[0].agent == a
 	w.mu.Unlock()
 	if first {
@@ -155,7 +160,8 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// judge reports an agent whose silence is up, and looks at any other again later.
+// judge reports an agent whose silence is up, and looks at any other again later. gone leaves it unseen, so that
+// it is not looked at again.
 func (w *watch) judge(a *agent, due, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -178,11 +184,19 @@ type dueHeap []dueAgent
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)        { *h = append(*h, x.(dueAgent)) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].agent.queued, h[j].agent.queued = i+1, j+1
+}
+func (h *dueHeap) Push(x any) {
+	d := x.(dueAgent)
+	*h = append(*h, d)
+	d.agent.queued = len(*h)
+}
 func (h *dueHeap) Pop() any {
 	last := len(*h) - 1
 	d := (*h)[last]
+	d.agent.queued = 0
 	(*h)[last] = dueAgent{}
 	*h = (*h)[:last]
 	return d

@@ -94,17 +94,19 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		return
 	}
 
-	a.method = message.Method
-	if message.Method == proto.AES {
-		a.dialect = message.Dialect
-	}
 	a.life.lastSeen = now
 	a.low = lowCounts{}
-	if verdict == proto.Fresh && (control || a.ours) { // a late one may come from where the agent no longer is
-		a.back = returnPath{r.conn, from, to}
+	if verdict == proto.Fresh { // a late one may be from before the agent moved or changed its cipher
+		a.method = message.Method
+		if message.Method == proto.AES {
+			a.dialect = message.Dialect
+		}
+		if control || a.ours {
+			a.back = returnPath{r.conn, from, to}
+		}
 	}
 	if control {
-		r.control(a, message.Payload, now)
+		r.control(a, message.Payload, verdict == proto.Late, now)
 		return
 	}
 	e, err := proto.ParseEvent(message.Payload, a.dialect)

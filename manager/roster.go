@@ -81,6 +81,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				was.mu.Lock()
 				a.life = was.life
 				was.mu.Unlock()
+				a.life.watched = time.Time{} // that was the other one
 			} else {
 				a.life.resume(slot, time.Now())
 			}

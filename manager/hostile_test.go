@@ -1,0 +1,90 @@
+package manager
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/proto"
+)
+
+// An agent whose key is taken away, or given another address, while it is connected: the first is let go of, the second
+// is still watched, and the manager goes on watching the others and stops when told.
+func TestWatchOverAChangeOfKeys(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"removed", []string{fixedLine}, "web01 connected,db01 connected,db01 disconnected"},
+		{"another address", []string{"001 web01 192.0.2.0/24" + anyLine[len("001 web01 any"):], fixedLine},
+			"web01 connected,db01 connected,web01 disconnected,db01 disconnected"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, anyLine, fixedLine)
+				r.cfg.DisconnectAfter = 10 * time.Minute
+				r.start()
+				r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7).hello()
+				time.Sleep(time.Second)
+				r.dial(fixedLine, "192.0.2.7", proto.AES, proto.OSSEC, 7).hello()
+				time.Sleep(time.Second)
+				r.writeKeys(tt.lines...)
+				time.Sleep(11 * time.Minute)
+				if got := r.actions(); got != tt.want {
+					t.Errorf("reported %q, want %q", got, tt.want)
+				}
+				r.end()
+			})
+		})
+	}
+}
+
+// What the network delivers late says how things were: an agent that came back is not gone, and answers keep to the cipher
+// that it uses now.
+func TestALateDatagramIsOfThePast(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.AES, proto.Wazuh, 7)
+		p.hello()
+		event, bye := p.seal("1:l:late"), p.seal(proto.Shutdown)
+		p.e.Method = proto.Blowfish
+		p.hello()
+		p.write(event)
+		p.write(bye)
+		if got := r.actions(); got != "web01 connected" {
+			r.t.Errorf("reported %q", got)
+		}
+		p.e.Counter.Global = 7 // late as well
+		p.e.Counter.Local = 100
+		p.e.Method = proto.AES
+		late := p.seal("#!-whatever")
+		p.e.Counter.Local = 200
+		p.e.Method = proto.Blowfish
+		p.hello()
+		p.write(late)
+		if got := p.answer(); got != proto.Ack { // fails where the answer is in AES
+			r.t.Errorf("a late control message was answered with %q", got)
+		}
+	})
+}
+
+// An agent that tells a shorter interval with each keepalive makes the manager hold no more for it.
+func TestWatchHoldsAnAgentOnce(t *testing.T) {
+	t.Parallel()
+	w := newWatch(0, nil)
+	a, b := new(agent), new(agent)
+	now := time.Now()
+	for i := range 1000 {
+		for _, x := range []*agent{a, b} {
+			x.life.state, x.life.lastSeen = connected, now
+			x.life.notify = time.Hour - time.Duration(i)*time.Second
+			w.look(x)
+		}
+	}
+	want := now.Add(w.wait(&a.life))
+	if len(w.queue) != 2 || !w.queue[0].due.Equal(want) || !w.queue[1].due.Equal(want) {
+		t.Errorf("%d entries, the first due after %v, want 2 after %v", len(w.queue), w.queue[0].due.Sub(now), want.Sub(now))
+	}
+}
