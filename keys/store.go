@@ -73,6 +73,10 @@ func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.stat()
+	if now.mode&fs.ModeNamedPipe != 0 { // to open it would wait for a writer, and keep the process from ending
+		s.seen = stamp{}
+		return false, fmt.Errorf("keys: %s is a pipe, and keys are read again and again; put a file there", s.path)
+	}
 	set, faults, err := Load(s.path)
 	s.seen = now
 	if err != nil {
