@@ -55,7 +55,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.closeState()) }()
-	out, name, err := m.openEvents()
+	out, name, err := m.openEvents(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -202,14 +205,29 @@ func (m *manager) lastFlush() error {
 	return err
 }
 
-func (m *manager) openEvents() (io.WriteCloser, string, error) {
+// openEvents opens what events are written to. For a named pipe it waits for a reader, or until ctx ends.
+func (m *manager) openEvents(ctx context.Context) (io.WriteCloser, string, error) {
 	switch {
 	case m.cfg.Out != nil:
 		return nopCloser{m.cfg.Out}, "the writer", nil
 	case m.cfg.Events == "-":
 		return nopCloser{os.Stdout}, stdoutName, nil
 	}
-	f, err := os.OpenFile(m.cfg.Events, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if info, err := os.Stat(m.cfg.Events); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		m.log.Info("the events go to a named pipe; waiting for its reader", "events", m.cfg.Events)
+	}
+	var f *os.File
+	var err error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		f, err = os.OpenFile(m.cfg.Events, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	}()
+	select {
+	case <-opened:
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("events: %w; name a file in a directory that exists and can be written", err)
 	}

@@ -121,7 +121,7 @@ func TestFailuresAreExplained(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := startManager(t, testLine, tt.reply)
-			out, _, err := run(t, testLine, append(tt.args, "--manager", m.addr, "--timeout", "300ms")...)
+			out, _, err := run(t, testLine, append(tt.args, "--manager", m.addr, "--timeout", "1s")...)
 			if !errors.Is(err, errNoAnswer) {
 				t.Errorf("got error %v, want %v", err, errNoAnswer)
 			}
