@@ -1,10 +1,13 @@
 package manager
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ossecd/keys"
 	"ossecd/proto"
 )
 
@@ -86,5 +89,40 @@ func TestWatchHoldsAnAgentOnce(t *testing.T) {
 	want := now.Add(w.wait(&a.life))
 	if len(w.queue) != 2 || !w.queue[0].due.Equal(want) || !w.queue[1].due.Equal(want) {
 		t.Errorf("%d entries, the first due after %v, want 2 after %v", len(w.queue), w.queue[0].due.Sub(now), want.Sub(now))
+	}
+}
+
+// A disk without room for the received counter of a new agent: that agent is left out until there is room, while an agent
+// whose key was removed is out at once, and all others go on.
+func TestNoRoomForACounter(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine, fixedLine)
+	m := r.m
+	other := m.received
+	if err := os.WriteFile(m.cfg.Keys, []byte(anyLine+"\n"+subnetLine+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.store.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := keys.OpenReceived(filepath.Join(t.TempDir(), "received"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil { // it makes no counter any more
+		t.Fatal(err)
+	}
+	m.received = closed
+	m.takeUpKeys()
+	if got := m.roster.Load().byID; len(got) != 1 || got["001"] == nil {
+		t.Errorf("%d agents, want 001 alone: 002 was removed and 003 has no counter", len(got))
+	}
+	m.received = other
+	m.takeUpRest()
+	if got := m.roster.Load().byID; len(got) != 2 || got["003"] == nil {
+		t.Errorf("%d agents once there is room, want 001 and 003", len(got))
+	}
+	if m.lacking {
+		t.Error("still lacking")
 	}
 }

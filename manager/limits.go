@@ -31,5 +31,6 @@ const (
 	lostCounterAfter = 3
 
 	ridsEvery   = 30 * time.Second // how often the stock rids files are brought up to date
+	restEvery   = 10 * time.Second // how often agents are tried again that found no room for their counter
 	resetsEvery = time.Second      // how often requests to forget a counter are looked for
 )

@@ -31,6 +31,9 @@ type manager struct {
 	watch    *watch
 	outlet   *outlet
 
+	taking  sync.Mutex // held while keys are taken up
+	lacking bool       // some could not be
+
 	complaints struct {
 		sync.Mutex
 		next map[string]time.Time
@@ -108,7 +111,8 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 	}
 	run(m.refusals.run)
 	run(m.watch.run)
-	run(func(ctx context.Context) { m.store.Watch(ctx, m.keysChanged) })
+	run(func(ctx context.Context) { m.store.Watch(ctx, func(*keys.Set) { m.takeUpKeys() }) })
+	run(func(ctx context.Context) { every(ctx, restEvery, m.takeUpRest) })
 	run(m.hangups)
 	run(func(ctx context.Context) {
 		select {
@@ -164,11 +168,7 @@ func (m *manager) openState() (err error) {
 	if m.sender, err = keys.OpenSender(m.ridsDir()); err != nil {
 		return errors.Join(err, m.received.Close())
 	}
-	roster, err := m.newRoster(m.store.Load(), nil)
-	if err != nil {
-		return errors.Join(err, m.closeState())
-	}
-	m.setRoster(roster)
+	m.takeUpKeys()
 	debug.FreeOSMemory() // reading many keys leaves as much behind as it makes
 	return nil
 }
@@ -284,15 +284,20 @@ func (m *manager) setRoster(r *roster) {
 	}
 }
 
-// keysChanged takes up a new set of keys. What it cannot take up leaves the old set in force.
-func (m *manager) keysChanged(set *keys.Set) {
+// takeUpKeys takes up the present set of keys. Agents that it must leave out are tried again by takeUpRest.
+func (m *manager) takeUpKeys() {
+	m.taking.Lock()
+	defer m.taking.Unlock()
 	old := m.roster.Load()
-	r, err := m.newRoster(set, old)
+	r, err := m.newRoster(m.store.Load(), old)
 	if err != nil {
-		m.log.Error("the new keys are not taken up", "keys", m.cfg.Keys, "err", err)
+		m.complain("not all keys are taken up; tried again every "+restEvery.String(), err)
+	}
+	m.lacking = err != nil
+	m.setRoster(r)
+	if old == nil {
 		return
 	}
-	m.setRoster(r)
 	added, removed, changed := 0, 0, 0
 	for id, a := range r.byID {
 		switch was := old.byID[id]; {
@@ -307,7 +312,20 @@ func (m *manager) keysChanged(set *keys.Set) {
 			removed++
 		}
 	}
+	if m.lacking && added+removed+changed == 0 {
+		return
+	}
 	m.log.Info("keys taken up", "keys", m.cfg.Keys, "agents", len(r.byID), "added", added, "removed", removed, "changed", changed)
+}
+
+// takeUpRest takes up the agents that were left out.
+func (m *manager) takeUpRest() {
+	m.taking.Lock()
+	lacking := m.lacking
+	m.taking.Unlock()
+	if lacking {
+		m.takeUpKeys()
+	}
 }
 
 // hangups reads the keys anew at each value of Config.Hangup.

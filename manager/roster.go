@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"time"
@@ -58,9 +59,12 @@ func (m *manager) stockCounters() map[string]proto.Counter {
 }
 
 // newRoster makes the roster of a set of keys. An agent whose key is the same as in old goes on as it was; one
-// whose KEY is the same but name or address is not keeps its counter and liveness.
+// whose KEY is the same but name or address is not keeps its counter and liveness. One for which no received counter
+// can be made is left out, and the error says why; all others are in.
 func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 	rids := m.stockCounters()
+	var first error
+	without := 0
 	r := &roster{
 		byID:   make(map[string]*agent, len(set.Keys)),
 		byAddr: make(map[netip.Addr]*agent),
@@ -74,7 +78,10 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 		if was == nil || was.key != k {
 			slot, err := m.received.Slot(k.ID, k.Secret, "", rids[k.ID])
 			if err != nil {
-				return nil, err
+				if without++; first == nil {
+					first = err
+				}
+				continue
 			}
 			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k)}
 			if was != nil && was.key.Secret == k.Secret {
@@ -90,6 +97,9 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 		if ip, ok := k.Address.Single(); ok {
 			r.byAddr[ip] = a
 		}
+	}
+	if first != nil {
+		return r, fmt.Errorf("%d agents are left out: %w", without, first)
 	}
 	return r, nil
 }
