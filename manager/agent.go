@@ -32,7 +32,7 @@ type agent struct {
 // mayLog says whether it is time to log something about the agent again, and notes that it was done.
 func (a *agent) mayLog(why reason, now time.Time) bool {
 	next := &a.nextLog[why-authentic]
-	if now.Unix() < *next {
+	if wait := *next - now.Unix(); wait > 0 && wait <= int64(logEvery/time.Second) { // more: the clock was set back
 		return false
 	}
 	*next = now.Add(logEvery).Unix()

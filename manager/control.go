@@ -15,7 +15,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	switch kind {
 	case proto.AgentShutdown:
 		if !late { // else it spoke again since
-			r.m.gone(a, now)
+			r.m.leave(a, now, a, a.mayLog(saidGoodbye, now))
 		}
 		return // not answered: the agent is no longer there
 	case proto.AgentStartup:
@@ -38,8 +38,10 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	if a.life.state != connected {
 		a.life.state = connected
 		a.slot.SetConnected(true)
-		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), "agent-connected")
-		r.m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String())
+		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), "agent-connected", a)
+		if a.mayLog(cameAgain, now) {
+			r.m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String())
+		}
 	}
 	r.m.watch.look(a)
 }
@@ -61,9 +63,12 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	}
 }
 
-// gone reports an agent that fell silent or said goodbye. One whose key was removed or changed is let go of without a
-// word: what took its place has a life of its own. a.mu is held.
-func (m *manager) gone(a *agent, now time.Time) {
+// gone reports an agent that fell silent. a.mu is held.
+func (m *manager) gone(a *agent, now time.Time) { m.leave(a, now, nil, true) }
+
+// leave reports an agent that fell silent or said goodbye. One whose key was removed or changed is let go of without a
+// word: what took its place has a life of its own. The event counts toward the share of payer. a.mu is held.
+func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 	if a.life.state == unseen {
 		return
 	}
@@ -72,12 +77,16 @@ func (m *manager) gone(a *agent, now time.Time) {
 		return
 	}
 	a.slot.SetConnected(false)
-	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected")
+	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected", payer)
+	if !tell {
+		return
+	}
 	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", a.life.lastSeen.UTC().Format(time.RFC3339),
 		"remedy", "look whether the host and its agent run, and whether a firewall or NAT stands between")
 }
 
-// report emits an event about an agent.
-func (m *manager) report(a *agent, now time.Time, text, action string) {
-	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0), nil)
+// report emits an event about an agent. It counts toward the share of payer: the agent itself where that can bring as
+// many of them about as it likes, else nil.
+func (m *manager) report(a *agent, now time.Time, text, action string, payer *agent) {
+	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0), payer)
 }

@@ -3,6 +3,7 @@ package manager
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,5 +125,69 @@ func TestNoRoomForACounter(t *testing.T) {
 	}
 	if m.lacking {
 		t.Error("still lacking")
+	}
+}
+
+// An agent that comes and goes without end fills neither the log nor, past its share, the queue of events.
+func TestAnAgentThatComesAndGoes(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		const times = 50
+		for range times {
+			p.hello()
+			p.send(proto.Shutdown)
+			time.Sleep(time.Second / 10)
+		}
+		if got := strings.Count(r.actions(), "disconnected"); got != times {
+			r.t.Errorf("%d of %d goodbyes reported", got, times)
+		}
+		if n, m := strings.Count(r.logs.String(), "agent connected"), strings.Count(r.logs.String(), "agent disconnected"); n != 1 || m != 1 {
+			r.t.Errorf("logged %d times as connected and %d times as disconnected within a minute, want 1", n, m)
+		}
+		time.Sleep(logEvery)
+		p.hello()
+		if n := strings.Count(r.logs.String(), "agent connected"); n != 2 {
+			r.t.Errorf("logged %d times as connected, want 2 after a minute", n)
+		}
+	})
+	t.Run("share", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, anyLine, fixedLine)
+			w := &writer{gate: make(chan struct{})}
+			r.cfg.Out, r.cfg.QueueSize, r.cfg.AgentShare = w, 1, 1
+			r.start()
+			p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+			for range 100 { // some 40 kB, where a share has 10
+				p.hello()
+				p.send(proto.Shutdown)
+			}
+			r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 7).hello()
+			close(w.gate)
+			synctest.Wait()
+			if got := w.String(); len(got) > 15_000 || !strings.Contains(got, "events of 'web01-any' lost") || !strings.Contains(got, "Agent connected: 'db01-") {
+				t.Errorf("%d bytes of events", len(got))
+			}
+			r.end()
+		})
+	})
+}
+
+// A clock that was ahead and is right again does not silence the log until it gets there.
+func TestLogAfterAClockWasAhead(t *testing.T) {
+	t.Parallel()
+	a, now := new(agent), time.Now()
+	for _, tt := range []struct {
+		at   time.Time
+		want bool
+	}{
+		{now.AddDate(1, 0, 0), true},
+		{now.AddDate(1, 0, 0).Add(logEvery - time.Second), false},
+		{now, true},
+		{now.Add(logEvery - time.Second), false},
+		{now.Add(logEvery), true},
+	} {
+		if got := a.mayLog(oldCount, tt.at); got != tt.want {
+			t.Errorf("at %v: %v, want %v", tt.at.Sub(now), got, tt.want)
+		}
 	}
 }

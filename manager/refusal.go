@@ -28,6 +28,8 @@ const (
 	oldCount
 	badEvent
 	lostCounter // counted as oldCount; only its log line is its own
+	cameAgain   // no refusal: only its log line is limited like one
+	saidGoodbye // likewise
 	numReasons
 
 	authentic = repeatedCount // the first of those
@@ -46,6 +48,8 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	repeatedCount:  {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay; many mean that two hosts use one key"},
 	oldCount:       {"old count", "far below the last count: the agent was restored or lost its rids, or somebody replays old traffic"},
 	lostCounter:    {"lost counter", ""},
+	cameAgain:      {"connected", ""},
+	saidGoodbye:    {"goodbye", ""},
 	badEvent:       {"malformed event", "the agent sends events that are not QUEUE:LOCATION:MESSAGE; look at what feeds it"},
 }
 
