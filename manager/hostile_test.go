@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,4 +192,32 @@ func TestLogAfterAClockWasAhead(t *testing.T) {
 			t.Errorf("at %v: %v, want %v", tt.at.Sub(now), got, tt.want)
 		}
 	}
+}
+
+// A queue that overflows many times a second, by an agent or as a whole, is logged once a minute; every loss is an event.
+func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs, w syncBuffer
+		o := newOutlet(&w, "test", 1000, 50, slog.New(slog.NewTextHandler(&logs, nil)))
+		ctx, stop := context.WithCancel(t.Context())
+		go o.run(ctx)
+		flooder := &agent{key: mustKey(t, anyLine), json: []byte(`"agent":{"name":"web01"}`)}
+		const rounds = 20
+		for range rounds {
+			o.put(make([]byte, 501), flooder) // over its share
+			o.put(make([]byte, 1001), nil)    // over everything
+			o.put([]byte("\n"), nil)          // wakes the writer
+			synctest.Wait()
+		}
+		if got := strings.Count(w.String(), `"count":1}`); got != 2*rounds {
+			t.Errorf("%d events about losses, want %d", got, 2*rounds)
+		}
+		if got := strings.Count(logs.String(), "\n"); got != 4 {
+			t.Errorf("%d log lines, want 2 that it began and 2 that it ended:\n%s", got, logs.String())
+		}
+		if err := o.close(time.Second, stop); err != nil {
+			t.Error(err)
+		}
+	})
 }
