@@ -323,6 +323,7 @@ func (r *Received) Flush(ctx context.Context, dir string, slots iter.Seq[*Slot])
 	r.failing.Lock()
 	err = r.failure
 	r.failing.Unlock()
+	err = errors.Join(err, r.inPlace())
 	var d *ridsDir
 	for s := range slots {
 		id, v, changed := s.toTell()
@@ -348,6 +349,18 @@ func (r *Received) Flush(ctx context.Context, dir string, slots iter.Seq[*Slot])
 		}
 	}
 	return wrote, err
+}
+
+// inPlace says where the file no longer is at its path, so that what is counted ends with this process.
+func (r *Received) inPlace() error {
+	mine, err := r.file.Stat()
+	if err != nil {
+		return fmt.Errorf("received counters: %w", err)
+	}
+	if there, err := os.Stat(r.path); err != nil || !os.SameFile(mine, there) {
+		return fmt.Errorf("%s was removed or replaced while in use: counts are lost with this process; stop it in order, so that rids/ tells them, and start it anew", r.path)
+	}
+	return nil
 }
 
 // Close lets go of the file. No Slot may be used any more: doing so panics.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,6 +225,30 @@ func TestReceivedTakeOver(t *testing.T) {
 		s = slot(t, r, "001", "key", "", at(9_000_000)) // a stock program ran meanwhile
 		if got := s.Highest(); got != 9_000_000 {
 			t.Errorf("Highest() = %d, want what the stock program counted", got)
+		}
+	})
+}
+
+// TestReceivedTakenAway: that the file is no longer at its path is told, and rids/ are written all the same.
+func TestReceivedTakenAway(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the system keeps a file that is open")
+	}
+	eachWay(t, func(t *testing.T, way mapper, path string) {
+		r := open(t, path, way)
+		s := slot(t, r, "001", "key", "", none)
+		for _, spoil := range []func() error{
+			func() error { return os.Remove(path) },
+			func() error { return os.WriteFile(path, make([]byte, growUnit), 0o600) }, // another file
+		} {
+			if err := spoil(); err != nil {
+				t.Fatal(err)
+			}
+			s.Accept(s.Highest() + 1)
+			n, err := r.Flush(context.Background(), filepath.Join(filepath.Dir(path), "rids"), slices.Values([]*Slot{s}))
+			if n != 1 || err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("Flush = %d, %v; want 1 and an error that names the file", n, err)
+			}
 		}
 	})
 }

@@ -184,7 +184,10 @@ func (s *Sender) save(global uint32) error {
 func (s *Sender) write(c proto.Counter) error {
 	path := filepath.Join(s.dir, senderFile)
 	_, missing := os.Lstat(path)
-	err := durable.ReplaceFile(path, AppendRids(nil, c), 0o640)
+	err := os.MkdirAll(s.dir, 0o750) // it may have been taken away under us
+	if err == nil {
+		err = durable.ReplaceFile(path, AppendRids(nil, c), 0o640)
+	}
 	if err == nil && missing != nil {
 		err = give(s.dir, path)
 	}

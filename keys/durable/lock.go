@@ -24,12 +24,12 @@ type Lock struct {
 // holds it, the error wraps ErrLocked and names the process.
 func LockDir(dir string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the state directory: %w; name one that this user can make or write, or free space", err)
 	}
 	l := &Lock{file: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600)), holder: filepath.Join(dir, "lock.holder")}
 	got, err := l.file.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s: %w; make the directory writable for this user", dir, err)
 	}
 	if !got {
 		return nil, fmt.Errorf("%s is %w by %s; stop it first, or give this one a state directory of its own", dir, ErrLocked, l.holderText())
@@ -37,7 +37,7 @@ func LockDir(dir string) (*Lock, error) {
 	text := fmt.Sprintf("%d %s\n", os.Getpid(), filepath.Base(os.Args[0]))
 	if err := os.WriteFile(l.holder, []byte(text), 0o600); err != nil {
 		l.Unlock()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s: %w; free space, or make the directory writable for this user", dir, err)
 	}
 	return l, nil
 }
