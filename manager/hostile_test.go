@@ -159,14 +159,14 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 			r.cfg.Out, r.cfg.QueueSize, r.cfg.AgentShare = w, 1, 1
 			r.start()
 			p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
-			for range 100 { // some 40 kB, where a share has 10
+			for range 200 { // some 80 kB, where a share has 10, and the writer as much in hand
 				p.hello()
 				p.send(proto.Shutdown)
 			}
 			r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 7).hello()
 			close(w.gate)
 			synctest.Wait()
-			if got := w.String(); len(got) > 15_000 || !strings.Contains(got, "events of 'web01-any' lost") || !strings.Contains(got, "Agent connected: 'db01-") {
+			if got := w.String(); len(got) > 30_000 || !strings.Contains(got, "events of 'web01-any' lost") || !strings.Contains(got, "Agent connected: 'db01-") {
 				t.Errorf("%d bytes of events", len(got))
 			}
 			r.end()
