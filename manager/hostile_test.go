@@ -148,6 +148,7 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 		}
 		time.Sleep(logEvery)
 		p.hello()
+		synctest.Wait() // the line comes after the answer
 		if n := strings.Count(r.logs.String(), "agent connected"); n != 2 {
 			r.t.Errorf("logged %d times as connected, want 2 after a minute", n)
 		}
