@@ -39,6 +39,11 @@ func (s *session) receive(ctx context.Context, in inbound) {
 	case proto.ManagerSyscheckNow:
 		s.notes.warn("an integrity check was ordered", "remedy", "not enabled here; nothing was checked")
 	case proto.ManagerForceReconnect:
+		if now.Before(s.obeys) {
+			s.notes.warn("an order to reconnect was passed over", "remedy", "none needed unless the manager gives it all the time: one a minute is obeyed")
+			return
+		}
+		s.obeys = now.Add(reconnectEvery)
 		s.offline(ctx, "the manager ordered it", "none needed")
 	default:
 		s.unknown(now, rest)

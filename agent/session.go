@@ -73,7 +73,8 @@ type session struct {
 
 	about  about
 	push   shared.Push
-	pushed uint64 // the count of the last message of a push
+	obeys  time.Time // when an order to reconnect is obeyed again
+	pushed uint64    // the count of the last message of a push
 	keeper *keeper
 	notes  notes
 }

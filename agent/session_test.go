@@ -383,6 +383,23 @@ func TestForceReconnect(t *testing.T) {
 		if m.last == before {
 			t.Error("the socket is the old one")
 		}
+		for range 20 { // a manager that wants nothing else is heard once a minute
+			m.send(proto.ForceReconnect)
+			time.Sleep(time.Second)
+		}
+		wantTimeline(t, m.take(), `
+			10 keepalive
+			20 keepalive`)
+		time.Sleep(40 * time.Second)
+		m.send(proto.ForceReconnect)
+		time.Sleep(time.Second)
+		wantTimeline(t, m.take(), `
+			30 keepalive
+			40 keepalive
+			50 keepalive
+			60 keepalive
+			61 startup
+			61 keepalive`)
 		r.mustStop()
 		m.close()
 	})

@@ -68,10 +68,13 @@ func Split(merged []byte) (parts []Part, refused []string, err error) {
 // maxLine bounds the line in front of a part.
 const maxLine = 300
 
+// maxName leaves room for what a name gets while the file is written; most systems have 255 bytes for all.
+const maxName = 200
+
 // Allowed says whether a file of this name is stored: a base name that no system takes for a path, a device or
 // another name.
 func Allowed(name string) bool {
-	return proto.BaseName(name) && filepath.IsLocal(name) && !strings.HasSuffix(name, ".") &&
+	return len(name) <= maxName && proto.BaseName(name) && filepath.IsLocal(name) && !strings.HasSuffix(name, ".") &&
 		!strings.HasSuffix(name, " ") && !deviceName(name)
 }
 

@@ -17,6 +17,8 @@ var (
 	ErrSize = errors.New("the pushed file is too large")
 	// ErrName: Allowed does not hold for its name.
 	ErrName = errors.New("the name of the pushed file is refused")
+	// ErrMany: there are too many already.
+	ErrMany = errors.New("too many shared files")
 	// ErrNone: it was not announced, or another one was before it ended.
 	ErrNone = errors.New("no file was being pushed")
 )

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -163,5 +164,34 @@ func TestStoreKeepsToItsDirectory(t *testing.T) {
 	before := s.Sums()
 	if _, err := s.Put("merged.mg", []byte("no merged file")); !errors.Is(err, ErrMerged) || s.Sums() != before {
 		t.Errorf("Put: %v", err)
+	}
+}
+
+// A manager can neither stop the merged file by a name that no file can have, nor fill the directory without end.
+func TestStoreIsBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{maxName, maxName + 1, 250, 255} {
+		name := strings.Repeat("n", n)
+		refused, err := s.Put("merged.mg", []byte("!1 "+name+"\nx!1 other\ny"))
+		if err != nil || (len(refused) == 1) != (n > maxName) {
+			t.Errorf("a name of %d bytes: refused %.20q, %v", n, refused, err)
+		}
+	}
+	for i := range maxStored + 10 {
+		_, err = s.Put("file"+strconv.Itoa(i), nil)
+	}
+	if !errors.Is(err, ErrMany) {
+		t.Errorf("Put without end: %v", err)
+	}
+	if _, err := s.Put("file0", []byte("new")); err != nil {
+		t.Errorf("a new version: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > maxStored {
+		t.Errorf("%d files, %v", len(entries), err)
 	}
 }

@@ -64,6 +64,9 @@ func (s *Store) Put(name string, data []byte) (refused []string, err error) {
 		return nil, ErrName
 	}
 	if name != proto.MergedName {
+		if err := s.room(name); err != nil {
+			return nil, err
+		}
 		return nil, s.write(name, data)
 	}
 	parts, refused, err := Split(data)
@@ -92,6 +95,26 @@ func (s *Store) Put(name string, data []byte) (refused []string, err error) {
 		return refused, fmt.Errorf("shared files: %w; remove it by hand", err)
 	}
 	return refused, s.write(name, data) // last: its sum vouches for the parts
+}
+
+// maxStored is how many files there are at most: those of a merged one, and as many that were pushed one by one.
+const maxStored = 2 * MaxFiles
+
+// room says whether one more file, or a new version of one, can be stored.
+func (s *Store) room(name string) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("shared files: %w; make the directory readable for this user", err)
+	}
+	for _, e := range entries {
+		if e.Name() == name {
+			return nil
+		}
+	}
+	if len(entries) >= maxStored {
+		return fmt.Errorf("%w: %s has %d; remove those that are no longer needed", ErrMany, s.dir, len(entries))
+	}
+	return nil
 }
 
 // write replaces one file. What is no regular file there, such as a link out of the directory, is removed first.
