@@ -101,6 +101,9 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; check the name and the port", address, err)
 	}
+	if addr.IP.To4() != nil {
+		network = "udp4" // "udp" would take 0.0.0.0 for all addresses of either family
+	}
 	u, err := net.ListenUDP(network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -110,11 +113,11 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return newUDPConn(u, log), nil
+	return newUDPConn(u, network, log), nil
 }
 
-func newUDPConn(u *net.UDPConn, log *slog.Logger) *udpConn {
-	c := &udpConn{udp: u, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
+func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) *udpConn {
+	c := &udpConn{udp: u, network: network, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
 	if c.local.Addr().IsUnspecified() {
 		if err := c.askForLocal(); err != nil {
 			log.Warn("answers may leave from another address than agents wrote to", "listen", c.local.String(), "err", err,
@@ -131,11 +134,12 @@ func newUDPConn(u *net.UDPConn, log *slog.Logger) *udpConn {
 
 // udpConn is a PacketConn of the system.
 type udpConn struct {
-	udp    *net.UDPConn
-	local  netip.AddrPort
-	buffer int  // bytes of received datagrams that the system keeps for us
-	tells  bool // the system tells the local address of each datagram
-	oob    []byte
+	udp     *net.UDPConn
+	network string // that it was opened with, as package net calls it
+	local   netip.AddrPort
+	buffer  int  // bytes of received datagrams that the system keeps for us
+	tells   bool // the system tells the local address of each datagram
+	oob     []byte
 }
 
 func (c *udpConn) LocalAddr() netip.AddrPort { return c.local }

@@ -34,20 +34,16 @@ func (c *udpConn) sibling(log *slog.Logger) (PacketConn, error) {
 	if err := c.control(share); err != nil {
 		return nil, err
 	}
-	network := "udp4"
-	if c.local.Addr().Is6() {
-		network = "udp6"
-	}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var inner error
 		err := raw.Control(func(fd uintptr) { inner = share(int(fd)) })
 		return errors.Join(err, inner)
 	}}
-	u, err := lc.ListenPacket(context.Background(), network, c.local.String())
+	u, err := lc.ListenPacket(context.Background(), c.network, c.local.String())
 	if err != nil {
 		return nil, err
 	}
-	return newUDPConn(u.(*net.UDPConn), log), nil
+	return newUDPConn(u.(*net.UDPConn), c.network, log), nil
 }
 
 // forceReadBuffer sets the receive buffer past the system's limit where the process may, and returns what is

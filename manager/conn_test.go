@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -32,6 +33,78 @@ func TestListenOnAPortInUse(t *testing.T) {
 	if conns, err := listen(":"+port, quiet); err == nil {
 		t.Error("a wildcard address was taken beside a holder of its port")
 		closeAll(conns)
+	}
+}
+
+// All sockets of an address take datagrams of the families that it stands for, and of no other.
+func TestListenFamilies(t *testing.T) {
+	t.Parallel()
+	if conns, err := listen("[::1]:0", quiet); err != nil {
+		t.Skip("needs IPv6: ", err)
+	} else {
+		closeAll(conns)
+	}
+	for _, tt := range []struct {
+		address      string
+		want4, want6 bool
+	}{{"0.0.0.0:0", true, false}, {"127.0.0.1:0", true, false}, {"[::]:0", true, true}, {"[::1]:0", false, true}, {":0", true, true}} {
+		conns, err := listen(tt.address, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeConns(t, conns)
+		var got4, got6 [maxReceivers * 2]atomic.Int32
+		for i, c := range conns {
+			go func() {
+				b := make([]byte, 100)
+				for {
+					_, from, _, err := c.ReadPacket(b)
+					if err != nil {
+						return
+					}
+					if from.Addr().Is4() {
+						got4[i].Add(1)
+					} else {
+						got6[i].Add(1)
+					}
+				}
+			}()
+		}
+		port := conns[0].LocalAddr().Port()
+		reached := func(target string, got *[maxReceivers * 2]atomic.Int32) (n int) {
+			for range 200 { // sources enough for each socket to be chosen
+				u, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(target), port)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				u.Write([]byte("x"))
+				u.Close()
+			}
+			time.Sleep(100 * time.Millisecond)
+			for i := range got {
+				if got[i].Load() > 0 {
+					n++
+				}
+			}
+			return n
+		}
+		each := 1
+		if runtime.GOOS == "linux" {
+			each = receiversPerAddress()
+		}
+		for _, f := range []struct {
+			target string
+			want   bool
+			got    *[maxReceivers * 2]atomic.Int32
+		}{{"127.0.0.1", tt.want4, &got4}, {"::1", tt.want6, &got6}} {
+			want := 0
+			if f.want {
+				want = each
+			}
+			if n := reached(f.target, f.got); n != want {
+				t.Errorf("%s: datagrams to %s came out of %d sockets, want %d", tt.address, f.target, n, want)
+			}
+		}
 	}
 }
 
