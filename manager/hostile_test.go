@@ -2,10 +2,17 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +228,98 @@ func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Agents, somebody who forges their IDs and replays what they send, and changes of keys, all
+// at once over real sockets: nothing is let in twice, and the manager ends when told. The race detector looks on.
+func TestAllAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const agents, events = 6, 100
+	var lines []string
+	for i := range agents {
+		lines = append(lines, fmt.Sprintf("%03d web%02d any %064d", i+1, i+1, i+1))
+	}
+	writeKeys := func(lines []string) {
+		tmp := filepath.Join(dir, "new")
+		if err := errors.Join(os.WriteFile(tmp, []byte(strings.Join(lines, "\n")+"\n"), 0o600), os.Rename(tmp, filepath.Join(dir, "client.keys"))); err != nil {
+			t.Error(err)
+		}
+	}
+	writeKeys(lines)
+	var out syncBuffer
+	hangup, ready := make(chan os.Signal, 1), make(chan netip.AddrPort, 1)
+	cfg := Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Listen: []string{"127.0.0.1:0"}, Out: &out,
+		Hangup: hangup, Ready: func(a []netip.AddrPort) { ready <- a[0] }}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, cfg, quiet) }()
+	addr := <-ready
+
+	var playing, disturbing sync.WaitGroup
+	over := make(chan struct{})
+	for i, l := range lines {
+		seal := sealAs(t, l, proto.Envelope{ID: l[:3], Method: proto.Method(1 + i%2), Dialect: proto.OSSEC, Counter: proto.Counter{Global: 7}})
+		playing.Go(func() {
+			honest, err1 := net.Dial("udp", addr.String())
+			forger, err2 := net.Dial("udp", addr.String())
+			if err := errors.Join(err1, err2); err != nil {
+				t.Error(err)
+				return
+			}
+			defer honest.Close()
+			defer forger.Close()
+			for n := range events {
+				message := fmt.Sprintf("1:l:%s-%d", l[:3], n)
+				if n%20 == 0 {
+					message = proto.Startup
+				}
+				d := seal(message)
+				honest.Write(d)
+				forger.Write(d)
+				forger.Write(append([]byte("!"+l[:3]+"!:"), make([]byte, 64)...))
+				forger.Write(d[:len(d)-8])
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	disturbing.Go(func() {
+		for n := 0; ; n++ {
+			moved := slices.Clone(lines)
+			moved[n%agents] = strings.Replace(moved[n%agents], " any ", " 127.0.0.0/8 ", 1)
+			writeKeys(moved)
+			select {
+			case hangup <- nil:
+			default:
+			}
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	playing.Wait()
+	close(over)
+	disturbing.Wait()
+	time.Sleep(50 * time.Millisecond)
+	began := time.Now()
+	stop()
+	if err := <-ended; err != nil || time.Since(began) > 2*time.Second {
+		t.Errorf("ended after %v with %v", time.Since(began), err)
+	}
+	seen := map[string]bool{}
+	for text := range strings.Lines(out.String()) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Location == "l" && seen[l.FullLog] {
+			t.Errorf("%s came in twice", l.FullLog)
+		}
+		seen[l.FullLog] = true
+	}
+	if len(seen) < agents*events/2 {
+		t.Errorf("only %d events came in", len(seen))
+	}
 }
