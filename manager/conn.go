@@ -25,7 +25,7 @@ type PacketConn interface {
 // listen opens the sockets of an address "host:port". Without a host there are some for IPv4 and some for IPv6, on
 // the same port, as far as the system has these families.
 func listen(address string, log *slog.Logger) ([]PacketConn, error) {
-	conns, err := listenFirst(address, log)
+	conns, err := listenFirst(address, listenOne, log)
 	if err != nil {
 		return nil, err
 	}
@@ -48,21 +48,21 @@ func listen(address string, log *slog.Logger) ([]PacketConn, error) {
 // receiversPerAddress is how many sockets share an address: as many as can be read at once.
 func receiversPerAddress() int { return min(runtime.GOMAXPROCS(0), maxReceivers) }
 
-// listenFirst opens one socket for each family of an address.
-func listenFirst(address string, log *slog.Logger) ([]PacketConn, error) {
+// listenFirst opens one socket for each family of an address. one is listenOne but in tests.
+func listenFirst(address string, one func(network, address string, log *slog.Logger) (*udpConn, error), log *slog.Logger) ([]PacketConn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %v; write it as host:port, as in 0.0.0.0:1514 or [::]:1514", address, err)
 	}
 	if host != "" {
-		c, err := listenOne("udp", address, log)
+		c, err := one("udp", address, log)
 		if err != nil {
 			return nil, err
 		}
 		return []PacketConn{c}, nil
 	}
 	for try := 0; ; try++ {
-		c4, err4 := listenOne("udp4", net.JoinHostPort("0.0.0.0", port), log)
+		c4, err4 := one("udp4", net.JoinHostPort("0.0.0.0", port), log)
 		if err4 != nil && !noFamily(err4) {
 			return nil, err4
 		}
@@ -70,7 +70,7 @@ func listenFirst(address string, log *slog.Logger) ([]PacketConn, error) {
 		if err4 == nil {
 			port6 = fmt.Sprint(c4.LocalAddr().Port())
 		}
-		c6, err6 := listenOne("udp6", net.JoinHostPort("::", port6), log)
+		c6, err6 := one("udp6", net.JoinHostPort("::", port6), log)
 		switch {
 		case err4 == nil && err6 == nil:
 			return []PacketConn{c4, c6}, nil
@@ -110,8 +110,10 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 		return nil, fmt.Errorf("listen on %s: the port is in use (%w); stop what holds it (ss -ulpn shows it), or choose another port", address, err)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("listen on %s: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE", address, err)
+	case noFamily(err):
+		return nil, fmt.Errorf("listen on %s: %w; this host has no such address: choose one that it has (ip address shows them), or :PORT for all", address, err)
 	case err != nil:
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
+		return nil, fmt.Errorf("listen on %s: %w; check the address", address, err)
 	}
 	return newUDPConn(u, network, log), nil
 }

@@ -1,12 +1,16 @@
 package manager
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -166,5 +170,43 @@ func TestAnswerLeavesFromWhereItWasAsked(t *testing.T) {
 		if err != nil || string(b[:n]) != "asked answered" {
 			t.Errorf("%s: %q, %v", target, b[:n], err)
 		}
+	}
+}
+
+// A host without one family of addresses is listened on with the other; without the address that is asked for, or
+// without both families, the error says what to do.
+func TestListenWithoutAFamily(t *testing.T) {
+	t.Parallel()
+	without := func(lacking ...string) func(string, string, *slog.Logger) (*udpConn, error) {
+		return func(network, address string, log *slog.Logger) (*udpConn, error) {
+			if slices.Contains(lacking, network) {
+				return nil, fmt.Errorf("listen on %s: %w", address, syscall.EAFNOSUPPORT)
+			}
+			return listenOne(network, address, log)
+		}
+	}
+	for _, tt := range []struct {
+		lacking []string
+		is4     bool
+	}{{[]string{"udp6"}, true}, {[]string{"udp4"}, false}} {
+		conns, err := listenFirst(":0", without(tt.lacking...), quiet)
+		if err != nil {
+			if !tt.is4 && noFamily(err) {
+				continue // this host is such a one
+			}
+			t.Fatalf("without %v: %v", tt.lacking, err)
+		}
+		closeConns(t, conns)
+		if len(conns) != 1 || conns[0].LocalAddr().Addr().Is4() != tt.is4 {
+			t.Errorf("without %v: %d sockets, the first on %v", tt.lacking, len(conns), conns[0].LocalAddr())
+		}
+	}
+	if _, err := listenFirst(":0", without("udp4", "udp6"), quiet); !errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Errorf("without both: %v", err)
+	}
+	// An address kept for documentation is no host's.
+	if conns, err := listen("192.0.2.254:0", quiet); err == nil || !strings.Contains(err.Error(), "choose one that it has") {
+		t.Errorf("a foreign address: %v", err)
+		closeAll(conns)
 	}
 }
