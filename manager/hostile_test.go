@@ -323,3 +323,86 @@ func TestAllAtOnce(t *testing.T) {
 		t.Errorf("only %d events came in", len(seen))
 	}
 }
+
+// Whatever proves nothing, or proves to be old, leaves everything that is known of an agent as it was.
+func TestHostileDatagramsChangeNothing(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine)
+	home, elsewhere := netip.MustParseAddrPort("192.0.2.9:1111"), netip.MustParseAddrPort("198.51.100.66:666")
+	began := time.Now()
+	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 7}})
+	hello := seal(proto.Startup)
+	alive := seal(keepalive("OSSEC HIDS v4.2.0", 0))
+	r.receive(hello, home, netip.Addr{}, began)
+	r.receive(alive, home, netip.Addr{}, began)
+	a := r.m.roster.Load().byID["001"]
+	type known struct {
+		method  proto.Method
+		dialect proto.Dialect
+		ours    bool
+		back    returnPath
+		life    life
+		highest uint64
+	}
+	know := func() known { return known{a.method, a.dialect, a.ours, a.back, a.life, a.slot.Highest()} }
+	before := know()
+
+	var hostile [][]byte
+	next := seal(keepalive("ossecd v9", time.Second))
+	aes := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.AES, Dialect: proto.Wazuh, Counter: proto.Counter{Global: 9}})(proto.Startup)
+	for _, d := range [][]byte{next, aes} {
+		for i := range d {
+			flipped := slices.Clone(d)
+			flipped[i] ^= 0x10
+			hostile = append(hostile, d[:i], flipped)
+		}
+	}
+	old := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.AES, Dialect: proto.Wazuh, Counter: proto.Counter{Global: 3}})
+	bomb := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Dialect: proto.Wazuh, Counter: proto.Counter{Global: 11}})
+	otherKey := sealAs(t, "001 web01 any anotherKey", proto.Envelope{ID: "001", Method: proto.AES, Counter: proto.Counter{Global: 12}})
+	hostile = append(hostile, hello, alive, old(proto.Startup), old(proto.Shutdown), old(keepalive("ossecd v9", time.Second)),
+		bomb(keepalive("ossecd v9", time.Second)+strings.Repeat("!", 65_000)), // ten times what this agent's dialect inflates to
+		otherKey(proto.Startup),
+		append([]byte("!001!:"), make([]byte, proto.MaxDatagram-len("!001!:")-5)...),
+		append([]byte("!001!#AES:"), make([]byte, 65_488)...),
+		make([]byte, proto.MaxDatagram), make([]byte, proto.MaxDatagram+1))
+	for _, d := range hostile {
+		r.receive(d, elsewhere, elsewhere.Addr(), began.Add(time.Hour))
+		if now := know(); now != before {
+			t.Fatalf("%d bytes, %.20q, changed\n%+v to\n%+v", len(d), d, before, now)
+		}
+	}
+	r.receive(next, elsewhere, netip.Addr{}, began.Add(time.Hour)) // used up by none of them
+	if now := know(); now.back.to != elsewhere || !now.ours || now.highest != before.highest+1 {
+		t.Errorf("the true one was not taken: %+v", now)
+	}
+}
+
+// Counts around 2^31 and up to the last of all: higher ones pass, lower ones do not, and an agent that started anew after
+// its clock had once been far ahead is named in the log with the way out.
+func TestCountsFarAhead(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 0)
+		year := uint32(365 * 24 * 3600)
+		for _, c := range []proto.Counter{{Global: 1_795_000_000}, {Global: 1_795_000_000 + year}, {Global: 1<<31 - 1, Local: 9996}, {Global: 1<<31 + 1}, {Global: 1<<32 - 1, Local: 9995}} {
+			p.e.Counter = c
+			p.hello()
+			p.send("1:l:passes")
+		}
+		last := p.e.Counter
+		if (last != proto.Counter{Global: 1<<32 - 1, Local: 9997}) || strings.Count(r.texts(), "passes") != 5 {
+			r.t.Errorf("%v, events %q", last, r.texts())
+		}
+		for _, c := range []proto.Counter{{Global: 1<<32 - 1, Local: 9996}, {}, {Global: 1_795_000_001}, {Global: 1 << 31}} {
+			p.e.Counter = c
+			p.send(proto.Startup)
+			if got := p.answer(); got != "" {
+				r.t.Errorf("%v after %v was answered with %q", c, last, got)
+			}
+		}
+		logs := r.logs.String()
+		if n := strings.Count(logs, "lost its counter"); n != 1 || !strings.Contains(logs, "reset-counter 001") || !strings.Contains(logs, "last_global=4294967295") {
+			r.t.Errorf("told %d times:\n%s", n, logs)
+		}
+	})
+}
