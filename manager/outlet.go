@@ -36,6 +36,7 @@ type outlet struct {
 	unwritten int      // lines, likewise
 	lost      uint64   // lines lost and not reported yet
 	crowders  []*agent // those with lost events of their own that are not reported yet
+	slow      complaint
 	closed    bool
 
 	wake chan struct{} // holds a token where there is something to do
@@ -54,6 +55,36 @@ type quota struct {
 	filling uint64 // of which pending it speaks
 	bytes   int
 	lost    uint64 // events lost for being over the share, not reported yet
+	floods  complaint
+}
+
+// complaint limits the log lines about one trouble, which can come and go many times a second. Every loss is reported
+// as an event all the same.
+type complaint struct {
+	begin, end time.Time // when a line may be written that it began or ended
+	untold     uint64    // events lost since the last line that it ended
+}
+
+// began says whether to log that it began.
+func (c *complaint) began() bool {
+	now := time.Now()
+	if now.Before(c.begin) {
+		return false
+	}
+	c.begin = now.Add(logEvery)
+	return true
+}
+
+// ended takes how many events were lost and says how many to log, 0 for no line.
+func (c *complaint) ended(lost uint64) (count uint64) {
+	c.untold += lost
+	now := time.Now()
+	if now.Before(c.end) {
+		return 0
+	}
+	c.end = now.Add(logEvery)
+	count, c.untold = c.untold, 0
+	return count
 }
 
 // put takes a line, with its line end, and never blocks. It counts toward the share of a, which is nil for what
@@ -63,13 +94,16 @@ func (o *outlet) put(line []byte, a *agent) {
 	switch {
 	case o.closed || o.waiting+len(line) > o.limit:
 		o.lost++
-		if o.lost == 1 {
+		if o.lost == 1 && o.slow.began() {
 			o.log.Error("events are being lost: what reads them is too slow", "events", o.name, "waiting_bytes", o.waiting,
 				"remedy", "speed up the reader; what is lost is counted and reported once there is room")
 		}
 	case a != nil && o.overShare(a, len(line)):
 		if a.quota.lost++; a.quota.lost == 1 {
 			o.crowders = append(o.crowders, a)
+			if !a.quota.floods.began() {
+				break
+			}
 			o.log.Error("an agent floods: its events are being lost", "agent", a.key.ID, "name", a.key.Name, "events", o.name,
 				"remedy", "see what the host logs so much of; --agent-share sets how much of the queue one agent may fill")
 		}
@@ -113,14 +147,18 @@ func (o *outlet) take(empty []byte) (lines []byte, closed bool) {
 	before := len(lines)
 	for _, a := range o.crowders {
 		lines = appendOwn(lines, time.Now(), a.json, fmt.Sprintf("ossecd: %d events of '%s-%s' lost: it sent more than its share.", a.quota.lost, a.key.Name, a.key.Address), "events-lost", a.quota.lost)
-		o.log.Warn("events lost", "agent", a.key.ID, "name", a.key.Name, "events", o.name, "count", a.quota.lost)
+		if n := a.quota.floods.ended(a.quota.lost); n > 0 {
+			o.log.Warn("events lost", "agent", a.key.ID, "name", a.key.Name, "events", o.name, "count", n)
+		}
 		a.quota.lost = 0
 		o.unwritten++
 	}
 	o.crowders = o.crowders[:0]
 	if o.lost > 0 {
 		lines = appendOwn(lines, time.Now(), nil, fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", o.lost), "events-lost", o.lost)
-		o.log.Warn("events lost", "events", o.name, "count", o.lost)
+		if n := o.slow.ended(o.lost); n > 0 {
+			o.log.Warn("events lost", "events", o.name, "count", n)
+		}
 		o.lost = 0
 		o.unwritten++
 	}
@@ -138,7 +176,7 @@ func (o *outlet) run(ctx context.Context) {
 			return
 		}
 		buffer = lines
-		if cap(buffer) > 1<<20 {
+		if cap(buffer) > 1<<20 && len(lines) < cap(buffer)/8 {
 			buffer = nil // a burst is over: give the memory back
 		}
 		if len(lines) > 0 {
@@ -181,6 +219,9 @@ func (o *outlet) write(ctx context.Context, lines []byte) bool {
 		if o.name == stdoutName && errors.Is(err, syscall.EPIPE) {
 			o.gone <- fmt.Errorf("events: %w: what read them is gone; start the manager together with it, or write to a file with --events", err)
 			return false
+		}
+		if ctx.Err() != nil {
+			return false // close counts what is left
 		}
 		if now := time.Now(); now.After(nextLog) {
 			o.log.Error("events cannot be written; trying again", "events", o.name, "err", err,
