@@ -75,7 +75,7 @@ func TestListenFamilies(t *testing.T) {
 			}()
 		}
 		port := conns[0].LocalAddr().Port()
-		reached := func(target string, got *[maxReceivers * 2]atomic.Int32) (n int) {
+		reached := func(target string, got *[maxReceivers * 2]atomic.Int32, want int) (n int) {
 			for range 200 { // sources enough for each socket to be chosen
 				u, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(target), port)))
 				if err != nil {
@@ -84,13 +84,19 @@ func TestListenFamilies(t *testing.T) {
 				u.Write([]byte("x"))
 				u.Close()
 			}
-			time.Sleep(100 * time.Millisecond)
-			for i := range got {
-				if got[i].Load() > 0 {
-					n++
+			count := func() (n int) {
+				for i := range got {
+					if got[i].Load() > 0 {
+						n++
+					}
 				}
+				return n
 			}
-			return n
+			time.Sleep(50 * time.Millisecond) // for one too many to show
+			for deadline := time.Now().Add(10 * time.Second); count() < want && time.Now().Before(deadline); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return count()
 		}
 		each := 1
 		if runtime.GOOS == "linux" {
@@ -105,7 +111,7 @@ func TestListenFamilies(t *testing.T) {
 			if f.want {
 				want = each
 			}
-			if n := reached(f.target, f.got); n != want {
+			if n := reached(f.target, f.got, want); n != want {
 				t.Errorf("%s: datagrams to %s came out of %d sockets, want %d", tt.address, f.target, n, want)
 			}
 		}

@@ -608,7 +608,17 @@ func (c *child) wait(n int) (rate float64) {
 		return 0
 	}
 	var text []byte
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	size := int64(-1)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		// Reading would take a core from the manager: not before the file has stopped growing.
+		info, err := c.events.Stat()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if info.Size() != size {
+			size = info.Size()
+			continue
+		}
 		more, err := io.ReadAll(c.events)
 		if err != nil {
 			c.t.Fatal(err)
