@@ -60,6 +60,9 @@ func BenchmarkReceiveParallel(b *testing.B) {
 				slot.Reset() // the same datagrams once more
 			}
 			r.receive(batches[n][i%batch], from, netip.Addr{}, time.Now())
+			if i%batchSize == 0 {
+				r.m.outlet.flush()
+			}
 		}
 	})
 	for why := malformed; why < numReasons; why++ {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"runtime"
 	"syscall"
+
+	"ossecd/proto"
 )
 
 // PacketConn is a socket that agents send to.
@@ -20,6 +22,41 @@ type PacketConn interface {
 	WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error
 	LocalAddr() netip.AddrPort
 	Close() error
+}
+
+// batchReader is a PacketConn that can read several datagrams at once.
+type batchReader interface {
+	// readBatch waits for a datagram, and reads as many as have come up to len(ps). For one goroutine.
+	readBatch(ps []packet) (n int, err error)
+}
+
+// packet is a datagram as ReadPacket gives it. It may be used until the next call.
+type packet struct {
+	data []byte
+	from netip.AddrPort
+	to   netip.Addr
+}
+
+// oneByOne makes a batchReader of any PacketConn.
+type oneByOne struct {
+	conn PacketConn
+	b    []byte
+}
+
+func (o *oneByOne) readBatch(ps []packet) (int, error) {
+	n, from, to, err := o.conn.ReadPacket(o.b)
+	if err != nil {
+		return 0, err
+	}
+	ps[0] = packet{o.b[:n], from, to}
+	return 1, nil
+}
+
+func batches(conn PacketConn) batchReader {
+	if b, ok := conn.(batchReader); ok {
+		return b
+	}
+	return &oneByOne{conn, make([]byte, proto.MaxDatagram+1)}
 }
 
 // listen opens the sockets of an address "host:port". Without a host there are some for IPv4 and some for IPv6, on
@@ -115,60 +152,7 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w; check the address", address, err)
 	}
-	return newUDPConn(u, network, log), nil
-}
-
-func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) *udpConn {
-	c := &udpConn{udp: u, network: network, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
-	if c.local.Addr().IsUnspecified() {
-		if err := c.askForLocal(); err != nil {
-			log.Warn("answers may leave from another address than agents wrote to", "listen", c.local.String(), "err", err,
-				"remedy", "list this host's addresses with --listen where it has several")
-		}
-	}
-	if err := u.SetReadBuffer(readBuffer); err != nil {
-		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
-	}
-	c.buffer = c.forceReadBuffer(readBuffer)
-	log.Debug("socket open", "addr", c.local.String(), "buffer_asked_bytes", readBuffer, "buffer_granted_bytes", c.buffer)
-	return c
-}
-
-// udpConn is a PacketConn of the system.
-type udpConn struct {
-	udp     *net.UDPConn
-	network string // that it was opened with, as package net calls it
-	local   netip.AddrPort
-	buffer  int  // bytes of received datagrams that the system keeps for us
-	tells   bool // the system tells the local address of each datagram
-	oob     []byte
-}
-
-func (c *udpConn) LocalAddr() netip.AddrPort { return c.local }
-func (c *udpConn) Close() error              { return c.udp.Close() }
-
-// ReadPacket may be called by one goroutine.
-func (c *udpConn) ReadPacket(p []byte) (int, netip.AddrPort, netip.Addr, error) {
-	var to netip.Addr
-	if !c.tells {
-		n, from, err := c.udp.ReadFromUDPAddrPort(p)
-		return n, unmap(from), to, err
-	}
-	n, oobn, _, from, err := c.udp.ReadMsgUDPAddrPort(p, c.oob)
-	if err == nil {
-		to = parseLocal(c.oob[:oobn])
-	}
-	return n, unmap(from), to, err
-}
-
-func (c *udpConn) WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error {
-	if c.tells && from.IsValid() {
-		var space [64]byte
-		_, _, err := c.udp.WriteMsgUDPAddrPort(p, appendLocal(space[:0], from), to)
-		return err
-	}
-	_, err := c.udp.WriteToUDPAddrPort(p, to)
-	return err
+	return newUDPConn(u, network, log)
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -89,4 +89,5 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 // many of them about as it likes, else nil.
 func (m *manager) report(a *agent, now time.Time, text, action string, payer *agent) {
 	m.outlet.put(appendOwn(nil, now, a.json, text, action, 0), payer)
+	m.outlet.flush()
 }

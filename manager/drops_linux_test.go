@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestDropsAreSeen(t *testing.T) {
@@ -27,7 +29,8 @@ func TestDropsAreSeen(t *testing.T) {
 		t.Fatalf("before anything came: %d, %v", n, ok)
 	}
 	for _, conn := range conns {
-		if err := conn.(*udpConn).udp.SetReadBuffer(4096); err != nil {
+		shrink := func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) }
+		if err := conn.(*udpConn).control(shrink); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -213,9 +213,9 @@ func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
 		flooder := &agent{key: mustKey(t, anyLine), json: []byte(`"agent":{"name":"web01"}`)}
 		const rounds = 20
 		for range rounds {
-			o.put(make([]byte, 501), flooder) // over its share
-			o.put(make([]byte, 1001), nil)    // over everything
-			o.put([]byte("\n"), nil)          // wakes the writer
+			o.give(make([]byte, 501), flooder) // over its share
+			o.give(make([]byte, 1001), nil)    // over everything
+			o.give([]byte("\n"), nil)
 			synctest.Wait()
 		}
 		if got := strings.Count(w.String(), `"count":1}`); got != 2*rounds {

@@ -10,6 +10,9 @@ const (
 	// maxReceivers is how many sockets share an address at most. Each costs its buffers.
 	maxReceivers = 16
 
+	// batchSize is how many datagrams are read at once.
+	batchSize = 32
+
 	// stopWithin is what a stop may take to write out what waits; the whole has 2 s.
 	stopWithin = 1700 * time.Millisecond
 

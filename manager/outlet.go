@@ -112,9 +112,15 @@ func (o *outlet) put(line []byte, a *agent) {
 		o.waiting += len(line)
 		o.unwritten++
 	}
-	first := len(o.pending) == len(line)
 	o.mu.Unlock()
-	if first {
+}
+
+// flush has the lines that were put written. It comes after a batch of them: a wake-up costs more than a line.
+func (o *outlet) flush() {
+	o.mu.Lock()
+	some := len(o.pending) > 0 || o.lost > 0 || len(o.crowders) > 0
+	o.mu.Unlock()
+	if some {
 		o.nudge()
 	}
 }

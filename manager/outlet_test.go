@@ -49,6 +49,12 @@ func (w *writer) set(fail error, short int) {
 	w.fail, w.short = fail, short
 }
 
+// give puts one line and has it written.
+func (o *outlet) give(line []byte, a *agent) {
+	o.put(line, a)
+	o.flush()
+}
+
 func startOutlet(w io.Writer, limit int) (*outlet, context.CancelFunc) {
 	o := newOutlet(w, "test", limit, 100, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
@@ -65,7 +71,7 @@ func TestOutletWritesAllInOrder(t *testing.T) {
 		for i := range 10_000 {
 			line := fmt.Sprintf("line %d %s\n", i, strings.Repeat("x", i%300))
 			want.WriteString(line)
-			o.put([]byte(line), nil)
+			o.give([]byte(line), nil)
 		}
 		if err := o.close(time.Second, stop); err != nil {
 			t.Error(err)
@@ -83,7 +89,7 @@ func TestOutletWritesWithoutClose(t *testing.T) {
 		o, stop := startOutlet(w, 1000)
 		for i := range 3 {
 			synctest.Wait()
-			o.put([]byte("a\n"), nil)
+			o.give([]byte("a\n"), nil)
 			synctest.Wait()
 			if got := w.String(); got != strings.Repeat("a\n", i+1) {
 				t.Errorf("written %q", got)
@@ -100,10 +106,10 @@ func TestOutletLosesTheNewestAndSaysHowMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{gate: make(chan struct{})}
 		o, stop := startOutlet(w, 26) // the first line and three more
-		o.put([]byte("first\n"), nil)
+		o.give([]byte("first\n"), nil)
 		synctest.Wait() // it is in the writer's hand now, which blocks
 		for i := range 10 {
-			o.put(fmt.Appendf(nil, "line%d\n", i), nil)
+			o.give(fmt.Appendf(nil, "line%d\n", i), nil)
 		}
 		close(w.gate)
 		synctest.Wait()
@@ -125,14 +131,14 @@ func TestOutletHoldsAnAgentToItsShare(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		go o.run(ctx)
 		flooder, other := &agent{key: mustKey(t, anyLine), json: []byte(`"agent":{"name":"web01"}`)}, &agent{key: mustKey(t, fixedLine)}
-		o.put([]byte("first\n"), nil)
+		o.give([]byte("first\n"), nil)
 		synctest.Wait() // in the writer's hand, which blocks
 		flood := []byte(strings.Repeat("f", 99) + "\n")
 		for range 1000 {
-			o.put(flood, flooder)
+			o.give(flood, flooder)
 		}
 		for range 10 {
-			o.put([]byte("o\n"), other)
+			o.give([]byte("o\n"), other)
 		}
 		close(w.gate)
 		if err := o.close(time.Second, stop); err != nil {
@@ -154,7 +160,7 @@ func TestOutletTriesAgain(t *testing.T) {
 		w := &writer{}
 		w.set(errors.New("no space left on device"), 3)
 		o, stop := startOutlet(w, 1000)
-		o.put([]byte("one line\n"), nil)
+		o.give([]byte("one line\n"), nil)
 		synctest.Wait()
 		w.set(nil, 0)
 		time.Sleep(time.Second)
@@ -173,7 +179,7 @@ func TestOutletCountsWhatAStopLeaves(t *testing.T) {
 		w := &writer{gate: make(chan struct{})}
 		o, stop := startOutlet(w, 1000)
 		for range 5 {
-			o.put([]byte("a line\n"), nil)
+			o.give([]byte("a line\n"), nil)
 			synctest.Wait()
 		}
 		began := time.Now()

@@ -33,12 +33,17 @@ func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
 
 // run receives until the socket is closed.
 func (r *receiver) run(ctx context.Context) error {
-	datagram := make([]byte, proto.MaxDatagram+1)
+	conn := batches(r.conn)
+	var ps [batchSize]packet
 	for {
-		n, from, to, err := r.conn.ReadPacket(datagram)
+		n, err := conn.readBatch(ps[:])
 		switch {
 		case err == nil:
-			r.receive(datagram[:n], from, to, time.Now())
+			now := time.Now()
+			for i := range ps[:n] {
+				r.receive(ps[i].data, ps[i].from, ps[i].to, now)
+			}
+			r.m.outlet.flush()
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		default: // such as an answer of ours that was refused; it says nothing about the next datagram

@@ -435,7 +435,9 @@ func BenchmarkReceive(b *testing.B) {
 					i = 0
 				}
 				r.receive(batch[i], from, netip.Addr{}, time.Now())
-				i++
+				if i++; i%batchSize == 0 {
+					r.m.outlet.flush()
+				}
 			}
 			for why := malformed; why < numReasons; why++ {
 				if n := r.m.refusals.counts[why].Load(); n > 0 {

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/crypto/blowfish" //lint:ignore SA1019 the protocol prescribes this cipher
 )
 
-// schedule is an expanded Blowfish key for decryption alone. A round of Blowfish waits for its four look-ups, and
+// schedule is an expanded Blowfish key. A round of Blowfish waits for its four look-ups, and
 // golang.org/x/crypto/blowfish takes one block at a time; in CBC blocks can be decrypted in any order, so here
 // four go through the rounds side by side. For a log line that is 2.2 times as fast. Encryption is chained, and
-// gains nothing: sealing uses the library.
+// gains nothing; it is here so that an agent has one schedule, not two.
 type schedule struct {
 	p              [18]uint32
 	s0, s1, s2, s3 [256]uint32
@@ -72,6 +72,23 @@ func (k *schedule) decryptFour(dst, src *[32]byte, prev uint64) {
 	binary.BigEndian.PutUint64(dst[8:], swapped(bl, br)^last^binary.BigEndian.Uint64(src[0:]))
 	binary.BigEndian.PutUint64(dst[16:], swapped(cl, cr)^last^binary.BigEndian.Uint64(src[8:]))
 	binary.BigEndian.PutUint64(dst[24:], swapped(dl, dr)^last^binary.BigEndian.Uint64(src[16:]))
+}
+
+// encryptCBC encrypts p, whole blocks, in place.
+func (k *schedule) encryptCBC(p []byte, iv uint64) {
+	for prev := iv; len(p) >= 8; p = p[8:] {
+		prev = k.encryptOne(binary.BigEndian.Uint64(p) ^ prev)
+		binary.BigEndian.PutUint64(p, prev)
+	}
+}
+
+func (k *schedule) encryptOne(block uint64) uint64 {
+	l, r := uint32(block>>32)^k.p[0], uint32(block)
+	for i := 1; i < 17; i += 2 {
+		r ^= k.f(l) ^ k.p[i]
+		l ^= k.f(r) ^ k.p[i+1]
+	}
+	return swapped(l, r^k.p[17])
 }
 
 // f is the round function.
