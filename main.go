@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -121,11 +122,24 @@ func wrongFlag(c *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		name = strings.TrimLeft(name, "-")
+		if sub := commandWith(c.Command.Subcommands, name); sub != nil {
+			return cli.Exit(fmt.Sprintf("--%s stands behind the subcommand, as in: %s --%s …", name, sub.HelpName, name), exitUsage)
+		}
 		text = fmt.Sprintf("unknown flag --%s; did you mean --%s?", name, nearest(name, flagNames(c.Command.Flags)))
 	} else {
 		text = strings.NewReplacer("flag -", "flag --", "argument: -", "argument: --").Replace(text)
 	}
 	return cli.Exit(fmt.Sprintf("%s (%s --help lists all flags)", text, commandPath(c)), exitUsage)
+}
+
+// commandWith is the first of the commands that has a flag of this name.
+func commandWith(commands []*cli.Command, flag string) *cli.Command {
+	for _, sub := range commands {
+		if slices.Contains(flagNames(sub.Flags), flag) {
+			return sub
+		}
+	}
+	return nil
 }
 
 // commandPath is how the command of c is called, as in "ossecd keygen".

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,12 +10,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
 	"ossecd/keys/durable"
 	"ossecd/proto"
 )
+
+// lockEvery is how often a lock that another process holds is tried again.
+const lockEvery = 20 * time.Millisecond
 
 // ErrNoAgent says that no living agent has the ID.
 var ErrNoAgent = errors.New("no such agent")
@@ -27,15 +32,18 @@ type File struct {
 	changed bool
 }
 
-// Edit changes the keys file at path, or makes it (0600), by calling change. Other Edits wait meanwhile; readers find
+// Edit changes the keys file at path, or makes it (0600), by calling change. Other Edits wait meanwhile, until ctx ends; readers find
 // the old file or the new. An existing file keeps its owner, group and mode. Where change returns an error, nothing is
 // written. A file with faulty lines can be edited: they stay.
-func Edit(path string, change func(*File) error) (err error) {
+func Edit(ctx context.Context, path string, change func(*File) error) (err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // one lock, whatever name the file is called by
 	}
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	if err := lock.Lock(); err != nil {
+	if _, err := lock.TryLockContext(ctx, lockEvery); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("keys: gave up waiting for %s.lock, which another process holds", path)
+		}
 		return fmt.Errorf("keys: lock %s.lock: %w; the directory must exist and be writable", path, err)
 	}
 	defer lock.Unlock()

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // edited makes a keys file with that text and changes it.
@@ -20,7 +22,7 @@ func edited(t *testing.T, text string, change func(*File) error) (after string, 
 	if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	err = Edit(path, change)
+	err = Edit(t.Context(), path, change)
 	b, readErr := os.ReadFile(path)
 	if readErr != nil {
 		t.Fatal(readErr)
@@ -181,10 +183,10 @@ func TestEditFailed(t *testing.T) {
 	if !errors.Is(err, sorry) || after != one {
 		t.Errorf("got %v and the file %q", err, after)
 	}
-	if err := Edit(filepath.Join(t.TempDir(), "no", "k"), func(*File) error { return nil }); err == nil || !strings.Contains(err.Error(), "directory") {
+	if err := Edit(t.Context(), filepath.Join(t.TempDir(), "no", "k"), func(*File) error { return nil }); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("no directory: got %v", err)
 	}
-	if err := Edit(t.TempDir(), func(*File) error { return nil }); err == nil {
+	if err := Edit(t.Context(), t.TempDir(), func(*File) error { return nil }); err == nil {
 		t.Error("a directory was edited")
 	}
 }
@@ -196,7 +198,7 @@ func TestEditModes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "client.keys")
 	add := func(name string) error {
-		return Edit(path, func(f *File) error { _, err := f.Add(name, Any, ""); return err })
+		return Edit(t.Context(), path, func(f *File) error { _, err := f.Add(name, Any, ""); return err })
 	}
 	mode := func(path string) os.FileMode {
 		info, err := os.Stat(path)
@@ -216,7 +218,7 @@ func TestEditModes(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := Edit(link, func(f *File) error { _, err := f.Add("third", Any, ""); return err }); err != nil {
+	if err := Edit(t.Context(), link, func(f *File) error { _, err := f.Add("third", Any, ""); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
@@ -230,14 +232,32 @@ func TestEditModes(t *testing.T) {
 	}
 }
 
+// Who waits for another to end can be stopped.
+func TestEditGivesUpWaiting(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "client.keys")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Edit(t.Context(), path, func(*File) error {
+		time.AfterFunc(2*lockEvery, cancel)
+		err := Edit(ctx, path, func(*File) error { return errors.New("two at once") })
+		if err == nil || !strings.Contains(err.Error(), "gave up waiting") {
+			t.Errorf("while another edits: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // adderEnv tells the test binary to be a process that adds agents: FILE and a prefix for their names.
 const adderEnv = "OSSECD_TEST_ADDER"
 
 const addsEach = 5
 
-func addSome(path, prefix string) error {
+func addSome(ctx context.Context, path, prefix string) error {
 	for i := range addsEach {
-		err := Edit(path, func(f *File) error { _, err := f.Add(fmt.Sprintf("%s-%d", prefix, i), Any, ""); return err })
+		err := Edit(ctx, path, func(f *File) error { _, err := f.Add(fmt.Sprintf("%s-%d", prefix, i), Any, ""); return err })
 		if err != nil {
 			return err
 		}
@@ -249,7 +269,7 @@ func addSome(path, prefix string) error {
 func TestEditConcurrent(t *testing.T) {
 	if arg := os.Getenv(adderEnv); arg != "" {
 		prefix, path, _ := strings.Cut(arg, " ")
-		if err := addSome(path, prefix); err != nil {
+		if err := addSome(t.Context(), path, prefix); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -278,7 +298,7 @@ func TestEditConcurrent(t *testing.T) {
 	})
 	for i := range goroutines {
 		writers.Go(func() {
-			if err := addSome(path, fmt.Sprintf("goroutine%d", i)); err != nil {
+			if err := addSome(t.Context(), path, fmt.Sprintf("goroutine%d", i)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"ossecd/proto"
@@ -70,7 +72,10 @@ func (c *Config) Validate() error {
 	if len(c.Listen) == 0 && len(c.Conns) == 0 {
 		fault("listen: none; give at least one host:port, as in --listen :1514")
 	}
-	for _, l := range c.Listen {
+	for i, l := range c.Listen {
+		if slices.Contains(c.Listen[:i], l) && !strings.HasSuffix(l, ":0") {
+			fault("listen: %q stands there twice; name each address once", l)
+		}
 		if _, port, err := net.SplitHostPort(l); err != nil {
 			fault("listen: %q is not host:port, as in 0.0.0.0:1514, [::]:1514 or :1514", l)
 		} else if _, err := net.LookupPort("udp", port); err != nil {

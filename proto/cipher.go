@@ -54,7 +54,9 @@ func (c *Cipher) expandAES() cipher.Block {
 // CBC is written out below and in blowfish.go since crypto/cipher's allocates for every message (3 times for Blowfish).
 
 // decryptBlowfish decrypts src, whole blocks, into dst of the same length, which must not overlap it.
-func (c *Cipher) decryptBlowfish(dst, src []byte) { c.expandBlowfish().decryptCBC(dst, src, blowfishIV) }
+func (c *Cipher) decryptBlowfish(dst, src []byte) {
+	c.expandBlowfish().decryptCBC(dst, src, blowfishIV)
+}
 
 // encryptBlowfish encrypts p, whole blocks, in place.
 func (c *Cipher) encryptBlowfish(p []byte) { c.expandBlowfish().encryptCBC(p, blowfishIV) }

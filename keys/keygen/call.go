@@ -93,7 +93,7 @@ func (c *call) find() (keys.Key, error) {
 
 // edit changes the keys file.
 func (c *call) edit(change func(*keys.File) error) error {
-	if err := keys.Edit(c.path, change); err != nil {
+	if err := keys.Edit(c.Context.Context, c.path, change); err != nil {
 		return err
 	}
 	c.warnOfMode()
