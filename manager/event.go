@@ -23,10 +23,10 @@ func appendAgent(b []byte, k keys.Key) []byte {
 	return append(b, '}')
 }
 
-// appendEvent appends the line of an agent's event. agent is what appendAgent gave.
-func appendEvent(b []byte, now time.Time, agent []byte, source netip.AddrPort, queue byte, location, message []byte) []byte {
+// appendEvent appends the line of an agent's event. stamp is what appendTime gave, agent what appendAgent gave.
+func appendEvent(b, stamp, agent []byte, source netip.AddrPort, queue byte, location, message []byte) []byte {
 	b = append(b, `{"timestamp":"`...)
-	b = appendTime(b, now)
+	b = append(b, stamp...)
 	b = append(b, `",`...)
 	b = append(b, agent...)
 	b = append(b, `,"source":"`...)

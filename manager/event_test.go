@@ -14,6 +14,8 @@ import (
 
 var testNow = time.Date(2026, 11, 22, 15, 24, 33, 651_004_999, time.FixedZone("", 3600))
 
+var testStamp = appendTime(nil, testNow)
+
 func mustKey(t testing.TB, line string) keys.Key {
 	k, err := keys.ParseLine(line)
 	if err != nil {
@@ -25,7 +27,7 @@ func mustKey(t testing.TB, line string) keys.Key {
 func TestAppendEventExactly(t *testing.T) {
 	t.Parallel()
 	k := mustKey(t, "001 web01 any 6e5d1d9949a5e82bc2a6f43e09b3c9d8b53ffd0eabb1ab5796f4fb782261fecb")
-	got := string(appendEvent(nil, testNow, appendAgent(nil, k), netip.MustParseAddrPort("10.0.0.7:40112"), '1',
+	got := string(appendEvent(nil, testStamp, appendAgent(nil, k), netip.MustParseAddrPort("10.0.0.7:40112"), '1',
 		[]byte("/var/log/auth.log"), []byte("Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\x00\x1b[31m")))
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"any"},"source":"10.0.0.7:40112",` +
 		`"queue":"1","location":"/var/log/auth.log","full_log":"Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\u0000\u001b[31m"}` + "\n"
@@ -93,7 +95,7 @@ func FuzzEventLine(f *testing.F) {
 	}
 	agent := appendAgent(nil, mustKey(f, "001 web01 any secretsecret"))
 	f.Fuzz(func(t *testing.T, location, message []byte) {
-		line := appendEvent(nil, testNow, agent, netip.MustParseAddrPort("[2001:db8::1]:1"), '1', location, message)
+		line := appendEvent(nil, testStamp, agent, netip.MustParseAddrPort("[2001:db8::1]:1"), '1', location, message)
 		checkLine(t, line, location, message)
 	})
 }
@@ -105,6 +107,6 @@ func BenchmarkAppendEvent(b *testing.B) {
 	var line []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		line = appendEvent(line[:0], testNow, agent, from, '1', location, message)
+		line = appendEvent(line[:0], testStamp, agent, from, '1', location, message)
 	}
 }

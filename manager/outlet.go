@@ -87,10 +87,40 @@ func (c *complaint) ended(lost uint64) (count uint64) {
 	return count
 }
 
-// put takes a line, with its line end, and never blocks. It counts toward the share of a, which is nil for what
-// the manager itself reports. The line may be used again afterwards.
-func (o *outlet) put(line []byte, a *agent) {
+// lot is lines that are put together, each with its line end and the agent to whose share it counts: nil for what the
+// manager itself reports.
+type lot struct {
+	text []byte
+	ends []lotEnd
+}
+
+type lotEnd struct {
+	at    int // where the line ends in text
+	agent *agent
+}
+
+// end says that a line of a ends here.
+func (l *lot) end(a *agent) { l.ends = append(l.ends, lotEnd{len(l.text), a}) }
+
+func (l *lot) clear() { l.text, l.ends = l.text[:0], l.ends[:0] }
+
+// put takes lines and never blocks. The lot may be used again afterwards.
+func (o *outlet) put(l *lot) {
 	o.mu.Lock()
+	from := 0
+	for _, e := range l.ends {
+		o.add(l.text[from:e.at], e.agent)
+		from = e.at
+	}
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add takes one line. mu is held.
+func (o *outlet) add(line []byte, a *agent) {
 	switch {
 	case o.closed || o.waiting+len(line) > o.limit:
 		o.lost++
@@ -112,17 +142,6 @@ func (o *outlet) put(line []byte, a *agent) {
 		o.waiting += len(line)
 		o.unwritten++
 	}
-	o.mu.Unlock()
-}
-
-// flush has the lines that were put written. It comes after a batch of them: a wake-up costs more than a line.
-func (o *outlet) flush() {
-	o.mu.Lock()
-	some := len(o.pending) > 0 || o.lost > 0 || len(o.crowders) > 0
-	o.mu.Unlock()
-	if some {
-		o.nudge()
-	}
 }
 
 // overShare says whether n more bytes are too many for a; if not, they are counted.
@@ -135,13 +154,6 @@ func (o *outlet) overShare(a *agent, n int) bool {
 	}
 	a.quota.bytes += n
 	return false
-}
-
-func (o *outlet) nudge() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
 }
 
 // take swaps what waits for an empty buffer, and reports lost lines at its end.
@@ -252,7 +264,7 @@ func (o *outlet) close(within time.Duration, stop context.CancelFunc) error {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	o.nudge()
+	o.put(new(lot)) // wakes the writer
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {

@@ -49,10 +49,11 @@ func (w *writer) set(fail error, short int) {
 	w.fail, w.short = fail, short
 }
 
-// give puts one line and has it written.
+// give puts one line.
 func (o *outlet) give(line []byte, a *agent) {
-	o.put(line, a)
-	o.flush()
+	l := lot{text: line}
+	l.end(a)
+	o.put(&l)
 }
 
 func startOutlet(w io.Writer, limit int) (*outlet, context.CancelFunc) {

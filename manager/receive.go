@@ -20,8 +20,11 @@ type receiver struct {
 	log    *slog.Logger
 	opener *proto.Opener
 	sealer *proto.Sealer
-	line   []byte // the event at hand
 	answer []byte // the datagram at hand
+
+	events lot // of the batch at hand
+	now    time.Time
+	stamp  []byte // now as it stands in events
 }
 
 func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
@@ -44,7 +47,7 @@ func (r *receiver) run(ctx context.Context) error {
 			for i := range ps[:n] {
 				r.receive(ps[i].data, ps[i].from, ps[i].to, now)
 			}
-			r.m.outlet.flush()
+			r.handOver()
 			// The writer goes next. Besides, a goroutine that does nothing but system calls for 10 ms is taken for
 			// stuck: the runtime takes its processor away at every one of them, which costs more than our work.
 			runtime.Gosched()
@@ -63,7 +66,7 @@ func (r *receiver) run(ctx context.Context) error {
 
 // receive takes one datagram (docs/protocol.md, "Receiving"). The order of its steps is what keeps the manager
 // safe: who sent it, whether it opens, whether it is fresh; and only then anything changes. The count is
-// recorded, where a kill cannot undo it, before the event goes out: so a kill can lose what is on its way to the
+// recorded, where a kill cannot undo it, before handOver has the event go out: so a kill can lose what is on its way to the
 // reader, and never lets a datagram in twice.
 func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now time.Time) {
 	m := r.m
@@ -126,8 +129,19 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	if string(e.Location) == collectorMark {
 		return
 	}
-	r.line = appendEvent(r.line[:0], now, a.json, from, e.Queue, e.Location, e.Message)
-	m.outlet.put(r.line, a)
+	if now != r.now {
+		r.now, r.stamp = now, appendTime(r.stamp[:0], now)
+	}
+	r.events.text = appendEvent(r.events.text, r.stamp, a.json, from, e.Queue, e.Location, e.Message)
+	r.events.end(a)
+}
+
+// handOver gives the events of the batch to the outlet.
+func (r *receiver) handOver() {
+	if len(r.events.ends) > 0 {
+		r.m.outlet.put(&r.events)
+		r.events.clear()
+	}
 }
 
 // collectorMark is the location under which stock collectors send marks that are nothing but signs of life.
