@@ -9,10 +9,9 @@ import (
 	"golang.org/x/crypto/blowfish" //lint:ignore SA1019 the protocol prescribes this cipher
 )
 
-const (
-	blowfishIV = 0xFEDCBA9876543210
-	wazuhIV    = "FEDCBA0987654321"
-)
+const blowfishIV = 0xFEDCBA9876543210
+
+var wazuhIV = []byte("FEDCBA0987654321")
 
 // Cipher is one agent's key with the key schedules made from it. A schedule is made at its first use (about
 // 50 µs and 4.2 KB for Blowfish) and kept, so an agent that never speaks costs next to nothing. Safe for use by many
@@ -61,20 +60,13 @@ func (c *Cipher) decryptBlowfish(dst, src []byte) {
 // encryptBlowfish encrypts p, whole blocks, in place.
 func (c *Cipher) encryptBlowfish(p []byte) { c.expandBlowfish().encryptCBC(p, blowfishIV) }
 
-// decryptAES decrypts src, whole blocks, into dst of the same length with Wazuh's fixed IV. What was sealed
-// with its IV in front comes out right from the second block on: in CBC the IV bears on the first block alone,
-// and that block is then the IV itself.
-func (c *Cipher) decryptAES(dst, src []byte) {
+// decryptAES decrypts src, whole blocks, chained to iv, into dst of the same length, which must not overlap it.
+func (c *Cipher) decryptAES(dst, src, iv []byte) {
 	b := c.expandAES()
-	for i := 0; i < len(src); i += 16 {
-		out := dst[i : i+16]
-		b.Decrypt(out, src[i:i+16])
-		if i > 0 {
-			subtle.XORBytes(out, out, src[i-16:i])
-		}
-	}
-	for i := range min(len(dst), 16) {
-		dst[i] ^= wazuhIV[i]
+	for ; len(src) >= 16; src, dst = src[16:], dst[16:] {
+		b.Decrypt(dst, src)
+		subtle.XORBytes(dst[:16], dst[:16], iv)
+		iv = src[:16]
 	}
 }
 

@@ -77,7 +77,7 @@ func FuzzPlain(f *testing.F) {
 		if fr.Method == Blowfish {
 			v.cipher().decryptBlowfish(plain, fr.Body)
 		} else {
-			v.cipher().decryptAES(plain, fr.Body)
+			v.cipher().decryptAES(plain, fr.Body, wazuhIV)
 		}
 		f.Add(plain, uint8(v.dialect()))
 	}

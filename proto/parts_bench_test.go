@@ -64,7 +64,7 @@ func BenchmarkParts(b *testing.B) {
 			}
 			measure("decrypt", func(i int) {
 				if e.Method == AES {
-					key.decryptAES(plain[i], frames[i])
+					key.decryptAES(plain[i], frames[i], wazuhIV)
 				} else {
 					key.decryptBlowfish(plain[i], frames[i])
 				}

@@ -93,7 +93,7 @@ func (s *Sealer) Seal(dst []byte, c *Cipher, e *Envelope, message []byte) ([]byt
 		for range pad {
 			dst = append(dst, byte(pad))
 		}
-		iv := []byte(wazuhIV)
+		iv := wazuhIV
 		if ivLen > 0 {
 			iv = dst[text-ivLen : text]
 		}

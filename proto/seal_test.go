@@ -119,7 +119,7 @@ func encryptForm(c *Cipher, e Envelope, plain []byte) []byte {
 	pad := 16 - len(plain)%16
 	plain = append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
 	if e.Dialect == Wazuh {
-		c.encryptAES(plain, []byte(wazuhIV))
+		c.encryptAES(plain, wazuhIV)
 		return append(d, plain...)
 	}
 	c.encryptAES(plain, e.IV[:])
@@ -337,4 +337,22 @@ func BenchmarkSealParts(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkOpenWrongKey is what a stranger's datagram costs: the same at any length.
+func BenchmarkOpenWrongKey(b *testing.B) {
+	c, o := NewCipher(testKey()), NewOpener()
+	for _, m := range []Method{Blowfish, AES} {
+		for _, size := range []int{208, 65_472} {
+			f := Frame{Method: m, Body: bytes.Repeat([]byte("junk"), size/4)}
+			b.Run(fmt.Sprint(m, "/", size), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := o.Open(c, f, OSSEC); err != ErrKey {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }
