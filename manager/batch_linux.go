@@ -44,8 +44,13 @@ func newBatch(tells bool) *batch {
 	return b
 }
 
-// read waits for a datagram and reads as many as have come, up to len(ps) and batchSize.
-func (b *batch) read(fd int, ps []packet) (int, error) {
+// read reads as many datagrams as have come, up to len(ps) and batchSize. Where none has it waits for one, or returns
+// EAGAIN.
+func (b *batch) read(fd int, ps []packet, wait bool) (int, error) {
+	flags := unix.MSG_DONTWAIT
+	if wait {
+		flags = unix.MSG_WAITFORONE
+	}
 	most := min(len(ps), batchSize)
 	for i := range b.headers[:most] {
 		h := &b.headers[i]
@@ -54,7 +59,7 @@ func (b *batch) read(fd int, ps []packet) (int, error) {
 			h.SetControllen(len(b.locals[i]))
 		}
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), uintptr(most), unix.MSG_WAITFORONE, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), uintptr(most), uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -61,6 +61,17 @@ func TestReadBatch(t *testing.T) {
 				got = append(got, string(p.data))
 			}
 		}
+		// A full batch is followed by what there is, even nothing.
+		for range batchSize {
+			if _, err := u.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int{batchSize, 0} {
+			if n, err := c.readBatch(make([]packet, batchSize)); err != nil || n != want {
+				t.Errorf("%s: %d read, %v, want %d", address, n, err, want)
+			}
+		}
 		if !slices.Equal(got, want) || !slices.Equal(sizes, []int{batchSize, 8}) {
 			t.Errorf("%s: read %q in batches of %v", address, got, sizes)
 		}

@@ -61,7 +61,7 @@ func BenchmarkReceiveParallel(b *testing.B) {
 			}
 			r.receive(batches[n][i%batch], from, netip.Addr{}, time.Now())
 			if i%batchSize == 0 {
-				r.handOver()
+				r.handOver(false)
 			}
 		}
 	})

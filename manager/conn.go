@@ -26,7 +26,8 @@ type PacketConn interface {
 
 // batchReader is a PacketConn that can read several datagrams at once.
 type batchReader interface {
-	// readBatch waits for a datagram, and reads as many as have come up to len(ps). For one goroutine.
+	// readBatch waits for a datagram, and reads as many as have come up to len(ps). After it filled ps it does not
+	// wait, and may return 0. For one goroutine.
 	readBatch(ps []packet) (n int, err error)
 }
 

@@ -161,7 +161,7 @@ func (c *udpConn) readBatch(ps []packet) (n int, err error) {
 		if c.closed.Load() {
 			return 0, net.ErrClosed
 		}
-		n, err = c.batch.read(c.fd, ps)
+		n, err = c.batch.read(c.fd, ps, !c.pace.more)
 		if err != unix.EINTR {
 			break
 		}
@@ -169,6 +169,8 @@ func (c *udpConn) readBatch(ps []packet) (n int, err error) {
 	switch {
 	case c.closed.Load(): // what was read is then no datagram
 		return 0, net.ErrClosed
+	case err == unix.EAGAIN:
+		n = 0
 	case err != nil:
 		return 0, os.NewSyscallError("recvmmsg", err)
 	}
@@ -179,8 +181,11 @@ func (c *udpConn) readBatch(ps []packet) (n int, err error) {
 // ReadPacket copies a datagram to p. For one goroutine.
 func (c *udpConn) ReadPacket(p []byte) (int, netip.AddrPort, netip.Addr, error) {
 	var one [1]packet
-	if _, err := c.readBatch(one[:]); err != nil {
-		return 0, netip.AddrPort{}, netip.Addr{}, err
+	for n := 0; n == 0; {
+		var err error
+		if n, err = c.readBatch(one[:]); err != nil {
+			return 0, netip.AddrPort{}, netip.Addr{}, err
+		}
 	}
 	return copy(p, one[0].data), one[0].from, one[0].to, nil
 }

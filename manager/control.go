@@ -11,7 +11,7 @@ import (
 // control takes an authentic and fresh control message of a (docs/protocol.md, "Control messages"). late says that
 // something newer came before it. a.mu is held.
 func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
-	r.handOver() // what is reported below comes after the events before
+	r.handOver(true) // what is reported below comes after the events before
 	kind, rest := proto.ParseFromAgent(payload)
 	switch kind {
 	case proto.AgentShutdown:
@@ -91,5 +91,5 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 func (m *manager) report(a *agent, now time.Time, text, action string, payer *agent) {
 	l := lot{text: appendOwn(nil, now, a.json, text, action, 0)}
 	l.end(payer)
-	m.outlet.put(&l)
+	m.outlet.put(&l, false)
 }

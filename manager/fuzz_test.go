@@ -89,7 +89,7 @@ func FuzzAuthentic(f *testing.F) {
 		a := r.m.roster.Load().byID["001"]
 		a.slot.Reset() // any count may come
 		r.receive(d, from, netip.Addr{}, time.Unix(1_795_000_000, 0))
-		r.handOver()
+		r.handOver(false)
 		lines, _ := r.m.outlet.take(nil)
 		for l := range strings.Lines(string(lines)) {
 			if !strings.HasPrefix(l, `{"timestamp":"`) || !strings.HasSuffix(l, "}\n") {
@@ -117,7 +117,7 @@ func FuzzDatagram(f *testing.F) {
 	r := direct(f, fixedLine) // no key fits
 	f.Fuzz(func(t *testing.T, d []byte) {
 		r.receive(d, netip.MustParseAddrPort("192.0.2.7:1111"), netip.Addr{}, time.Unix(1_795_000_000, 0))
-		r.handOver()
+		r.handOver(false)
 		if lines, _ := r.m.outlet.take(nil); len(lines) > 0 {
 			t.Fatalf("%q made %q", d, lines)
 		}

@@ -104,15 +104,20 @@ func (l *lot) end(a *agent) { l.ends = append(l.ends, lotEnd{len(l.text), a}) }
 
 func (l *lot) clear() { l.text, l.ends = l.text[:0], l.ends[:0] }
 
-// put takes lines and never blocks. The lot may be used again afterwards.
-func (o *outlet) put(l *lot) {
+// put takes lines and never blocks. more says that others follow at once: then a full write is waited for, since a wake-up
+// of the writer costs more than a line. The lot may be used again afterwards.
+func (o *outlet) put(l *lot, more bool) {
 	o.mu.Lock()
 	from := 0
 	for _, e := range l.ends {
 		o.add(l.text[from:e.at], e.agent)
 		from = e.at
 	}
+	wait := more && len(o.pending) < writeSize
 	o.mu.Unlock()
+	if wait {
+		return
+	}
 	select {
 	case o.wake <- struct{}{}:
 	default:
@@ -264,7 +269,7 @@ func (o *outlet) close(within time.Duration, stop context.CancelFunc) error {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	o.put(new(lot)) // wakes the writer
+	o.put(new(lot), false) // wakes the writer
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {

@@ -53,7 +53,7 @@ func (w *writer) set(fail error, short int) {
 func (o *outlet) give(line []byte, a *agent) {
 	l := lot{text: line}
 	l.end(a)
-	o.put(&l)
+	o.put(&l, false)
 }
 
 func startOutlet(w io.Writer, limit int) (*outlet, context.CancelFunc) {

@@ -47,7 +47,7 @@ func (r *receiver) run(ctx context.Context) error {
 			for i := range ps[:n] {
 				r.receive(ps[i].data, ps[i].from, ps[i].to, now)
 			}
-			r.handOver()
+			r.handOver(n == len(ps))
 			// The writer goes next. Besides, a goroutine that does nothing but system calls for 10 ms is taken for
 			// stuck: the runtime takes its processor away at every one of them, which costs more than our work.
 			runtime.Gosched()
@@ -136,10 +136,10 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	r.events.end(a)
 }
 
-// handOver gives the events of the batch to the outlet.
-func (r *receiver) handOver() {
-	if len(r.events.ends) > 0 {
-		r.m.outlet.put(&r.events)
+// handOver gives the events of the batch to the outlet. more says that others follow at once.
+func (r *receiver) handOver(more bool) {
+	if len(r.events.ends) > 0 || !more {
+		r.m.outlet.put(&r.events, more)
 		r.events.clear()
 	}
 }

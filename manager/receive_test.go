@@ -436,7 +436,7 @@ func BenchmarkReceive(b *testing.B) {
 				}
 				r.receive(batch[i], from, netip.Addr{}, time.Now())
 				if i++; i%batchSize == 0 {
-					r.handOver()
+					r.handOver(false)
 				}
 			}
 			for why := malformed; why < numReasons; why++ {
