@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,12 @@ import (
 //	[agent]
 //	manager = ["192.0.2.10"]     # --manager 192.0.2.10
 //	notify_time = "5m"           # --notify-time 5m
+//
+// What one line cannot say has tables, any number of them, which set a hidden flag with the table as JSON; what is in them is
+// for the daemon to check:
+//
+//	[[agent.source]]
+//	type = "journald"
 //
 // One file can serve both daemons of a host. Whichever reads it checks all of it.
 
@@ -120,6 +127,11 @@ func setFromFile(ctx *cli.Context, known sections) (from origin, err error) {
 			}
 		}
 	}
+	for name, line := range lines[ctx.Command.Name] {
+		if strings.HasSuffix(name, "]") {
+			from.lines[name] = line
+		}
+	}
 	return from, err
 }
 
@@ -142,7 +154,7 @@ func readConfig(path string) (string, error) {
 // settings are the values to set, by section and flag name; several for a flag that can be repeated.
 type settings map[string]map[string][]string
 
-// settingLines are the lines on which they stand.
+// settingLines are the lines on which they stand. Tables have lines of their own, under "source[1]" and so on.
 type settingLines map[string]map[string]int
 
 // parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
@@ -153,7 +165,7 @@ func parseConfig(file, text string, known sections) (settings, settingLines, err
 	if err != nil {
 		return nil, nil, locate(file, err)
 	}
-	p := parser{file: file, meta: meta, known: known, found: make(settings), lines: make(settingLines)}
+	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), lines: make(settingLines)}
 	for _, name := range slices.Sorted(maps.Keys(top)) {
 		p.section(name, top[name])
 	}
@@ -168,10 +180,10 @@ func parseConfig(file, text string, known sections) (settings, settingLines, err
 	return p.found, p.lines, errors.Join(all...)
 }
 
-// parser goes through the sections of a file. Keys which are tables of their own, once there are such, get their
-// own case in key.
+// parser goes through the sections of a file.
 type parser struct {
 	file   string
+	text   string
 	meta   toml.MetaData
 	known  sections
 	found  settings
@@ -206,6 +218,10 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 		if name == "config" {
 			continue // a file names no other
 		}
+		if name == key && isTables(f) {
+			p.at(value, p.tables(section, name, value))
+			return
+		}
 		if name == key {
 			p.at(value, p.set(section, f, value))
 			return
@@ -227,6 +243,46 @@ func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
 	}
 	p.found[section][f.Names()[0]], p.lines[section][f.Names()[0]] = values, p.line(value)
 	return nil
+}
+
+// tables takes an array of tables.
+func (p *parser) tables(section, key string, value toml.Primitive) error {
+	var contents []map[string]any
+	if p.meta.PrimitiveDecode(value, &contents) != nil {
+		return fmt.Errorf("%s in [%s] is made of tables; write [[%s.%s]] on a line of its own and its keys below", key, section, section, key)
+	}
+	lines := p.tableLines(section, key)
+	for i, content := range contents {
+		text, err := json.Marshal(content)
+		if err != nil {
+			return fmt.Errorf("%s[%d] in [%s]: %w", key, i+1, section, err) // a float that JSON has not
+		}
+		p.found[section][key] = append(p.found[section][key], string(text))
+		if len(lines) == len(contents) {
+			p.lines[section][fmt.Sprintf("%s[%d]", key, i+1)] = lines[i]
+		}
+	}
+	return nil
+}
+
+// tableLines are the lines of the heads [[section.key]]. The library knows the last one alone. Tables may be written in
+// other ways, too; these have no lines.
+func (p *parser) tableLines(section, key string) (lines []int) {
+	n := 0
+	for text := range strings.Lines(p.text) {
+		n++
+		text, _, _ = strings.Cut(text, "#")
+		if strings.Join(strings.Fields(text), "") == "[["+section+"."+key+"]]" {
+			lines = append(lines, n)
+		}
+	}
+	return lines
+}
+
+// isTables says that a flag is for an array of tables.
+func isTables(f cli.Flag) bool {
+	s, ok := f.(*cli.StringSliceFlag)
+	return ok && s.Hidden
 }
 
 // at notes what is wrong with a value, if anything, with its line.

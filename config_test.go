@@ -19,6 +19,7 @@ var testSections = sections{
 		&cli.StringSliceFlag{Name: "file"},
 		&cli.IntFlag{Name: "limit"},
 		&cli.StringFlag{Name: "keys"},
+		&cli.StringSliceFlag{Name: "source", Hidden: true},
 	},
 	"manager": {
 		&cli.StringFlag{Name: "keys"},
@@ -28,13 +29,19 @@ var testSections = sections{
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
-	got, _, err := parseConfig("ossecd.toml", `
+	got, lines, err := parseConfig("ossecd.toml", `
 manager = { keys = "one" }
 [agent]
 from_start = true
 notify_time = "1m30s"
 file = ["/var/log/a,b", '/var/log/*.log']
 limit = 7
+[[agent.source]]
+type = "journald"
+
+[[agent.source]]
+units = ["ssh", "cron"]
+every = 5
 `, testSections)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +50,11 @@ limit = 7
 		"manager": {"keys": {"one"}},
 		"agent": {
 			"from-start": {"true"}, "notify-time": {"1m30s"}, "file": {"/var/log/a,b", "/var/log/*.log"}, "limit": {"7"},
+			"source": {`{"type":"journald"}`, `{"every":5,"units":["ssh","cron"]}`},
 		},
+	}
+	if l := lines["agent"]; l["source[1]"] != 8 || l["source[2]"] != 11 {
+		t.Errorf("the tables stand on the lines %v", l)
 	}
 	if !maps.EqualFunc(got, want, func(a, b map[string][]string) bool { return maps.EqualFunc(a, b, slices.Equal[[]string]) }) {
 		t.Errorf("got %q\nwant %q", got, want)
@@ -80,6 +91,8 @@ keys = ["x"]
 			},
 		},
 		{"bad duration", "[agent]\nnotify_time = \"5 min\"\n", []string{`ossecd.toml:2: notify_time in [agent] wants a duration such as "90s" or "5m", not "5 min"`}},
+		{"one table for many", "[agent]\n[agent.source]\nx = 1\n", []string{`ossecd.toml:2: source in [agent] is made of tables; write [[agent.source]] on a line of its own`}},
+		{"a value for tables", "[agent]\nsource = \"x\"\n", []string{`ossecd.toml:2: source in [agent] is made of tables`}},
 		{"mixed array", "[agent]\nfile = [\"a\", 1]\n", []string{`ossecd.toml:2: file in [agent] wants an array of strings`}},
 		{"empty array", "[agent]\nfile = []\n", []string{`not an empty array`}},
 		{"date", "[agent]\nkeys = 2026-11-22\n", []string{`not a date or time`}},
