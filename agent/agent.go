@@ -69,6 +69,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	queue, err := cfg.openSpool(log)
+	if err != nil {
+		return err
+	}
+	if queue != nil {
+		defer func() { err = errors.Join(err, queue.Close()) }()
+	}
 	sources, err := cfg.sources(log)
 	if err != nil {
 		return err
@@ -77,6 +84,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+
+	s.spool = queue
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 )
 
 const description = `Follows log files and sends their lines to a manager: an ossecd, an OSSEC server, or a Wazuh manager that
-listens on UDP. While no manager answers it stops reading, and goes on where it stopped.
+listens on UDP. While no manager answers it keeps what it reads on disk, up to --spool-size, and sends it later.
 
 Examples:
 
@@ -42,6 +42,11 @@ func Command() *cli.Command {
 			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
 			&cli.DurationFlag{Name: "time-reconnect", Usage: "`SILENCE` of the manager after which the agent is offline", DefaultText: "3 × notify-time"},
 			&cli.BoolFlag{Name: "from-start", Usage: "read files met for the first time from their beginning"},
+			&cli.IntFlag{Name: "spool-size", Value: defaultSpool, Usage: "events kept on disk while no manager takes them, in `MB`; 0 keeps none, and sources wait meanwhile"},
+			&cli.StringFlag{Name: "spool-full", Value: "wait", Usage: "`WHAT` happens when the spool is full: wait (sources are not read on) or drop-oldest (counted and reported)"},
+			&cli.DurationFlag{Name: "spool-sync", Value: defaultSpoolSync, Usage: "`AGE` at which undelivered events are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
+			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next keepalive"},
+			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "`N` events at most, of those on the way when a manager was lost, are sent again; 0 sends nothing twice"},
 			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive and end with 0 when it is answered, with 1 after --time-reconnect"},
 		},
 		Action: func(c *cli.Context) error {
@@ -70,6 +75,15 @@ func configOf(c *cli.Context) (Config, error) {
 		Keys: c.String("keys"), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"),
 		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
+	}
+	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")
+	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
+	switch c.String("spool-full") {
+	case "wait":
+	case "drop-oldest":
+		cfg.SpoolDropOldest = true
+	default:
+		faults = append(faults, fmt.Errorf("spool-full: %q is unknown; use wait or drop-oldest", c.String("spool-full")))
 	}
 	for d, interval := range map[string]*time.Duration{"notify-time": &cfg.NotifyTime, "time-reconnect": &cfg.TimeReconnect} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {

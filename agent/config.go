@@ -14,6 +14,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/agent/source/file"
+	"ossecd/agent/spool"
 	"ossecd/keys"
 	"ossecd/proto"
 )
@@ -37,8 +38,21 @@ type Config struct {
 	// at a third of it: else a manager that answers all of them would seem gone.
 	NotifyTime    time.Duration
 	TimeReconnect time.Duration
-	ExitWhenIdle  bool   // end once all sources are idle and a keepalive sent after the last event is answered
-	Version       string // of this program, as the manager shows it
+
+	// SpoolSize is how many bytes of events are kept on disk while no manager takes them; 0 keeps none, and sources wait
+	// meanwhile. When it is full, sources wait, or the oldest events are lost with SpoolDropOldest. SpoolSync is how old
+	// events get at most before they are forced to the disk; 0 leaves that to the system.
+	SpoolSize       int64
+	SpoolDropOldest bool
+	SpoolSync       time.Duration
+	// ProbeInterval is when a keepalive is sent after an event, so that its answer tells that the event arrived; 0 waits
+	// for the next one of NotifyTime. ResendMax is how many events that no answer covered are sent again after a manager
+	// was lost. Both are of use with a spool only.
+	ProbeInterval time.Duration
+	ResendMax     int
+
+	ExitWhenIdle bool   // end once all sources are idle and a keepalive sent after the last event is answered
+	Version      string // of this program, as the manager shows it
 
 	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
 	// manager, so that names are resolved anew. Default: a net.Dialer.
@@ -109,6 +123,15 @@ func (c Config) Validate() error {
 	}
 	if c.Dialect != proto.OSSEC && c.Dialect != proto.Wazuh {
 		fault("dialect: unknown; use ossec or wazuh")
+	}
+	if c.SpoolSize != 0 && c.SpoolSize < spool.MinLimit {
+		fault("spool-size: %d bytes are too few; use 1 (MB) or more, or 0 for none", c.SpoolSize)
+	}
+	if c.SpoolSync < 0 || c.ProbeInterval < 0 || c.ProbeInterval > 0 && c.ProbeInterval < minNotify {
+		fault("spool-sync, probe-interval: %v and %v; use 0, or durations from %v on", c.SpoolSync, c.ProbeInterval, minNotify)
+	}
+	if c.ResendMax < 0 {
+		fault("resend-max: %d is negative; use 0 to send nothing twice", c.ResendMax)
 	}
 	if c.NotifyTime < minNotify {
 		fault("notify-time: %v is too short; use %v or more, and for time-reconnect 3 times that or more", c.NotifyTime, minNotify)

@@ -1,6 +1,10 @@
 package agent
 
-import "time"
+import (
+	"time"
+
+	"ossecd/agent/spool"
+)
 
 // flight is what was sent over one socket and is not covered by an answer yet. Events are never acknowledged,
 // keepalives are, and in order: an answer to a keepalive says that the manager was there to take what was sent
@@ -22,6 +26,9 @@ type flight struct {
 	next     uint64        // number of the next probe
 	doubtful bool          // a sign came that nobody takes what we send
 	doubt    uint64        // the first probe whose answer ends the doubt
+
+	// Where the spool stood behind the last event sent, and at the last keepalive that was answered.
+	mark, coveredMark spool.Position
 }
 
 // probe is a keepalive, or a startup message, that is not answered yet.
@@ -29,6 +36,7 @@ type probe struct {
 	number uint64
 	at     time.Time
 	sent   uint64 // as of then
+	mark   spool.Position
 }
 
 // event notes that an event of n bytes, unsealed, was sent.
@@ -51,7 +59,7 @@ func (f *flight) probe(now time.Time) {
 	if len(f.probes) == maxProbes {
 		f.probes = append(f.probes[:0], f.probes[1:]...)
 	}
-	f.probes = append(f.probes, probe{f.next, now, f.sent})
+	f.probes = append(f.probes, probe{f.next, now, f.sent, f.mark})
 	f.next++
 	f.probed = f.sent
 }
@@ -74,7 +82,7 @@ func (f *flight) answer(now time.Time) {
 	} else {
 		f.answers -= (f.answers - took) / 8
 	}
-	f.covered = p[0].sent
+	f.covered, f.coveredMark = p[0].sent, p[0].mark
 	f.answered++
 	if p[0].number >= f.doubt {
 		f.doubtful = false

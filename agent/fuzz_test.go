@@ -84,6 +84,9 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.spool, err = cfg.openSpool(slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
 	s.timer = time.NewTimer(time.Hour)
 	go s.keeper.run()
 	t.Cleanup(func() {

@@ -10,6 +10,7 @@ import (
 
 // connect begins a round: it resolves the manager's name and makes a socket, in the background.
 func (s *session) connect(ctx context.Context) {
+	s.takeBack()
 	s.state, s.wake = connecting, time.Time{}
 	ctx, s.dial = context.WithTimeout(ctx, dialWithin)
 	address, dial := s.managers[s.manager], s.cfg.Dial
@@ -132,6 +133,7 @@ func (s *session) hangUp() {
 		s.recv.stop()
 	}
 	s.conn, s.recv = nil, nil
+	s.probeDue = time.Time{}
 	s.push.Spoil()
 	s.pushed = 0
 }

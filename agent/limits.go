@@ -10,6 +10,11 @@ const (
 
 	// missedKeepalives is how many intervals of silence make the manager gone where TimeReconnect is not set.
 	missedKeepalives = 3
+
+	defaultSpool     = 256 // MB
+	defaultSpoolSync = 5 * time.Second
+	defaultProbe     = 5 * time.Second
+	defaultResend    = 10_000
 )
 
 var (
@@ -59,11 +64,17 @@ const (
 	retryWrite  = 250 * time.Millisecond
 	brokenWrite = 20 * time.Second
 
+	// spoolAgain is when the spool is tried again that could not be written.
+	spoolAgain = 5 * time.Second
+
 	// slice is how many events are sealed before the agent looks whether something else is to be done.
 	slice = 16
 
 	// dialWithin bounds the resolution of a name.
 	dialWithin = 10 * time.Second
+
+	// settleWithin is how long a stop waits for the answer to what was sent last.
+	settleWithin = time.Second
 
 	// stopWithin bounds a last write to a socket that takes nothing; the whole stop has 2 s.
 	stopWithin = 500 * time.Millisecond

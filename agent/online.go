@@ -24,6 +24,7 @@ func (s *session) keepUp(ctx context.Context, now time.Time) {
 	}
 	if s.mayEmit() {
 		s.start()
+		s.tellLoss()
 	}
 	waiting := !s.flight.room(s.nextSize()) || (!s.draining.IsZero() && !s.flight.allCovered())
 	begins := waiting && !s.waiting
@@ -39,6 +40,8 @@ func (s *session) keepUp(ctx context.Context, now time.Time) {
 		if s.flight.unasked() {
 			s.ask(now)
 		}
+	case !s.probeDue.IsZero() && !now.Before(s.probeDue):
+		s.ask(now)
 	case !s.repeatDue().IsZero() && !now.Before(s.repeatDue()):
 		s.repeats++
 		s.ask(now)
@@ -72,12 +75,14 @@ func (s *session) ask(now time.Time) {
 	}
 	if s.write(now, s.about.keepalive(s.conn)) == nil {
 		s.flight.probe(now)
+		s.probeDue = time.Time{}
 	}
 }
 
 // answered notes an ack.
 func (s *session) answered(now time.Time) {
 	s.flight.answer(now)
+	s.delivered()
 	s.asked, s.repeats = time.Time{}, 0
 	if s.waiting {
 		s.asked = now // it may have been the answer to an earlier one
@@ -91,8 +96,11 @@ func (s *session) mayEmit() bool {
 
 // nextSize is about how long the next event is, 0 where none is known.
 func (s *session) nextSize() int {
+	next := s.next
 	if e := s.current; e != nil && e.n < len(e.batch) {
-		next := &e.batch[e.n]
+		next = &e.batch[e.n]
+	}
+	if next != nil {
 		return len("1::") + len(next.Location) + len(next.Message)
 	}
 	return 0
@@ -140,6 +148,9 @@ func (s *session) sendEvent(event []byte) bool {
 		return false
 	}
 	s.flight.event(len(event))
+	if s.probeDue.IsZero() && s.cfg.ProbeInterval > 0 {
+		s.probeDue = time.Now().Add(s.cfg.ProbeInterval)
+	}
 	if s.flight.wantsProbe() {
 		now = time.Now()
 		s.ask(now)
@@ -179,7 +190,33 @@ func (s *session) write(now time.Time, message []byte) error {
 
 // leave says the last words.
 func (s *session) leave() {
+	s.settle()
 	if s.state == online && s.cfg.Dialect == proto.Wazuh {
 		s.write(time.Now(), []byte(proto.Shutdown))
+	}
+}
+
+// settle waits for the answer that covers what was sent, so that the next process does not send it again.
+func (s *session) settle() {
+	if s.spool == nil || s.state != online || s.flight.sent == s.flight.covered {
+		return
+	}
+	if s.flight.unasked() {
+		s.ask(time.Now())
+	}
+	late := time.NewTimer(settleWithin)
+	defer late.Stop()
+	for s.flight.sent != s.flight.covered {
+		select {
+		case in := <-s.inbox():
+			if in.message == nil {
+				return // nobody is there
+			}
+			if kind, _ := proto.ParseFromManager(in.message); kind == proto.ManagerAck {
+				s.answered(time.Now())
+			}
+		case <-late.C:
+			return
+		}
 	}
 }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ossecd/agent/source"
 )
 
 // output is the source.Output of one source.
 type output struct {
-	session *session
-	spare   sync.Pool    // of *emission
-	busy    atomic.Int64 // calls of Emit under way
-	idle    atomic.Bool  // Idle was called after the last Emit
+	session       *session
+	spare         sync.Pool    // of *emission
+	busy          atomic.Int64 // calls of Emit under way
+	nextComplaint atomic.Pointer[time.Time]
+	idle          atomic.Bool // Idle was called after the last Emit
 }
 
 // emission is a batch on its way through the session.
@@ -32,6 +34,14 @@ func (o *output) Emit(ctx context.Context, batch []source.Event) (int, error) {
 	o.busy.Add(1)
 	o.idle.Store(false)
 	defer o.busy.Add(-1)
+	if o.session.spool != nil {
+		return o.put(ctx, batch)
+	}
+	return o.hand(ctx, batch)
+}
+
+// hand gives a batch to the session and waits until it was sent.
+func (o *output) hand(ctx context.Context, batch []source.Event) (int, error) {
 	e, ok := o.spare.Get().(*emission)
 	if !ok {
 		e = &emission{reply: make(chan error, 1)}

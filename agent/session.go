@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ossecd/agent/shared"
+	"ossecd/agent/source"
+	"ossecd/agent/spool"
 	"ossecd/keys"
 )
 
@@ -43,6 +45,9 @@ type session struct {
 	outputs []*output
 	current *emission // being sent
 	plain   []byte
+	spool   *spool.Spool  // nil without one
+	next    *source.Event // of the spool: read, and not sent yet
+	lost    uint64        // events that the spool lost and that are not told of yet
 
 	state  state
 	timer  *time.Timer
@@ -67,6 +72,7 @@ type session struct {
 	asked     time.Time // when the first unanswered keepalive was sent, zero if all were answered
 	repeats   int       // how often it was repeated
 	waiting   bool      // nothing more is sent until a keepalive is answered
+	probeDue  time.Time // when a keepalive is due for what was sent since the last one, zero for never
 	failing   time.Time // since when the system takes no datagrams, zero while it does
 	retry     time.Time // nothing is sent before then
 	draining  time.Time // ExitWhenIdle: since when the sources are idle, zero while they are not
@@ -130,7 +136,7 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) loop(ctx context.Context) error {
 	for {
 		s.arm()
-		if s.current != nil && s.mayEmit() {
+		if (s.current != nil || s.peek()) && s.mayEmit() {
 			select {
 			case <-ctx.Done():
 				s.leave()
@@ -140,8 +146,12 @@ func (s *session) loop(ctx context.Context) error {
 			case <-s.timer.C:
 				s.armed = time.Time{}
 			default:
-				s.emit()
-				if s.current == nil || s.mayEmit() {
+				if s.current != nil {
+					s.emit()
+				} else {
+					s.emitSpooled()
+				}
+				if s.mayEmit() {
 					continue
 				}
 			}
@@ -150,7 +160,7 @@ func (s *session) loop(ctx context.Context) error {
 			switch {
 			case s.current != nil:
 				in, withdrawn = nil, s.current.ctx.Done()
-			case !s.mayEmit():
+			case !s.mayEmit() || s.next != nil:
 				in = nil
 			}
 			select {
@@ -167,6 +177,7 @@ func (s *session) loop(ctx context.Context) error {
 			case r := <-s.keeper.results:
 				s.stored(r)
 			case <-s.idled:
+			case <-s.more():
 			case <-s.timer.C:
 				s.armed = time.Time{}
 			}
@@ -250,7 +261,7 @@ func (s *session) notAnswered() error {
 
 // idle says that all sources have emitted all there was, and that it was sent.
 func (s *session) idle() bool {
-	if s.current != nil {
+	if s.current != nil || s.peek() {
 		return false
 	}
 	for _, o := range s.outputs {
@@ -266,6 +277,7 @@ func (s *session) arm() {
 	at := s.wake
 	if s.state == online {
 		at = earliest(s.keepalive, s.repeatDue())
+		at = earliest(at, s.probeDue)
 		if !s.retry.IsZero() {
 			at = s.retry
 		}

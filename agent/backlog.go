@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"ossecd/agent/source"
+	"ossecd/agent/spool"
+)
+
+// What stands between the sources and the channel. With a spool, Emit appends to it, and the session sends from it; what
+// no answered keepalive covers when a manager is lost is sent again to the next one. Without a spool the session takes
+// batches from Emit itself, and sources wait while it cannot send.
+
+// openSpool opens the spool, if there is to be one.
+func (c *Config) openSpool(log *slog.Logger) (*spool.Spool, error) {
+	if c.SpoolSize == 0 {
+		return nil, nil
+	}
+	return spool.Open(spool.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Log: log})
+}
+
+// put puts a batch into the spool, and says how many events are in it. It waits while there is no room. Where the disk
+// takes nothing, the session takes what is left, once it has sent all that the spool holds.
+func (o *output) put(ctx context.Context, batch []source.Event) (n int, err error) {
+	s := o.session
+	for n < len(batch) {
+		room := s.spool.Room()
+		some, err := s.spool.Append(batch[n:])
+		n += some
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, spool.ErrFull):
+			o.complain("the spool is full; sources wait", "remedy", "see why no manager takes events, or give it more room with --spool-size")
+			select {
+			case <-room:
+			case <-ctx.Done():
+				return n, ctx.Err()
+			case <-s.done:
+				return n, context.Canceled
+			}
+		default:
+			o.complain("the spool cannot be written; events are sent straight away, or wait", "err", err, "remedy", "make room on the disk, or mend it")
+			again, cancel := context.WithTimeout(ctx, spoolAgain)
+			some, err := o.hand(again, batch[n:])
+			cancel()
+			n += some
+			if err != nil && (ctx.Err() != nil || errors.Is(err, context.Canceled)) {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
+
+// complain logs what is wrong with the spool at most once per logEvery.
+func (o *output) complain(text string, attrs ...any) {
+	now := time.Now()
+	if next := o.nextComplaint.Load(); next != nil && now.Before(*next) {
+		return
+	}
+	next := now.Add(logEvery)
+	o.nextComplaint.Store(&next)
+	o.session.log.Warn(text, attrs...)
+}
+
+// peek makes sure of the next event of the spool, and says whether there is one.
+func (s *session) peek() bool {
+	if s.next == nil && s.spool != nil {
+		if e, ok := s.spool.Next(); ok {
+			s.next = e
+		}
+	}
+	return s.next != nil
+}
+
+// emitSpooled sends a slice of what the spool holds.
+func (s *session) emitSpooled() {
+	for range slice {
+		if !s.peek() || !s.mayEmit() {
+			return
+		}
+		before := s.flight.mark
+		s.flight.mark = s.spool.Read() // a keepalive that goes out with this event speaks for it, too
+		if !s.emitOne(s.next) {
+			s.flight.mark = before
+			return
+		}
+		s.next = nil
+	}
+}
+
+// more tells of events in the spool; nil without one.
+func (s *session) more() <-chan struct{} {
+	if s.spool == nil {
+		return nil
+	}
+	return s.spool.More()
+}
+
+// delivered notes that an answer covered events.
+func (s *session) delivered() {
+	if s.spool != nil {
+		s.spool.Commit(s.flight.coveredMark)
+	}
+}
+
+// takeBack has what was not covered sent once more, or given up where it is more than ResendMax.
+func (s *session) takeBack() {
+	if s.spool == nil {
+		return
+	}
+	n := s.spool.Uncommitted()
+	if s.next != nil {
+		n, s.next = max(n, 1)-1, nil // this one was not sent; it may have made room meanwhile
+	}
+	s.spool.Rewind()
+	if n > uint64(s.cfg.ResendMax) {
+		for range n - uint64(s.cfg.ResendMax) {
+			s.spool.Next()
+		}
+		s.spool.Commit(s.spool.Read())
+		n = uint64(s.cfg.ResendMax)
+	}
+	if n > 0 {
+		s.log.Info("events that nothing answered for are sent again", "count", n)
+	}
+}
+
+// tellLoss sends the event about events that the spool lost.
+func (s *session) tellLoss() {
+	if s.spool == nil {
+		return
+	}
+	if s.lost += s.spool.Lost(); s.lost == 0 || !s.mayEmit() {
+		return
+	}
+	text := fmt.Sprintf("ossec: Agent event queue is full: %d events lost.", s.lost)
+	if s.emitOne(&source.Event{Queue: '1', Location: "ossecd", Message: []byte(text)}) {
+		s.log.Warn("events lost: the spool had no room for them", "count", s.lost)
+		s.lost = 0
+	}
+}

@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/agent/source"
+	"ossecd/agent/spool"
+	"ossecd/proto"
+	"ossecd/proto/simnet"
+)
+
+// spooled runs f with an agent that has a spool, and its manager.
+func spooled(t *testing.T, f func(r *rig, m *fakeManager)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		r := newRig(t, n, anyKey)
+		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = spool.MinLimit, 5*time.Second, 1000
+		r.start()
+		f(r, m)
+		r.mustStop()
+		m.close()
+	})
+}
+
+// numbers are the lines that a manager heard, in their order, as "0-9 5-20".
+func numbers(got []heard) string {
+	var runs []string
+	first, last := -1, -1
+	end := func() {
+		if first >= 0 {
+			runs = append(runs, fmt.Sprint(first, "-", last))
+		}
+	}
+	for _, h := range got {
+		var n int
+		if _, err := fmt.Sscanf(h.text, "1:/var/log/test:line %d", &n); err != nil {
+			continue
+		}
+		if n != last+1 || first < 0 {
+			end()
+			first = n
+		}
+		last = n
+	}
+	end()
+	return strings.Join(runs, " ")
+}
+
+// What is sent is asked about soon, and then known to have arrived.
+func TestASentEventIsAskedAbout(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		m.take()
+		r.feed.batches <- lines(0, 3)
+		time.Sleep(4 * time.Second)
+		wantTimeline(t, m.take(), "0 1:/var/log/test:line 0\n0 1:/var/log/test:line 1\n0 1:/var/log/test:line 2")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		wantTimeline(t, m.take(), "5 keepalive")
+		time.Sleep(4 * time.Second)
+		wantTimeline(t, m.take(), "") // nothing was sent since
+	})
+}
+
+// Lines that went to a manager which was gone are sent again to the one that comes, once.
+func TestWhatNobodyTookIsSentAgain(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(6 * time.Second) // asked about, and answered
+		m.take()
+		m.answerWith(silent)
+		r.feed.batches <- lines(10, 10)
+		time.Sleep(40 * time.Second)
+		r.feed.batches <- lines(20, 10)
+		time.Sleep(time.Second)
+		if r.feed.count() != 30 {
+			t.Errorf("%d lines taken, want all 30, offline or not", r.feed.count())
+		}
+		if got := numbers(m.take()); got != "10-19" {
+			t.Errorf("heard in vain: %s", got)
+		}
+		m.answerWith(acknowledge)
+		time.Sleep(3 * time.Minute)
+		if got := numbers(m.take()); got != "10-29" {
+			t.Errorf("heard then: %s", got)
+		}
+	})
+}
+
+// A new process goes on with what no answer covered.
+func TestARestartGoesOnWithTheSpool(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(6 * time.Second)
+		m.answerWith(silent)
+		r.feed.batches <- lines(10, 10)
+		time.Sleep(time.Second)
+		r.mustStop()
+		m.take()
+		m.answerWith(acknowledge)
+		for range 2 {
+			r.start()
+			time.Sleep(6 * time.Second)
+			r.mustStop()
+		}
+		if got := numbers(m.take()); got != "10-19" {
+			t.Errorf("the next processes sent %s", got)
+		}
+		r.start()
+	})
+}
+
+// A stop in order leaves nothing that would be sent again.
+func TestAStopWaitsForTheAnswer(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		r.feed.batches <- lines(0, 10)
+		synctest.Wait()
+		r.mustStop()
+		if got := numbers(m.take()); got != "0-9" {
+			t.Errorf("sent %s", got)
+		}
+		r.start()
+		r.feed.batches <- lines(10, 1)
+		time.Sleep(time.Second)
+		if got := numbers(m.take()); got != "10-10" {
+			t.Errorf("then sent %s", got)
+		}
+		m.answerWith(silent)
+		began := time.Now()
+		r.mustStop()
+		if took := time.Since(began); took != settleWithin {
+			t.Errorf("a stop without an answer took %v", took)
+		}
+		m.answerWith(acknowledge)
+		r.start()
+	})
+}
+
+func TestResendMax(t *testing.T) {
+	for _, tt := range []struct {
+		most int
+		want string
+	}{{0, "20-29"}, {4, "16-29"}, {100, "10-29"}} {
+		t.Run(fmt.Sprint(tt.most), func(t *testing.T) {
+			spooled(t, func(r *rig, m *fakeManager) {
+				r.mustStop()
+				r.cfg.ResendMax = tt.most
+				r.start()
+				r.feed.batches <- lines(0, 10)
+				time.Sleep(6 * time.Second)
+				m.answerWith(silent)
+				r.feed.batches <- lines(10, 10)
+				time.Sleep(40 * time.Second)
+				r.feed.batches <- lines(20, 10)
+				m.take()
+				m.answerWith(acknowledge)
+				time.Sleep(3 * time.Minute)
+				if got := numbers(m.take()); got != tt.want {
+					t.Errorf("sent then: %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A full spool has sources wait; nothing is lost.
+func TestAFullSpoolWaits(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		m.answerWith(silent)
+		time.Sleep(40 * time.Second)
+		const batches = 60
+		for i := range batches {
+			r.feed.batches <- lines(1000*i, 1000)
+		}
+		time.Sleep(time.Minute)
+		if n := r.feed.count(); n == 0 || n >= 1000*batches {
+			t.Errorf("%d lines taken", n)
+		}
+		if n := r.log.count("the spool is full"); n != 1 {
+			t.Errorf("said %d times that the spool is full", n)
+		}
+		m.take()
+		m.answerWith(acknowledge)
+		time.Sleep(10 * time.Minute)
+		if got, want := numbers(m.take()), fmt.Sprint("0-", 1000*batches-1); got != want {
+			t.Errorf("heard %s, want %s", got, want)
+		}
+	})
+}
+
+// With SpoolDropOldest what is lost is counted and told.
+func TestAFullSpoolDrops(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		r.mustStop()
+		r.cfg.SpoolDropOldest = true
+		m.answerWith(silent)
+		r.start()
+		const batches = 60
+		for i := range batches {
+			r.feed.batches <- lines(1000*i, 1000)
+		}
+		time.Sleep(time.Minute)
+		m.take()
+		m.answerWith(acknowledge)
+		time.Sleep(10 * time.Minute)
+		got := m.take()
+		lost := -1
+		for _, h := range got {
+			if _, text, ok := strings.Cut(h.text, "1:ossecd:ossec: Agent event queue is full: "); ok {
+				fmt.Sscanf(text, "%d events lost.", &lost)
+			}
+		}
+		if want := fmt.Sprint(lost, "-", 1000*batches-1); lost <= 0 || numbers(got) != want {
+			t.Errorf("told of %d lost, heard %s", lost, numbers(got))
+		}
+	})
+}
+
+// Where the spool cannot be written, events go straight to the manager.
+func TestABrokenSpool(t *testing.T) {
+	t.Parallel()
+	s := bareSession(t, Config{SpoolSize: spool.MinLimit}, func() net.Conn { return newDeaf(func() {}) })
+	if err := s.spool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := &output{session: s}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := o.Emit(t.Context(), []source.Event{{Queue: '1', Location: "l", Message: []byte("m")}})
+		done <- result{n, err}
+	}()
+	s.current = <-s.in
+	s.emit()
+	if got := <-done; got.n != 1 || got.err != nil {
+		t.Errorf("%+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := o.Emit(ctx, lines(0, 1)); n != 0 || err == nil {
+		t.Errorf("after the end: %d, %v", n, err)
+	}
+}
