@@ -94,6 +94,7 @@ func (f *follower) delivered(n int) {
 	f.flying = nil
 	if n > 0 {
 		t.pos = f.batch.ends[n-1]
+		f.hot.note(t.id, t.pos)
 		f.dirty = true
 	}
 	f.push(t)

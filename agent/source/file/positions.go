@@ -15,7 +15,7 @@ import (
 
 // The positions file is one JSON object, one file a line:
 //
-//	{"version":1,
+//	{"version":1,"generation":7,
 //	"globs":["/var/log/*.log"],
 //	"files":[
 //	{"path":"/var/log/a.log","device":64513,"inode":131,"offset":90210,"mid_line":false,"fingerprint":"93…","fingerprint_length":256}
@@ -33,6 +33,8 @@ type positions struct {
 	globs []name
 	files []record
 	all   bool // the file was lost: everything was known, and nothing is
+
+	generation uint64 // counts the savings; see hot
 }
 
 // record is the saved position of one file.
@@ -76,9 +78,10 @@ type jsonRecord struct {
 }
 
 type jsonPositions struct {
-	Version int          `json:"version"`
-	Globs   []name       `json:"globs"`
-	Files   []jsonRecord `json:"files"`
+	Version    int          `json:"version"`
+	Generation uint64       `json:"generation"`
+	Globs      []name       `json:"globs"`
+	Files      []jsonRecord `json:"files"`
 }
 
 // covers says that a path which is met for the first time was among those followed before: then it was made while
@@ -101,7 +104,7 @@ func (p positions) appendTo(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b = fmt.Appendf(b, "{\"version\":%d,\n\"globs\":%s,\n\"files\":[", positionsVersion, globs)
+	b = fmt.Appendf(b, "{\"version\":%d,\"generation\":%d,\n\"globs\":%s,\n\"files\":[", positionsVersion, p.generation, globs)
 	for i, r := range p.files {
 		line, err := json.Marshal(jsonRecord{
 			Path: r.path, Device: r.id.Device, Inode: r.id.Inode,
@@ -133,7 +136,7 @@ func parsePositions(b []byte) (positions, error) {
 	if j.Version != positionsVersion {
 		return positions{}, fmt.Errorf("version %d, not %d", j.Version, positionsVersion)
 	}
-	p := positions{globs: j.Globs}
+	p := positions{globs: j.Globs, generation: j.Generation}
 	for i, f := range j.Files {
 		r := record{path: f.Path, id: identity{f.Device, f.Inode}, pos: mark{f.Offset, f.Mid}}
 		switch {

@@ -118,8 +118,14 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	if err != nil {
 		return err
 	}
+	hot, err := openHot(s.cfg.Positions+".hot", &known)
+	if err != nil {
+		s.cfg.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are repeated", "error", err)
+	}
+	defer hot.close()
 	f := &follower{
 		Config: s.cfg,
+		hot:    hot,
 		pace:   s.pace,
 		globs:  s.globs,
 		out:    out,
@@ -171,6 +177,7 @@ type follower struct {
 
 	watch *watcher
 	saver *saver
+	hot   *hot
 	emits chan []source.Event
 	sent  chan sent
 

@@ -200,6 +200,7 @@ func (f *follower) finish(t *tail) {
 		}
 		f.setDrained(t, true)
 		delete(f.tails, t.id)
+		f.hot.forget(t.id)
 		t.track = nil
 		t.file.Close()
 	}

@@ -1,0 +1,129 @@
+package file
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+)
+
+// hot is a file beside the positions file with the positions of files that are being read. The positions file is replaced
+// as a whole, a few times a second; here a position is noted after each batch, in one small write, so that a kill
+// repeats no more than the batch in flight. It is not forced to the disk: it is for kills, not for power cuts.
+//
+// It has places of 48 bytes, all numbers little-endian:
+//
+//	8 bytes  generation
+//	16       device and inode
+//	8        offset
+//	8        1 in the middle of a line, else 0
+//	4        CRC-32C of the above
+//	4        0
+//
+// A place counts where its generation is above that of the positions file.
+type hot struct {
+	file       *os.File
+	generation uint64
+	places     map[identity]int64
+	free       []int64 // places of files that are not read any more
+	count      int64   // places, free ones among them
+	broken     bool    // it cannot be written; the positions file is what there is
+}
+
+const (
+	hotPlace  = 48
+	hotSummed = 40
+	maxHot    = 64 << 20 // bytes of such a file that are read
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// openHot opens the file, and corrects the positions by it. Without it the positions are as they were saved.
+func openHot(path string, known *positions) (*hot, error) {
+	h := &hot{generation: known.generation, places: make(map[identity]int64)}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		h.broken = true
+		return h, err
+	}
+	h.file = f
+	b, err := io.ReadAll(io.LimitReader(f, maxHot))
+	if err != nil {
+		return h, err
+	}
+	newest := make(map[identity]uint64)
+	at := make(map[identity]mark)
+	for ; len(b) >= hotPlace; b = b[hotPlace:] {
+		if crc32.Checksum(b[:hotSummed], castagnoli) != binary.LittleEndian.Uint32(b[hotSummed:]) {
+			continue
+		}
+		generation := binary.LittleEndian.Uint64(b)
+		id := identity{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}
+		offset := binary.LittleEndian.Uint64(b[24:])
+		if generation <= known.generation || generation <= newest[id] || generation == math.MaxUint64 || offset > math.MaxInt64/2 {
+			continue
+		}
+		newest[id], at[id] = generation, mark{int64(offset), b[32] == 1}
+		h.generation = max(h.generation, generation)
+	}
+	for i := range known.files {
+		if pos, ok := at[known.files[i].id]; ok {
+			known.files[i].pos = pos
+		}
+	}
+	h.generation++
+	return h, nil
+}
+
+// note notes the position of a file.
+func (h *hot) note(id identity, pos mark) {
+	if h.broken {
+		return
+	}
+	place, ok := h.places[id]
+	if !ok {
+		if n := len(h.free); n > 0 {
+			place, h.free = h.free[n-1], h.free[:n-1]
+		} else {
+			place = h.count
+			h.count++
+		}
+		h.places[id] = place
+	}
+	var b [hotPlace]byte
+	binary.LittleEndian.PutUint64(b[:], h.generation)
+	binary.LittleEndian.PutUint64(b[8:], id.Device)
+	binary.LittleEndian.PutUint64(b[16:], id.Inode)
+	binary.LittleEndian.PutUint64(b[24:], uint64(pos.off))
+	if pos.mid {
+		b[32] = 1
+	}
+	binary.LittleEndian.PutUint32(b[hotSummed:], crc32.Checksum(b[:hotSummed], castagnoli))
+	if _, err := h.file.WriteAt(b[:], place*hotPlace); err != nil {
+		h.broken = true // as on a full disk; what stands in it is older than the next positions file
+	}
+}
+
+// forget gives the place of a file to another one.
+func (h *hot) forget(id identity) {
+	if place, ok := h.places[id]; ok {
+		delete(h.places, id)
+		h.free = append(h.free, place)
+	}
+}
+
+// saving is called when the positions are taken for the positions file; they cover what was noted until now. What it
+// returns is for that file.
+func (h *hot) saving() (generation uint64) {
+	generation = h.generation
+	h.generation++
+	h.broken = h.file == nil
+	return generation
+}
+
+func (h *hot) close() {
+	if h.file != nil {
+		h.file.Close()
+	}
+}
