@@ -8,18 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"ossecd/keys/durable"
 	"ossecd/proto"
 )
-
-// lockEvery is how often a lock that another process holds is tried again.
-const lockEvery = 20 * time.Millisecond
 
 // ErrNoAgent says that no living agent has the ID.
 var ErrNoAgent = errors.New("no such agent")
@@ -30,23 +23,18 @@ type File struct {
 	lines   []string // without line ends
 	set     *Set     // of the lines; changes with them
 	changed bool
+	taken   *taken // by lines and set; nil where it is to be made
 }
 
 // Edit changes the keys file at path, or makes it (0600), by calling change. Other Edits wait meanwhile, until ctx ends; readers find
 // the old file or the new. An existing file keeps its owner, group and mode. Where change returns an error, nothing is
 // written. A file with faulty lines can be edited: they stay.
 func Edit(ctx context.Context, path string, change func(*File) error) (err error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // one lock, whatever name the file is called by
+	unlock, err := durable.LockFile(ctx, path)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
-	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, lockEvery); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("keys: gave up waiting for %s.lock, which another process holds", path)
-		}
-		return fmt.Errorf("keys: lock %s.lock: %w; the directory must exist and be writable", path, err)
-	}
-	defer lock.Unlock()
+	defer unlock()
 	text, err := readFile(path)
 	if err != nil {
 		return err
@@ -116,22 +104,21 @@ func (f *File) insert(k Key) error {
 	if slices.Contains(f.set.Removed, k.ID) {
 		return fmt.Errorf("the ID %s was removed and is never given out again; choose another", k.ID)
 	}
-	for i, line := range f.lines {
-		if lineID(line) == k.ID {
-			return fmt.Errorf("the ID %s %w by line %d of %s; choose another", k.ID, errDuplicate, i+1, f.path)
-		}
+	use := f.use()
+	if i, has := use.lines[k.ID]; has {
+		return fmt.Errorf("the ID %s %w by line %d of %s; choose another", k.ID, errDuplicate, i+1, f.path)
 	}
-	mine, single := k.Address.Single()
-	for _, old := range f.set.Keys {
-		his, singleToo := old.Address.Single()
-		switch {
-		case old.Name == k.Name:
-			return fmt.Errorf("the name %s %w by agent %s in %s; choose another, or remove that one first", k.Name, errDuplicate, old.ID, f.path)
-		case single && singleToo && mine == his:
+	if id, has := use.names[k.Name]; has {
+		return fmt.Errorf("the name %s %w by agent %s in %s; choose another, or remove that one first", k.Name, errDuplicate, id, f.path)
+	}
+	if ip, single := k.Address.Single(); single {
+		if id, has := use.addrs[ip]; has {
 			return fmt.Errorf("the address %s %w by agent %s in %s; agents with a single address are known by it alone: use any or a network",
-				mine, errDuplicate, old.ID, f.path)
+				ip, errDuplicate, id, f.path)
 		}
 	}
+	use.line(k.ID, len(f.lines))
+	use.key(k)
 	f.lines = append(f.lines, k.Line())
 	f.set.add(k)
 	f.changed = true
@@ -140,12 +127,7 @@ func (f *File) insert(k Key) error {
 
 // nextID is the number after the highest that any line has, in three digits or more.
 func (f *File) nextID() (string, error) {
-	highest := 0
-	for _, line := range f.lines {
-		if n, err := strconv.Atoi(lineID(line)); err == nil {
-			highest = max(highest, n)
-		}
-	}
+	highest := f.use().highest
 	id := fmt.Sprintf("%03d", highest+1)
 	if len(id) > proto.MaxIDLen {
 		return "", fmt.Errorf("%s has the ID %d, and there is none after it; choose a free ID, as with --id", f.path, highest)
@@ -166,6 +148,7 @@ func (f *File) Remove(id string) (Key, error) {
 		}
 	}
 	f.set.remove(id)
+	f.taken = nil
 	f.changed = true
 	return k, nil
 }

@@ -238,7 +238,7 @@ func TestEditGivesUpWaiting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "client.keys")
 	ctx, cancel := context.WithCancel(t.Context())
 	err := Edit(t.Context(), path, func(*File) error {
-		time.AfterFunc(2*lockEvery, cancel)
+		time.AfterFunc(2*20*time.Millisecond, cancel)
 		err := Edit(ctx, path, func(*File) error { return errors.New("two at once") })
 		if err == nil || !strings.Contains(err.Error(), "gave up waiting") {
 			t.Errorf("while another edits: %v", err)

@@ -175,12 +175,13 @@ func (s *Store) Watch(ctx context.Context, changed func(*Set)) {
 		if !kicked && (known || !still) {
 			continue
 		}
-		s.reloadAndTell(changed)
+		s.TakeUp(changed)
 	}
 }
 
-// reloadAndTell logs trouble with the file when it begins and when it ends.
-func (s *Store) reloadAndTell(changed func(*Set)) {
+// TakeUp reads the file at once, and calls changed if it has a new set. Trouble with the file is logged when it begins and
+// when it ends.
+func (s *Store) TakeUp(changed func(*Set)) {
 	isNew, err := s.Reload()
 	now := ""
 	if err != nil && !(errors.Is(err, fs.ErrNotExist) && len(s.Load().Keys) == 0) { // none is needed at the start

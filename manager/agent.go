@@ -15,6 +15,7 @@ type agent struct {
 	cipher *proto.Cipher
 	slot   *keys.Slot // its received counter, which outlives this process
 	json   []byte     // `"agent":{…}`, ready for every event
+	since  int64      // when we took up the key; Unix time, seconds
 
 	quota  quota // guarded by the outlet's mu
 	queued int   // its place in the watch's heap, from 1 on; guarded by the watch's mu

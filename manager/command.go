@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/manager/enroll"
 )
 
 // Demo runs a manager and an agent in one process until ctx ends; the agent follows the files.
@@ -25,7 +26,8 @@ Examples:
    ossecd manager --demo                         see it work, on this machine alone
    ossecd manager --keys client.keys --state ./state
    ossecd manager --config /etc/ossecd/ossecd.toml --check
-   ossecd manager --listen 192.0.2.10:1514 --listen '[2001:db8::10]:1514' --events /var/log/ossecd/events.json`
+   ossecd manager --listen 192.0.2.10:1514 --listen '[2001:db8::10]:1514' --events /var/log/ossecd/events.json
+   ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens`
 
 // Command is "ossecd manager".
 func Command(demo Demo) *cli.Command {
@@ -44,6 +46,15 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
 			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of that queue one agent may fill, in `PERCENT`"},
+			&cli.StringFlag{Name: "enroll-listen", Usage: "TCP `ADDR`ess host:port at which agents get keys by themselves, as in :1515; none if empty"},
+			&cli.StringFlag{Name: "enroll-tokens", Usage: "`FILE` with the tokens of which an agent must show one (ossecd keygen token)"},
+			&cli.StringFlag{Name: "enroll-password-file", Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens either will do"},
+			&cli.StringFlag{Name: "enroll-client-ca", Usage: "`FILE` with certificates in PEM; an agent must have one that these signed"},
+			&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with our certificate in PEM", DefaultText: "STATE/enroll/cert.pem, made if missing"},
+			&cli.StringFlag{Name: "enroll-key", Usage: "`FILE` with its key in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
+			&cli.StringFlag{Name: "enroll-names", Usage: "`PATTERN` that the names of new agents must match, as in web*"},
+			&cli.StringFlag{Name: "enroll-address", Value: "any", Usage: "`WHERE` a new agent may send from: any, or what it asks for itself; or source, the address that it enrols from"},
+			&cli.StringFlag{Name: "enroll-duplicates", Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence)"},
 			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
 		},
@@ -71,6 +82,11 @@ func action(c *cli.Context, demo Demo) error {
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"),
 		QueueSize: c.Int("queue-size"), AgentShare: c.Int("agent-share"),
+		Enroll: enroll.Config{
+			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),
+			ClientCA: c.String("enroll-client-ca"), Cert: c.String("enroll-cert"), Key: c.String("enroll-key"), Names: c.String("enroll-names"),
+			Address: c.String("enroll-address"), Duplicates: c.String("enroll-duplicates"),
+		},
 	}
 	err = errors.Join(err, afterErr, cfg.Validate())
 	if c.Bool("check") {
@@ -98,7 +114,9 @@ func check(c *cli.Context, cfg Config, err error) error {
 	for _, f := range faults {
 		err = errors.Join(err, f)
 	}
-	if err != nil {
+	enrolment := cfg.enrolment()
+	fingerprint, enrollErr := enrolment.Check()
+	if err = errors.Join(err, enrollErr); err != nil {
 		return cli.Exit(err.Error(), 2)
 	}
 	n := 0
@@ -106,5 +124,8 @@ func check(c *cli.Context, cfg Config, err error) error {
 		n = len(set.Keys)
 	}
 	fmt.Fprintf(c.App.Writer, "configuration and keys are in order; %d agents in %s\n", n, cfg.Keys)
+	if fingerprint != "" {
+		fmt.Fprintf(c.App.Writer, "fingerprint of the certificate for enrolment: %s\n", fingerprint)
+	}
 	return nil
 }

@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"ossecd/manager/enroll"
 	"ossecd/proto"
 )
 
@@ -35,6 +37,9 @@ type Config struct {
 	AgentShare int
 
 	CryptoAccept string // "blowfish", "aes" or "any"
+
+	// Enroll is how agents get keys by themselves; the manager fills in its own part of it.
+	Enroll enroll.Config
 
 	// Hangup asks, with each value, to read the keys at once. May be nil.
 	Hangup <-chan os.Signal
@@ -110,7 +115,14 @@ func (c *Config) Validate() error {
 	default:
 		fault("crypto_accept: %q is unknown; use blowfish, aes or any", c.CryptoAccept)
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Enroll.Validate())...)
+}
+
+// enrolment is the configuration of enrolment but for what a running manager does for it.
+func (c *Config) enrolment() enroll.Config {
+	e := c.Enroll
+	e.Keys, e.Dir = c.Keys, filepath.Join(c.State, "enroll")
+	return e
 }
 
 // parseDisconnectAfter reads "auto" or a duration.

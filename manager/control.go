@@ -78,6 +78,7 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 		return
 	}
 	a.slot.SetConnected(false)
+	a.slot.SetLastSeen(a.life.lastSeen)
 	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected", payer)
 	if !tell {
 		return

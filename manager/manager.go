@@ -17,6 +17,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/manager/enroll"
 )
 
 // manager is one running manager.
@@ -32,7 +33,8 @@ type manager struct {
 	outlet   *outlet
 
 	taking  sync.Mutex // held while keys are taken up
-	lacking bool       // some could not be
+	taken   *keys.Set  // that were taken up last
+	lacking bool       // some of them could not be
 
 	complaints struct {
 		sync.Mutex
@@ -70,12 +72,17 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	enrolment, err := m.openEnrolment()
+	if err != nil {
+		closeAll(conns)
+		return err
+	}
 	m.outlet = newOutlet(out, name, cfg.QueueSize<<20, cfg.AgentShare, log)
 	outletCtx, stopOutlet := context.WithCancel(context.Background())
 	go m.outlet.run(outletCtx)
 	m.sayListening(conns)
 
-	err = m.serve(ctx, conns)
+	err = m.serve(ctx, conns, enrolment)
 	began := time.Now()
 	flushed := make(chan error, 1)
 	go func() { flushed <- m.lastFlush() }()
@@ -91,8 +98,8 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	return m
 }
 
-// serve runs everything that goes on while the manager does, and returns once all of it has ended.
-func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
+// serve runs everything that goes on while the manager does, and returns once all of it has ended. enrolment may be nil.
+func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enroll.Server) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all, lookedLast sync.WaitGroup
@@ -108,6 +115,9 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn) error {
 				cancel(err)
 			}
 		})
+	}
+	if enrolment != nil {
+		run(enrolment.Run)
 	}
 	run(m.refusals.run)
 	run(m.watch.run)
@@ -288,12 +298,16 @@ func (m *manager) setRoster(r *roster) {
 func (m *manager) takeUpKeys() {
 	m.taking.Lock()
 	defer m.taking.Unlock()
+	set := m.store.Load()
+	if set == m.taken && !m.lacking {
+		return
+	}
 	old := m.roster.Load()
-	r, err := m.newRoster(m.store.Load(), old)
+	r, err := m.newRoster(set, old)
 	if err != nil {
 		m.complain("not all keys are taken up; tried again every "+restEvery.String(), err)
 	}
-	m.lacking = err != nil
+	m.taken, m.lacking = set, err != nil
 	m.setRoster(r)
 	if old == nil {
 		return

@@ -83,7 +83,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				}
 				continue
 			}
-			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k)}
+			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k), since: time.Now().Unix()}
 			if was != nil && was.key.Secret == k.Secret {
 				was.mu.Lock()
 				a.life = was.life

@@ -1,12 +1,14 @@
 package durable
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -55,4 +57,23 @@ func (l *Lock) holderText() string {
 func (l *Lock) Unlock() {
 	os.Remove(l.holder)
 	l.file.Unlock()
+}
+
+// lockEvery is how often a lock that another process holds is tried again.
+const lockEvery = 20 * time.Millisecond
+
+// LockFile waits until nobody else holds the lock of the file at path, which need not be there, or until ctx ends. The
+// lock is a file beside it, path.lock, which stays.
+func LockFile(ctx context.Context, path string) (unlock func(), err error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // one lock, whatever name the file is called by
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, lockEvery); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("gave up waiting for %s.lock, which another process holds", path)
+		}
+		return nil, fmt.Errorf("lock %s.lock: %w; the directory must exist and be writable", path, err)
+	}
+	return func() { lock.Unlock() }, nil
 }

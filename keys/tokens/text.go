@@ -1,0 +1,81 @@
+// Package tokens is what lets an agent get a key by itself (docs/design.md, "Enrolment"): the tokens as they are handed to
+// agents, and the manager's file of those that it honours.
+package tokens
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// Text is a token as an agent gets it: "oe1_SECRET", or "oe1_SECRET_FINGERPRINT". Printing one shows its secret.
+type Text struct {
+	secret      string // 32 hexadecimal digits
+	fingerprint string // of the manager's certificate, 64 hexadecimal digits; may be empty
+}
+
+const (
+	prefix     = "oe1_" // the 1 is the version
+	secretSize = 16     // bytes
+)
+
+var (
+	errText        = errors.New("this is no token; use what ossecd keygen token add printed, whole")
+	errFingerprint = errors.New("is no fingerprint; use the SHA-256 of the manager's certificate, 64 hexadecimal digits, as the manager logs it when it starts")
+)
+
+// New makes a token for a manager whose certificate has the fingerprint, which may be empty.
+func New(fingerprint string) Text {
+	var b [secretSize]byte
+	rand.Read(b[:])
+	return Text{hex.EncodeToString(b[:]), fingerprint}
+}
+
+// IsToken says whether s is meant as a token, and not as a password.
+func IsToken(s string) bool { return strings.HasPrefix(s, prefix) }
+
+// Parse reads a token. The error does not show it.
+func Parse(s string) (Text, error) {
+	rest, ok := strings.CutPrefix(s, prefix)
+	secret, fingerprint, more := strings.Cut(rest, "_")
+	if !ok || !isHex(secret, secretSize) || more && !isHex(fingerprint, sha256.Size) {
+		return Text{}, errText
+	}
+	return Text{secret, fingerprint}, nil
+}
+
+// isHex says whether s is so many bytes in lower-case hexadecimal digits.
+func isHex(s string, bytes int) bool {
+	return len(s) == 2*bytes && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// String is the token whole, as it is handed to an agent.
+func (t Text) String() string {
+	if t.fingerprint == "" {
+		return t.Password()
+	}
+	return t.Password() + "_" + t.fingerprint
+}
+
+// Password is what an agent sends in place of a password: the token without the fingerprint.
+func (t Text) Password() string { return prefix + t.secret }
+
+// Fingerprint is that of the manager's certificate, empty where the token has none.
+func (t Text) Fingerprint() string { return t.fingerprint }
+
+// Fingerprint is the SHA-256 of a certificate in DER, as 64 lower-case hexadecimal digits.
+func Fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// ParseFingerprint takes a fingerprint in either case, with or without colons between the bytes.
+func ParseFingerprint(s string) (string, error) {
+	f := strings.ToLower(strings.ReplaceAll(s, ":", ""))
+	if !isHex(f, sha256.Size) {
+		return "", errFingerprint
+	}
+	return f, nil
+}

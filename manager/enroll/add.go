@@ -1,0 +1,122 @@
+package enroll
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"ossecd/keys"
+)
+
+// addOne makes the key of an order, or says in o.why why there is none. The error is for what keeps all orders from
+// getting keys.
+func (c *clerk) addOne(f *keys.File, o *order) error {
+	name := o.req.Name
+	if keys.CheckName(name) != nil {
+		o.why = badName
+		return nil
+	}
+	if ok, err := path.Match(c.cfg.Names, name); c.cfg.Names != "" && (err != nil || !ok) {
+		o.why = nameRefused
+		return nil
+	}
+	address, ok := c.address(o)
+	if !ok {
+		o.why = badAddress
+		return nil
+	}
+	if name, o.why = c.makeRoom(f, o, address); o.why != 0 {
+		return nil
+	}
+	var err error
+	o.key, err = f.Add(name, address, "")
+	return err
+}
+
+// address is what the key of an order is to have as its address.
+func (c *clerk) address(o *order) (keys.Address, bool) {
+	asked := o.req.Address
+	if c.cfg.Address == "source" || asked == "src" {
+		asked = o.from.Unmap().WithZone("").String()
+	}
+	if asked == "" {
+		return keys.Any, true
+	}
+	address, err := keys.ParseAddress(asked)
+	return address, err == nil && !strings.HasPrefix(asked, "!")
+}
+
+// makeRoom finds a name for an order, which is its own or a numbered one, and removes agents that are to be replaced.
+func (c *clerk) makeRoom(f *keys.File, o *order, address keys.Address) (name string, why reason) {
+	name = o.req.Name
+	holder, taken := f.Named(name)
+	var ip netip.Addr
+	var single bool
+	if ip, single = address.Single(); single {
+		_, single = f.At(ip)
+	}
+	if !taken && !single {
+		return name, 0
+	}
+	why = addressTaken
+	if taken {
+		why = nameTaken
+		if o.req.KeySum != "" && same(strings.ToLower(o.req.KeySum), keySum(holder)) {
+			return "", why // it has a key that is good
+		}
+	}
+	switch {
+	case c.cfg.policy == numberTaken && !single:
+		return freeName(f, name)
+	case c.cfg.policy == replaceSilent:
+		return name, c.replace(f, o, name, ip, why)
+	}
+	return "", why
+}
+
+// replace removes the agents that have the name or the address, if all of them have been away for long enough.
+func (c *clerk) replace(f *keys.File, o *order, name string, ip netip.Addr, why reason) reason {
+	var old []string
+	if k, ok := f.Named(name); ok {
+		old = append(old, k.ID)
+	}
+	if k, ok := f.At(ip); ok && !slices.Contains(old, k.ID) {
+		old = append(old, k.ID)
+	}
+	for _, id := range old {
+		if c.cfg.Silence(id) < c.cfg.replace {
+			return why
+		}
+	}
+	for _, id := range old {
+		if _, err := f.Remove(id); err != nil {
+			return why
+		}
+	}
+	o.replaced = strings.Join(old, " ")
+	return 0
+}
+
+// freeName is the name with the first number behind it that is free, from 2 on.
+func freeName(f *keys.File, name string) (string, reason) {
+	for n := 2; n <= maxNumber; n++ {
+		numbered := fmt.Sprintf("%s%d", name, n)
+		if keys.CheckName(numbered) != nil {
+			break
+		}
+		if _, taken := f.Named(numbered); !taken {
+			return numbered, 0
+		}
+	}
+	return "", nameTaken
+}
+
+// keySum is how an agent says which key it has already (docs/protocol.md, "Enrolment").
+func keySum(k keys.Key) string {
+	sum := sha1.Sum([]byte(k.ID + k.Name + k.Secret))
+	return hex.EncodeToString(sum[:])
+}

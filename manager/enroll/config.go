@@ -1,0 +1,106 @@
+// Package enroll gives agents their keys over TLS (docs/protocol.md, "Enrolment"; docs/security.md): whoever shows a token, a
+// password or a client certificate, as the configuration asks, gets a line of the keys file.
+//
+//	connection ─┐ order                                    ┌─ tokens: one use less
+//	connection ─┼───────▶ clerk: all that came meanwhile ──┤
+//	connection ─┘            ◀── key or refusal            └─ keys file: a line more
+//
+// Each connection has a goroutine. The clerk is one more, which does for all orders that wait what costs a disk sync: so a
+// thousand agents that come at once cost few of these.
+package enroll
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"strings"
+	"time"
+)
+
+// Config is what enrolment is told.
+type Config struct {
+	Listen string // "host:port", TCP; port 0 picks one; empty: no enrolment
+
+	// What an agent must show. With both files one of the two is enough. With none of the three whoever reaches the port
+	// gets a key. The files are read when they are needed: changes count at once.
+	PasswordFile string // its first line is the password
+	Tokens       string // file of tokens (package tokens)
+	ClientCA     string // PEM; an agent must have a certificate that one of these signed
+
+	Cert, Key string // PEM; empty: a certificate of our own, made at the first start and kept in Dir
+
+	Names      string // glob that names must match; empty: any
+	Address    string // "any", the default: what the agent asks for, or else any; "source": the address it comes from
+	Duplicates string // "refuse", the default, "number" or "replace-after=DURATION"
+
+	// The manager's part.
+	Keys    string                        // path of client.keys
+	Dir     string                        // for what outlives the process; made (0700) where it is missing
+	Silence func(id string) time.Duration // how long an agent has been away; 0 where it is there, or not known
+	TakeUp  func()                        // is called when keys were added, and returns once they are in force
+
+	policy  policy
+	replace time.Duration // with replaceSilent
+}
+
+// policy is what is done about a name that is taken.
+type policy uint8
+
+const (
+	refuseTaken policy = iota
+	numberTaken
+	replaceSilent
+)
+
+const replaceAfter = "replace-after="
+
+// Validate reports every fault at once, each with its key. It looks at nothing outside.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Listen == "" {
+		for _, f := range []struct{ key, value string }{
+			{"enroll_password_file", c.PasswordFile}, {"enroll_tokens", c.Tokens}, {"enroll_client_ca", c.ClientCA},
+			{"enroll_cert", c.Cert}, {"enroll_key", c.Key}, {"enroll_names", c.Names},
+		} {
+			if f.value != "" {
+				fault("%s: goes with enroll_listen, which turns enrolment on, as in --enroll-listen :1515", f.key)
+			}
+		}
+	} else if _, port, err := net.SplitHostPort(c.Listen); err != nil {
+		fault("enroll_listen: %q is not host:port, as in 0.0.0.0:1515, [::]:1515 or :1515", c.Listen)
+	} else if _, err := net.LookupPort("tcp", port); err != nil {
+		fault("enroll_listen: %q: %q is no port; use 0 to 65535", c.Listen, port)
+	}
+	if (c.Cert == "") != (c.Key == "") {
+		fault("enroll_cert: goes with enroll_key; give both files, or neither")
+	}
+	if _, err := path.Match(c.Names, ""); err != nil {
+		fault("enroll_names: %q is no pattern of names; use letters, digits, * and ?, as in web*", c.Names)
+	}
+	switch c.Address {
+	case "", "any", "source":
+	default:
+		fault("enroll_address: %q is unknown; use any or source", c.Address)
+	}
+	after, replace := strings.CutPrefix(c.Duplicates, replaceAfter)
+	switch {
+	case c.Duplicates == "" || c.Duplicates == "refuse":
+		c.policy = refuseTaken
+	case c.Duplicates == "number":
+		c.policy = numberTaken
+	case replace:
+		d, err := time.ParseDuration(after)
+		if err != nil || d < minReplace {
+			fault("enroll_duplicates: %q is no time to wait; use %v or more, as in replace-after=1h", after, minReplace)
+		}
+		c.policy, c.replace = replaceSilent, d
+	default:
+		fault("enroll_duplicates: %q is unknown; use refuse, number, or replace-after=1h", c.Duplicates)
+	}
+	return errors.Join(faults...)
+}
+
+// asks says whether an agent must show a password or a token.
+func (c *Config) asks() bool { return c.PasswordFile != "" || c.Tokens != "" }

@@ -1,0 +1,136 @@
+package enroll
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// reason is why an agent was not given a key; 0 is none.
+type reason uint8
+
+const (
+	_ reason = iota
+	tooMany
+	tooFast
+	guessing
+	noHandshake
+	tooSlow
+	tooLong
+	malformed
+	wrongPassword
+	unknownToken
+	usedUp
+	expired
+	tokenName
+	badName
+	nameRefused
+	nameTaken
+	badAddress
+	addressTaken
+	failed
+	numReasons
+)
+
+// reasons gives each reason its name in logs, the text that the agent gets (the stock ones; empty: the connection is just
+// closed; those that end in ": " have the name or address put behind), and what to do about it.
+var reasons = [numReasons]struct{ name, answer, remedy string }{
+	tooMany:       {"too many connections", "", "an address has 16 at once, all have 1024; agents try again by themselves"},
+	tooFast:       {"too many connections in a short time", "", "an address may connect 50 times a second; agents behind one NAT try again by themselves"},
+	guessing:      {"guessing", "", "the address showed wrong passwords or tokens, and is let in again after a pause; give its agents the right one, or block it"},
+	noHandshake:   {"no TLS", "", "a scanner; or an agent that does not trust our certificate, has none of its own where enroll-client-ca asks for one, or speaks a TLS before 1.2"},
+	tooSlow:       {"too slow", "", "the agent sent no whole request within 10 s; a scanner, or a bad network"},
+	tooLong:       {"request too long", "Invalid request for new agent", "over 8 KB; not an agent, or one with very many groups"},
+	malformed:     {"malformed request", "Invalid request for new agent", "not what an agent sends: OSSEC A:'NAME'"},
+	wrongPassword: {"wrong password", "Invalid password", "give the agent the password, or a token (ossecd keygen token add)"},
+	unknownToken:  {"unknown token", "Invalid password", "the token was revoked or never made here: make another (ossecd keygen token add), in the file of enroll-tokens"},
+	usedUp:        {"token used up", "Invalid password: the token is used up", "make another (ossecd keygen token add); if the agent never got its key, remove the one that it was given"},
+	expired:       {"token expired", "Invalid password: the token has expired", "make another (ossecd keygen token add)"},
+	tokenName:     {"token for other names", "Invalid password: the token is for other names: ", "make a token for this name (ossecd keygen token add --name), or change the agent's"},
+	badName:       {"invalid name", "Invalid agent name: ", "a name has 2 to 128 letters, digits, dots, dashes and underscores"},
+	nameRefused:   {"name not accepted", "Invalid agent name: ", "enroll-names does not allow it: change it, or the agent's name"},
+	nameTaken:     {"duplicate name", "Duplicate agent name: ", "remove the agent that has it (ossecd keygen remove), change the name, or see enroll-duplicates"},
+	badAddress:    {"invalid address", "Invalid IP: ", "an agent may ask for an address, a network or any"},
+	addressTaken:  {"duplicate address", "Duplicate IP: ", "agents with a single address are known by it alone: remove the one that has it, or use any"},
+	failed:        {"our own failure", "Internal manager error adding agent: ", "the log says which"},
+}
+
+func (r reason) String() string { return reasons[r].name }
+
+// answer is what the agent is told about a request for name and address.
+func (r reason) answer(name, address string) string {
+	text := reasons[r].answer
+	switch {
+	case r == badAddress || r == addressTaken:
+		return text + address
+	case text != "" && text[len(text)-1] == ' ':
+		return text + name
+	}
+	return text
+}
+
+// isGuess says that the reason is one by which an address makes itself suspect.
+func (r reason) isGuess() bool { return r == wrongPassword || r == unknownToken }
+
+// refusals counts what was refused, and logs it at most once per reason and logEvery.
+type refusals struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	count [numReasons]uint64
+	told  [numReasons]uint64 // count as of the last log line
+	next  [numReasons]time.Time
+	last  [numReasons][]any // about the last one, as attributes
+}
+
+// note counts a refusal; attrs say more about it.
+func (r *refusals) note(why reason, from netip.AddrPort, attrs ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count[why]++
+	r.last[why] = append([]any{"source", from.String()}, attrs...)
+	r.tell(why, time.Now())
+}
+
+// tell logs what was not told yet about a reason, if it is time. r.mu is held.
+func (r *refusals) tell(why reason, now time.Time) {
+	n := r.count[why] - r.told[why]
+	if n == 0 || now.Before(r.next[why]) {
+		return
+	}
+	r.log.Warn("enrolment refused", append(append([]any{"reason", why.String(), "count", n}, r.last[why]...), "remedy", reasons[why].remedy)...)
+	r.told[why], r.next[why] = r.count[why], now.Add(logEvery)
+}
+
+// run tells until ctx ends what note left untold.
+func (r *refusals) run(ctx context.Context) {
+	tick := time.NewTicker(logEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			r.mu.Lock()
+			for why := range numReasons {
+				r.tell(why, now)
+			}
+			r.mu.Unlock()
+		}
+	}
+}
+
+// summary is all counts that are not zero, as attributes for a log line.
+func (r *refusals) summary() []any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var attrs []any
+	for why := range numReasons {
+		if n := r.count[why]; n > 0 {
+			attrs = append(attrs, why.String(), n)
+		}
+	}
+	return attrs
+}

@@ -1,0 +1,258 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"ossecd/keys/tokens"
+	"ossecd/proto"
+)
+
+// Server gives out keys.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	tls      *tls.Config
+	listener net.Listener
+	visitors *visitors
+	refusals *refusals
+	clerk    *clerk
+}
+
+// Listen opens the port. The Config was validated. Run must be called.
+func Listen(cfg Config, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, visitors: newVisitors(), refusals: &refusals{log: log}}
+	s.clerk = newClerk(&s.cfg, log)
+	var fingerprint string
+	var err error
+	if s.tls, fingerprint, err = s.cfg.tlsConfig(); err != nil {
+		return nil, err
+	}
+	if err := cfg.checkFiles(); err != nil {
+		return nil, err
+	}
+	s.listener, err = net.Listen("tcp", cfg.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("enroll_listen: %s: the port is in use (%w); stop what holds it (ss -tlnp shows it), or choose another port", cfg.Listen, err)
+	case err != nil:
+		return nil, fmt.Errorf("enroll_listen: %w; use an address of this host and a free port", err)
+	}
+	log.Info("enrolment listening", "addr", s.listener.Addr().String(), "fingerprint", fingerprint, "certificate", cfg.CertFile(),
+		"tokens", cfg.Tokens != "", "password", cfg.PasswordFile != "", "client_certificates", cfg.ClientCA != "")
+	if !cfg.asks() && cfg.ClientCA == "" {
+		log.Warn("whoever reaches the port of enrolment gets a key", "remedy", "ask for something: --enroll-tokens, --enroll-password-file or --enroll-client-ca")
+	}
+	return s, nil
+}
+
+// checkFiles looks whether the files that are read when they are needed can be read now.
+func (c *Config) checkFiles() error {
+	var faults []error
+	if c.PasswordFile != "" {
+		_, err := readPassword(c.PasswordFile)
+		faults = append(faults, err)
+	}
+	if c.Tokens != "" {
+		if _, err := tokens.Load(c.Tokens); err != nil && !errors.Is(err, os.ErrNotExist) {
+			faults = append(faults, fmt.Errorf("enroll_tokens: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Check reports what is wrong with the files of the configuration, and returns the fingerprint of the certificate, empty
+// where it is still to be made. It changes nothing.
+func (c *Config) Check() (fingerprint string, err error) {
+	if c.Listen == "" {
+		return "", nil
+	}
+	err = c.checkFiles()
+	if _, statErr := os.Stat(c.CertFile()); c.Cert == "" && errors.Is(statErr, os.ErrNotExist) {
+		return "", err
+	}
+	_, fingerprint, tlsErr := c.tlsConfig()
+	return fingerprint, errors.Join(err, tlsErr)
+}
+
+// Run gives out keys until ctx ends. It returns when all its goroutines have ended.
+func (s *Server) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { s.clerk.run(ctx) })
+	all.Go(func() { s.refusals.run(ctx) })
+	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
+	defer stop()
+	for {
+		conn, err := s.listener.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				conn.Close()
+			}
+			break
+		}
+		if err != nil {
+			s.refusals.note(failed, netip.AddrPort{}, "err", err.Error())
+			time.Sleep(acceptPause)
+			continue
+		}
+		from := addrOf(conn)
+		if why := s.visitors.enter(from.Addr(), time.Now()); why != 0 {
+			conn.Close()
+			s.refusals.note(why, from)
+			continue
+		}
+		all.Go(func() {
+			defer s.visitors.leave(from.Addr())
+			s.serve(ctx, conn, from)
+		})
+	}
+	all.Wait()
+	if attrs := s.refusals.summary(); attrs != nil {
+		s.log.Info("enrolments refused, in all", attrs...)
+	}
+}
+
+func addrOf(conn net.Conn) netip.AddrPort {
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// serve takes one request and answers it.
+func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort) {
+	defer raw.Close()
+	goOn := context.AfterFunc(ctx, func() { raw.Close() })
+	defer goOn()
+	raw.SetDeadline(time.Now().Add(requestWithin))
+	conn := tls.Server(raw, s.tls)
+	o := &order{from: from.Addr(), done: make(chan struct{})}
+	detail := o.read(conn)
+	if o.why == 0 {
+		select {
+		case s.clerk.orders <- o:
+			goOn() // the clerk is at it: the answer is waited for and sent even at a stop
+			<-o.done
+		case <-ctx.Done():
+			return
+		}
+	}
+	if o.why != 0 && ctx.Err() == nil {
+		s.refuse(o, from, detail)
+	}
+	answer := s.answer(o)
+	if answer == nil {
+		return
+	}
+	raw.SetDeadline(time.Now().Add(answerWithin))
+	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Now().Add(stopWithin)) })()
+	_, err := conn.Write(answer)
+	if err == nil {
+		err = conn.Close()
+	}
+	if err != nil && o.why == 0 {
+		s.log.Warn("an agent may not have got the key that was made for it", "agent", o.key.ID, "name", o.key.Name, "source", from.String(), "err", err,
+			"remedy", "if it asks again, remove this one (ossecd keygen remove "+o.key.ID+") and give it another token")
+	}
+}
+
+// read reads the request of an order. What it cannot read is told in o.why; detail is more about it.
+func (o *order) read(conn *tls.Conn) (detail error) {
+	if err := conn.Handshake(); err != nil {
+		o.why = noHandshake
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			o.why = tooSlow
+		}
+		return err
+	}
+	line, err := readLine(conn)
+	switch {
+	case errors.Is(err, errLong):
+		o.why = tooLong
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		o.why = tooSlow
+	case err != nil:
+		o.why = malformed
+	default:
+		if o.req, err = proto.ParseEnrollRequest(line); err != nil {
+			o.why = malformed
+		}
+	}
+	return err
+}
+
+var errLong = errors.New("no line feed within 8 KB")
+
+// readLine reads up to the first line feed, and returns what is before it.
+func readLine(r io.Reader) ([]byte, error) {
+	var line []byte
+	buffer := make([]byte, 1024)
+	for {
+		n, err := r.Read(buffer)
+		if i := bytes.IndexByte(buffer[:n], '\n'); i >= 0 {
+			return append(line, buffer[:i]...), nil
+		}
+		line = append(line, buffer[:n]...)
+		if len(line) >= proto.MaxEnrollRequest {
+			return nil, errLong
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// refuse counts and logs a refusal.
+func (s *Server) refuse(o *order, from netip.AddrPort, detail error) {
+	var attrs []any
+	if o.req.Name != "" {
+		attrs = append(attrs, "name", shown(o.req.Name))
+	}
+	if o.why == badAddress || o.why == addressTaken {
+		attrs = append(attrs, "address", shown(o.req.Address))
+	}
+	if o.token != "" {
+		attrs = append(attrs, "token", o.token)
+	}
+	if detail != nil {
+		attrs = append(attrs, "err", shown(detail.Error()))
+	}
+	if o.why.isGuess() {
+		s.visitors.guessed(from.Addr(), time.Now())
+	}
+	s.refusals.note(o.why, from, attrs...)
+}
+
+// shown is a foreign text for the log.
+func shown(s string) string { return s[:min(len(s), 140)] }
+
+// answer is what the agent is told; nil where it is not to be told anything.
+func (s *Server) answer(o *order) []byte {
+	if o.why == 0 {
+		attrs := []any{"agent", o.key.ID, "name", o.key.Name, "address", o.key.Address.String(), "source", o.from.String()}
+		for _, a := range []struct{ key, value string }{{"token", o.token}, {"replaced", o.replaced}, {"groups", shown(o.req.Groups)}} {
+			if a.value != "" {
+				attrs = append(attrs, a.key, a.value)
+			}
+		}
+		s.log.Info("agent enrolled", attrs...)
+		return proto.AppendEnrollKey(nil, o.key.Line(), o.req.Dialect())
+	}
+	text := o.why.answer(o.req.Name, o.req.Address)
+	if text == "" {
+		return nil
+	}
+	return proto.AppendEnrollError(nil, text, o.req.Dialect())
+}
