@@ -33,6 +33,7 @@ const endLimit = 4 * time.Second
 //
 //	start NAME ARG...           runs ossecd in the background; its output goes to NAME.out and NAME.err
 //	listening NAME VAR          waits until NAME listens, and puts its address into VAR
+//	enrolling NAME VAR          likewise, for the address at which it gives out keys
 //	waitfor FILE REGEXP [N]     waits until FILE matches, N times
 //	signal NAME TERM|INT|KILL|HUP
 //	ended NAME CODE             waits until NAME has ended, with the code; -1 is by a signal
@@ -51,6 +52,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":     cmdStart,
 			"listening": cmdListening,
+			"enrolling": cmdEnrolling,
 			"waitfor":   cmdWaitFor,
 			"signal":    cmdSignal,
 			"ended":     cmdEnded,
@@ -137,6 +139,16 @@ func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: listening NAME VAR")
 	}
 	found := waitForMatch(ts, args[0]+".err", addrLine, 1)
+	ts.Setenv(args[1], string(found[0][1]))
+}
+
+var enrollAddrLine = regexp.MustCompile(`msg="enrolment listening" addr=(\S+)`)
+
+func cmdEnrolling(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: enrolling NAME VAR")
+	}
+	found := waitForMatch(ts, args[0]+".err", enrollAddrLine, 1)
 	ts.Setenv(args[1], string(found[0][1]))
 }
 

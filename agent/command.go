@@ -21,7 +21,10 @@ Examples:
    ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
    ossecd agent --config /etc/ossecd/ossecd.toml --check
 
-The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here.`
+The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here. Or the agent
+gets it by itself, at its first start, with a token from "ossecd keygen token add":
+
+   ossecd agent --enroll 192.0.2.10 --enroll-token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
 
 // Command is "ossecd agent". Its action expects slog's default logger to be set, and a context that ends when the
 // process is to stop; the keepalives say the App's version.
@@ -31,7 +34,7 @@ func Command() *cli.Command {
 		Usage:       "follow log files and send them to a manager",
 		ArgsUsage:   " ",
 		Description: description,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
 			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's one key line"},
 			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for counters, file positions and shared files; for one process at a time"},
@@ -48,14 +51,20 @@ func Command() *cli.Command {
 			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next keepalive"},
 			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "`N` events at most, of those on the way when a manager was lost, are sent again; 0 sends nothing twice"},
 			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive and end with 0 when it is answered, with 1 after --time-reconnect"},
-		},
+		}, enrollFlags()...),
 		Action: func(c *cli.Context) error {
 			cfg, err := configOf(c)
 			if c.Bool("check") {
 				return check(c, cfg, err)
 			}
-			if err := errors.Join(err, cfg.Validate()); err != nil {
+			if !c.Bool("enroll-only") {
+				err = errors.Join(err, cfg.Validate())
+			}
+			if err != nil {
 				return cli.Exit(err.Error(), 2)
+			}
+			if done, err := enrollFirst(c, slog.Default()); done {
+				return err
 			}
 			if _, _, err := loadKey(cfg.Keys); err != nil {
 				return cli.Exit(err.Error(), 2)
@@ -113,7 +122,9 @@ func configOf(c *cli.Context) (Config, error) {
 // check reports every fault of the configuration and the key file, and changes nothing.
 func check(c *cli.Context, cfg Config, err error) error {
 	faults := []error{err, cfg.Validate()}
-	if cfg.Keys != "" {
+	_, needsKey, enrollErr := enrolment(c)
+	faults = append(faults, enrollErr)
+	if cfg.Keys != "" && !needsKey {
 		_, warnings, err := loadKey(cfg.Keys)
 		faults = append(append(faults, warnings...), err)
 	}

@@ -56,3 +56,36 @@ func ReplaceFile(path string, data []byte, perm fs.FileMode) (err error) {
 	}
 	return SyncDir(filepath.Dir(path))
 }
+
+// CreateFile puts data in a new file at path (perm) so that it is there whole or not at all. Where there is something
+// already, it stays, and the error is fs.ErrExist.
+func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		tmp.Close()
+		os.Remove(tmp.Name())
+	}()
+	if err := tmp.Chmod(perm); err != nil {
+		return err
+	}
+	if _, err := tmp.Write(data); err != nil {
+		return err
+	}
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); errors.Is(err, fs.ErrExist) {
+		return err
+	} else if err != nil { // the file system has no links
+		if _, err := os.Lstat(path); err == nil {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+		}
+		if err := os.Rename(tmp.Name(), path); err != nil {
+			return err
+		}
+	}
+	return SyncDir(filepath.Dir(path))
+}

@@ -17,12 +17,12 @@ import (
 type call struct {
 	*cli.Context
 	arg  string // its argument, where it has one
-	path string // of the keys file
+	path string // of the keys file, or the file of tokens
 }
 
-// start reads the command line and runs the subcommand, unless help is asked for. argsUsage names its argument, or is
-// empty where it has none.
-func start(c *cli.Context, argsUsage string, run func(*call) error) error {
+// start reads the command line and runs the subcommand, unless help is asked for. file is the flag that names the file it
+// works on. argsUsage names its argument, or is empty where it has none.
+func start(c *cli.Context, file, argsUsage string, run func(*call) error) error {
 	args, help, err := parseArgs(c)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func start(c *cli.Context, argsUsage string, run func(*call) error) error {
 	if help {
 		return cli.ShowSubcommandHelp(c)
 	}
-	call := &call{Context: c, path: c.String("keys")}
+	call := &call{Context: c, path: c.String(file)}
 	switch {
 	case argsUsage == "" && len(args) > 0:
 		return call.wrong("takes no argument, and %.140q is one", args[0])
@@ -39,12 +39,12 @@ func start(c *cli.Context, argsUsage string, run func(*call) error) error {
 	case argsUsage != "" && len(args) > 1:
 		return call.wrong("takes one argument, %s, and here are %d", argsUsage, len(args))
 	case call.path == "":
-		return call.wrong("needs a file name after --keys")
+		return call.wrong("needs a file name after --%s", file)
 	}
 	if len(args) > 0 {
 		call.arg = args[0]
 	}
-	if argsUsage == "ID" {
+	if argsUsage == "ID" && file == "keys" {
 		if err := keys.CheckID(call.arg); err != nil {
 			return cli.Exit(err.Error(), exitUsage)
 		}
@@ -55,7 +55,7 @@ func start(c *cli.Context, argsUsage string, run func(*call) error) error {
 // wrong is the answer to wrong usage.
 func (c *call) wrong(format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
-	return cli.Exit(fmt.Sprintf("keygen %s %s; %s --help shows examples", c.Command.Name, text, c.Command.HelpName), exitUsage)
+	return cli.Exit(fmt.Sprintf("%s %s; %s --help shows examples", strings.TrimPrefix(c.Command.HelpName, "ossecd "), text, c.Command.HelpName), exitUsage)
 }
 
 func (c *call) warn(format string, args ...any) {
@@ -106,7 +106,7 @@ func (c *call) warnOfMode() {
 	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o007 == 0 {
 		return
 	}
-	c.warn("every user of this machine has access to %s, and so to the keys (mode %04o); run: chmod o-rwx %s",
+	c.warn("every user of this machine has access to %s, and so to what is in it (mode %04o); run: chmod o-rwx %s",
 		c.path, info.Mode().Perm(), c.path)
 }
 

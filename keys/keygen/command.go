@@ -21,7 +21,7 @@ func Command() *cli.Command {
 		return &cli.Command{
 			Name: name, ArgsUsage: argsUsage, Usage: usage, Description: description,
 			Flags:  append(flags, keysFlag, jsonFlag),
-			Action: func(c *cli.Context) error { return start(c, argsUsage, run) },
+			Action: func(c *cli.Context) error { return start(c, "keys", argsUsage, run) },
 		}
 	}
 	return &cli.Command{
@@ -39,6 +39,7 @@ func Command() *cli.Command {
 			sub("import", "TEXT", "add a line that export printed (- reads it from standard input)", importDescription, importKey),
 			sub("reset-counter", "ID", "have the manager forget how far it counted an agent", resetDescription, resetCounter,
 				&cli.StringFlag{Name: "state", Value: defaultState, Usage: "the manager's state `DIR`ectory"}),
+			tokenCommand(),
 		},
 	}
 }

@@ -1,0 +1,203 @@
+package keygen
+
+import (
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/keys/tokens"
+)
+
+const (
+	defaultTokens  = "/etc/ossecd/enroll.tokens"
+	defaultExpires = 24 * time.Hour
+	maxCert        = 1 << 20 // bytes of a file with a certificate
+)
+
+// tokenCommand is "ossecd keygen token".
+func tokenCommand() *cli.Command {
+	tokensFlag := &cli.StringFlag{Name: "tokens", Value: defaultTokens, Usage: "the manager's `FILE` of tokens"}
+	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"}
+	sub := func(name, argsUsage, usage, description string, run func(*call) error, flags ...cli.Flag) *cli.Command {
+		return &cli.Command{
+			Name: name, ArgsUsage: argsUsage, Usage: usage, Description: description,
+			Flags:  append(flags, tokensFlag, jsonFlag),
+			Action: func(c *cli.Context) error { return start(c, "tokens", argsUsage, run) },
+		}
+	}
+	return &cli.Command{
+		Name: "token", Usage: "make, list and revoke tokens, with which agents get keys by themselves", Description: tokenDescription,
+		Subcommands: []*cli.Command{
+			sub("add", "", "make a token and print it", tokenAddDescription, tokenAdd,
+				&cli.IntFlag{Name: "uses", Value: 1, Usage: "how many agents may use it, `N`; 0 is any number"},
+				&cli.DurationFlag{Name: "expires", Value: defaultExpires, Usage: "for how `LONG` it is good, as in 1h or 72h; 0 is forever"},
+				&cli.StringFlag{Name: "name", Value: "*", Usage: "`PATTERN` that the names of agents must match, as in web*"},
+				&cli.StringFlag{Name: "fingerprint", Usage: "`SHA256` of the manager's certificate, which it logs at its start: with it in the token, an agent knows the manager"},
+				&cli.StringFlag{Name: "cert", Usage: "`FILE` with the manager's certificate, instead of its fingerprint"}),
+			sub("list", "", "list all tokens; what is shown lets nobody in", tokenListDescription, tokenList),
+			sub("revoke", "ID", "end a token; keys that were given out for it stay good", tokenRevokeDescription, tokenRevoke),
+		},
+	}
+}
+
+// token is a token as JSON.
+type token struct {
+	ID      string     `json:"id"`
+	Uses    *int       `json:"uses"`    // null: any number
+	Expires *time.Time `json:"expires"` // null: never
+	Names   string     `json:"names"`
+	Token   string     `json:"token,omitempty"` // where it was just made
+}
+
+func publicToken(t tokens.Token) token {
+	out := token{ID: t.ID(), Names: t.Names}
+	if t.Uses != tokens.Unlimited {
+		out.Uses = &t.Uses
+	}
+	if !t.Expires.IsZero() {
+		out.Expires = &t.Expires
+	}
+	return out
+}
+
+func tokenAdd(c *call) error {
+	uses, expires := c.Int("uses"), c.Duration("expires")
+	switch {
+	case uses < 0 || uses > tokens.MaxUses:
+		return c.wrong("takes --uses 1 to %d, or 0 for any number, and not %d", tokens.MaxUses, uses)
+	case expires < 0:
+		return c.wrong("takes a time above zero with --expires, or 0 for forever, and not %v", expires)
+	}
+	if err := tokens.CheckNames(c.String("name")); err != nil {
+		return cli.Exit("--name "+err.Error(), exitUsage)
+	}
+	fingerprint, err := fingerprintOf(c)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	t := tokens.Token{Uses: uses, Names: c.String("name")}
+	if uses == 0 {
+		t.Uses = tokens.Unlimited
+	}
+	if expires > 0 {
+		t.Expires = now.Add(expires)
+	}
+	var text tokens.Text
+	err = tokens.Edit(c.Context.Context, c.path, func(f *tokens.File) error {
+		text, t = f.Add(t, fingerprint, now)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.warnOfMode()
+	if fingerprint == "" {
+		c.warn("the token does not say which manager it is for: the agent needs --enroll-fingerprint or --enroll-ca too")
+	}
+	out := publicToken(t)
+	out.Token = text.String()
+	return c.print(out, text.String())
+}
+
+// fingerprintOf is that of the manager's certificate, as the flags give it; empty where they do not.
+func fingerprintOf(c *call) (string, error) {
+	text, path := c.String("fingerprint"), c.String("cert")
+	switch {
+	case text != "" && path != "":
+		return "", c.wrong("takes either --fingerprint or --cert")
+	case text != "":
+		f, err := tokens.ParseFingerprint(text)
+		if err != nil {
+			return "", cli.Exit(fmt.Sprintf("--fingerprint %.100q %v", text, err), exitUsage)
+		}
+		return f, nil
+	case path == "":
+		return "", nil
+	}
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxCert) {
+		err = errors.New("it is no file of at most 1 MB")
+	}
+	var der []byte
+	if err == nil {
+		der, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--cert: %w; the manager makes its certificate at its first start, as STATE/enroll/cert.pem", err)
+	}
+	block, _ := pem.Decode(der)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return "", fmt.Errorf("--cert: %s does not begin with a certificate in PEM; the manager's own is STATE/enroll/cert.pem", path)
+	}
+	return tokens.Fingerprint(block.Bytes), nil
+}
+
+func tokenList(c *call) error {
+	f, err := tokens.Load(c.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; name the file with --tokens, or make one with: ossecd keygen token add", err)
+	}
+	if err != nil {
+		return err
+	}
+	c.warnOfMode()
+	all := []token{}
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "ID\tUSES\tEXPIRES\tNAMES")
+	now := time.Now()
+	for _, t := range f.All() {
+		all = append(all, publicToken(t))
+		uses, expires := "any", "never"
+		if t.Uses != tokens.Unlimited {
+			uses = strconv.Itoa(t.Uses)
+		}
+		if !t.Expires.IsZero() {
+			expires = t.Expires.Format(time.RFC3339)
+			if !now.Before(t.Expires) {
+				expires += " (expired)"
+			}
+		}
+		fmt.Fprintf(w, "\n%s\t%s\t%s\t%s", t.ID(), uses, expires, t.Names)
+	}
+	w.Flush()
+	return c.print(all, text.String())
+}
+
+func tokenRevoke(c *call) error {
+	err := tokens.Edit(c.Context.Context, c.path, func(f *tokens.File) error { return f.Revoke(c.arg) })
+	if err != nil {
+		return err
+	}
+	return c.print(map[string]string{"id": c.arg}, "revoked "+c.arg)
+}
+
+const tokenDescription = `An agent that shows a token gets a key from the manager by itself. The file of tokens has their SHA-256 alone: who
+reads it cannot enrol. A running manager takes up changes at once.
+
+Examples:
+   ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
+   ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
+   ossecd agent --enroll manager.example.net --enroll-token-file token.txt --manager manager.example.net --file /var/log/syslog`
+
+const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that are used up or have expired are dropped
+from the file meanwhile. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).
+
+Examples:
+   ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
+   ossecd keygen token add --uses 20 --expires 1h --name 'web*' --fingerprint 0acf75450131dccc7848dbcd903b9fa8198d67cf8aeeff5bfcf97e915492fcb5`
+
+const tokenListDescription = `Example:
+   ossecd keygen token list`
+
+const tokenRevokeDescription = `Example:
+   ossecd keygen token revoke 3f2a90c1`
