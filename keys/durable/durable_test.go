@@ -117,3 +117,35 @@ func TestReplaceFileWhole(t *testing.T) {
 		}
 	}
 }
+
+func TestCreateFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := CreateFile(path, []byte("first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateFile(path, []byte("second"), 0o644); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("there already: got %v", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := CreateFile(filepath.Join(dir, "no", "file"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: got %v", err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), link); err == nil {
+		if err := CreateFile(link, nil, 0o600); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("a link to nowhere: got %v", err)
+		}
+	}
+	os.Remove(link)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
