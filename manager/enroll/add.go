@@ -39,15 +39,15 @@ func (c *clerk) addOne(f *keys.File, o *order) error {
 
 // address is what the key of an order is to have as its address.
 func (c *clerk) address(o *order) (keys.Address, bool) {
-	asked := o.req.Address
-	if c.cfg.Address == "source" || asked == "src" {
-		asked = o.from.Unmap().WithZone("").String()
+	o.address = o.req.Address
+	if c.cfg.Address == "source" || o.address == "src" {
+		o.address = o.from.Unmap().WithZone("").String()
 	}
-	if asked == "" {
+	if o.address == "" {
 		return keys.Any, true
 	}
-	address, err := keys.ParseAddress(asked)
-	return address, err == nil && !strings.HasPrefix(asked, "!")
+	address, err := keys.ParseAddress(o.address)
+	return address, err == nil && !strings.HasPrefix(o.address, "!")
 }
 
 // makeRoom finds a name for an order, which is its own or a numbered one, and removes agents that are to be replaced.

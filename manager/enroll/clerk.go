@@ -24,6 +24,7 @@ type order struct {
 	from netip.Addr
 	done chan struct{} // closed when the rest is set
 
+	address  string   // what the agent asks for, or is given by the configuration; empty: nothing of its own
 	key      keys.Key // where why is 0
 	token    string   // ID of the token that was used, if one was
 	replaced string   // IDs of agents that had the name or the address

@@ -32,14 +32,8 @@ type Server struct {
 
 // Listen opens the port. The Config was validated. Run must be called.
 func Listen(cfg Config, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, visitors: newVisitors(), refusals: &refusals{log: log}}
-	s.clerk = newClerk(&s.cfg, log)
-	var fingerprint string
-	var err error
-	if s.tls, fingerprint, err = s.cfg.tlsConfig(); err != nil {
-		return nil, err
-	}
-	if err := cfg.checkFiles(); err != nil {
+	s, fingerprint, err := newServer(cfg, log)
+	if err != nil {
 		return nil, err
 	}
 	s.listener, err = net.Listen("tcp", cfg.Listen)
@@ -55,6 +49,17 @@ func Listen(cfg Config, log *slog.Logger) (*Server, error) {
 		log.Warn("whoever reaches the port of enrolment gets a key", "remedy", "ask for something: --enroll-tokens, --enroll-password-file or --enroll-client-ca")
 	}
 	return s, nil
+}
+
+// newServer is a server without a port.
+func newServer(cfg Config, log *slog.Logger) (s *Server, fingerprint string, err error) {
+	s = &Server{cfg: cfg, log: log, visitors: newVisitors(), refusals: &refusals{log: log}}
+	s.clerk = newClerk(&s.cfg, log)
+	if err := cfg.checkFiles(); err != nil {
+		return nil, "", err
+	}
+	s.tls, fingerprint, err = s.cfg.tlsConfig()
+	return s, fingerprint, err
 }
 
 // checkFiles looks whether the files that are read when they are needed can be read now.
@@ -221,7 +226,7 @@ func (s *Server) refuse(o *order, from netip.AddrPort, detail error) {
 		attrs = append(attrs, "name", shown(o.req.Name))
 	}
 	if o.why == badAddress || o.why == addressTaken {
-		attrs = append(attrs, "address", shown(o.req.Address))
+		attrs = append(attrs, "address", shown(o.address))
 	}
 	if o.token != "" {
 		attrs = append(attrs, "token", o.token)
@@ -250,7 +255,7 @@ func (s *Server) answer(o *order) []byte {
 		s.log.Info("agent enrolled", attrs...)
 		return proto.AppendEnrollKey(nil, o.key.Line(), o.req.Dialect())
 	}
-	text := o.why.answer(o.req.Name, o.req.Address)
+	text := o.why.answer(o.req.Name, o.address)
 	if text == "" {
 		return nil
 	}

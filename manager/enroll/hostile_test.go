@@ -1,0 +1,320 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/proto"
+)
+
+// closed says whether the other end closes the connection within a time far below the server's own limits.
+func closed(conn net.Conn) error {
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, err := io.ReadAll(conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// What is no TLS is cut off at once, whatever it is.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, garbage := range []string{
+		"GET / HTTP/1.1\r\n\r\n", "OSSEC A:'web01'\n", strings.Repeat("\x00", 100_000), "\x16\x03\x01\xff\xff" + strings.Repeat("a", 100_000),
+		"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "\x80\x2e\x01\x03\x01",
+	} {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.WriteString(conn, garbage)
+		if err := closed(conn); err != nil {
+			t.Errorf("%.20q: %v", garbage, err)
+		}
+		conn.Close()
+	}
+	r.waitLog(`reason="no TLS" count=1`)
+	r.wantKey("OSSEC A:'web01'", "001 web01 any")
+}
+
+// A request that has no end is not read to it.
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	conn, err := r.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	text := []byte(strings.Repeat("OSSEC PASS: ", 1000))
+	n := 0
+	for ; n < 64<<20 && err == nil; n += len(text) {
+		_, err = conn.Write(text)
+	}
+	if err == nil {
+		t.Errorf("%d bytes were taken", n)
+	}
+	r.waitLog(`reason="request too long" count=1`)
+	// The longest that is allowed is taken.
+	request := "OSSEC A:'web01' V:'v4.14.5' G:'"
+	request += strings.Repeat("a", proto.MaxEnrollRequest-len(request)-2) + "'"
+	r.wantKey(request, "001 web01 any")
+	if text := r.logs.String(); strings.Contains(text, strings.Repeat("a", 1000)) {
+		t.Error("the log has all of the groups")
+	}
+}
+
+// pipeServer is a server in a bubble, whose connections are pipes. ask hands it one.
+func pipeServer(t *testing.T) (s *Server, logs *syncBuffer) {
+	logs = new(syncBuffer)
+	dir := t.TempDir()
+	cfg := Config{
+		Listen: ":0", Keys: filepath.Join(dir, "client.keys"), Dir: filepath.Join(dir, "enroll"),
+		Silence: func(string) time.Duration { return 0 }, TakeUp: func() {},
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := newServer(cfg, slog.New(slog.NewTextHandler(logs, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, logs
+}
+
+// Who is slow is cut off after 10 s, wherever it stops.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		act  func(*rig, net.Conn)
+	}{
+		{"says nothing", func(*rig, net.Conn) {}},
+		{"drips a handshake", func(_ *rig, c net.Conn) {
+			for _, b := range []byte("\x16\x03\x01\x00\xff") {
+				time.Sleep(3 * time.Second)
+				c.Write([]byte{b})
+			}
+		}},
+		{"drips a request", func(r *rig, c net.Conn) {
+			conn := r.client(c)
+			for {
+				if _, err := conn.Write([]byte("O")); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, logs := pipeServer(t)
+				theirs, ours := net.Pipe()
+				began := time.Now()
+				acted := make(chan struct{})
+				go func() {
+					tt.act(&rig{t: t}, theirs)
+					close(acted)
+				}()
+				s.serve(t.Context(), ours, netip.AddrPortFrom(loopback, 1))
+				if took := time.Since(began); took != requestWithin {
+					t.Errorf("cut off after %v, want %v", took, requestWithin)
+				}
+				theirs.Close()
+				<-acted
+				if !strings.Contains(logs.String(), `reason="too slow"`) {
+					t.Errorf("the log has\n%s", logs.String())
+				}
+			})
+		})
+	}
+}
+
+// An address has so many connections, and no more.
+func TestVisitors(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	v := newVisitors()
+	enter := func(ip string, want reason) {
+		t.Helper()
+		if got := v.enter(netip.MustParseAddr(ip), now); got != want {
+			t.Errorf("%s: got %v, want %v", ip, got, want)
+		}
+	}
+	leave := func(ip string) { v.leave(netip.MustParseAddr(ip)) }
+	for range maxOpenFrom {
+		enter("192.0.2.1", 0)
+	}
+	enter("192.0.2.1", tooMany)
+	enter("::ffff:192.0.2.1", tooMany)
+	enter("192.0.2.2", 0)
+	leave("192.0.2.1")
+	enter("192.0.2.1", 0)
+	enter("192.0.2.1", tooMany)
+
+	// A host has a whole /64.
+	for n := range maxOpenFrom {
+		enter(fmt.Sprintf("2001:db8::%d", n+1), 0)
+	}
+	enter("2001:db8::ffff", tooMany)
+	enter("2001:db8:0:1::1", 0)
+
+	// All together.
+	for n := 0; v.open < maxOpen; n++ {
+		enter(fmt.Sprintf("10.0.%d.%d", n/256, n%256), 0)
+	}
+	enter("192.0.2.3", tooMany)
+
+	// Each as often as the rate allows.
+	v = newVisitors()
+	for range connectBurst {
+		enter("192.0.2.1", 0)
+		leave("192.0.2.1")
+	}
+	enter("192.0.2.1", tooFast)
+	now = now.Add(time.Second)
+	for range connectRate {
+		enter("192.0.2.1", 0)
+		leave("192.0.2.1")
+	}
+	enter("192.0.2.1", tooFast)
+
+	// Who guesses is kept out for a while.
+	for range guessBurst {
+		enter("192.0.2.4", 0)
+		leave("192.0.2.4")
+		v.guessed(netip.MustParseAddr("192.0.2.4"), now)
+	}
+	enter("192.0.2.4", guessing)
+	enter("192.0.2.5", 0)
+	now = now.Add(6 * time.Second)
+	enter("192.0.2.4", 0)
+	v.guessed(netip.MustParseAddr("192.0.2.4"), now)
+	enter("192.0.2.4", guessing)
+
+	// What is remembered is bounded, and open connections are not forgotten.
+	for n := range 3 * maxVisitors {
+		ip := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+		if why := v.enter(ip, now); why != 0 {
+			t.Fatalf("%v: %v", ip, why)
+		}
+		v.leave(ip)
+	}
+	if len(v.from) > maxVisitors || v.open != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
+		t.Errorf("%d visitors, %d open", len(v.from), v.open)
+	}
+}
+
+// The eleventh guess is not heard, nor is the right password after it.
+func TestGuessing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.PasswordFile = writeFile(t, "password", "sesame") })
+	for n := range guessBurst {
+		r.wantRefusal(fmt.Sprintf("OSSEC PASS: guess%d OSSEC A:'web01'", n), "Invalid password")
+	}
+	if answer, err := r.tryAsk("OSSEC PASS: sesame OSSEC A:'web01'\n"); err == nil || answer != "" {
+		t.Errorf("after %d guesses: got %q, %v", guessBurst, answer, err)
+	}
+	r.waitLog("reason=guessing count=1")
+}
+
+// At a stop an idle connection is closed at once.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	conn, err := r.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	r.stop()
+	if took := time.Since(began); took > requestWithin/2 {
+		t.Errorf("the stop took %v", took)
+	}
+	if err := closed(conn); err != nil {
+		t.Error(err)
+	}
+}
+
+// An agent that went away before its answer came is named.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, logs := pipeServer(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.clerk.run(ctx)
+		theirs, ours := net.Pipe()
+		go func() {
+			conn := (&rig{t: t}).client(theirs)
+			if _, err := io.WriteString(conn, "OSSEC A:'web01'\n"); err != nil {
+				t.Error(err)
+			}
+			theirs.Close()
+		}()
+		s.serve(ctx, ours, netip.AddrPortFrom(loopback, 1))
+		if !strings.Contains(logs.String(), `msg="an agent may not have got the key that was made for it" agent=001 name=web01`) {
+			t.Errorf("the log has\n%s", logs.String())
+		}
+	})
+}
+
+// Refusals are logged once a minute for each reason, with how many there were, and nothing is left untold.
+func TestRefusalsLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs syncBuffer
+		r := &refusals{log: slog.New(slog.NewTextHandler(&logs, nil))}
+		from := netip.AddrPortFrom(loopback, 1)
+		told := 0
+		lines := func(want ...string) {
+			t.Helper()
+			got := logs.String()[told:]
+			told += len(got)
+			if n := strings.Count(got, "\n"); n != len(want) {
+				t.Errorf("%d lines, want %d:\n%s", n, len(want), got)
+			}
+			for _, w := range want {
+				if !strings.Contains(got, w) {
+					t.Errorf("no %q in\n%s", w, got)
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { r.run(ctx); close(done) }()
+		r.note(badName, from, "name", "a")
+		lines(`reason="invalid name" count=1 source=127.0.0.1:1 name=a`)
+		for range 5 {
+			r.note(badName, from, "name", "b")
+		}
+		r.note(tooSlow, from)
+		lines(`reason="too slow" count=1`)
+		time.Sleep(2*logEvery + time.Second)
+		synctest.Wait()
+		lines(`reason="invalid name" count=5 source=127.0.0.1:1 name=b`)
+		cancel()
+		<-done
+		if got := fmt.Sprint(r.summary()); got != "[too slow 1 invalid name 6]" {
+			t.Errorf("in all: %s", got)
+		}
+	})
+}
