@@ -10,6 +10,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
+	"ossecd/proto"
 )
 
 // What stands between the sources and the channel. With a spool, Emit appends to it, and the session sends from it; what
@@ -103,11 +104,56 @@ func (s *session) more() <-chan struct{} {
 	return s.spool.More()
 }
 
-// delivered notes that an answer covered events.
-func (s *session) delivered() {
-	if s.spool != nil {
-		s.spool.Commit(s.flight.coveredMark)
+// sentEvent is an event of the spool on its way.
+type sentEvent struct {
+	count uint64         // that it was sent with
+	end   spool.Position // behind it
+}
+
+// noteSent notes that an event was sent, if it is one of the spool.
+func (s *session) noteSent() {
+	if s.next != nil {
+		s.unsure = append(s.unsure, sentEvent{s.sealed.envelope.Counter.Value(), s.flight.mark})
 	}
+}
+
+// settleUp draws the conclusions of an answer: what is known to have arrived is done with, and what is likely to have gone to
+// nobody is sent again. unanswered is how many keepalives before the answered one had no answer; behind is what stands behind
+// the ack.
+func (s *session) settleUp(unanswered int, behind []byte) {
+	run, ours := proto.ParseRun(behind)
+	another := ours && s.runName != "" && s.runName != run.Name
+	if ours {
+		s.runName = run.Name
+	}
+	switch {
+	case another:
+		// What earlier runs counted has arrived, and so has what this one did; what is between them has not.
+		for len(s.unsure) > 0 && s.unsure[0].count <= run.Last.Value() {
+			s.arrived(s.unsure[0].end)
+		}
+		if len(s.unsure) == 0 || s.unsure[0].count >= run.First.Value() {
+			s.arrived(s.flight.coveredMark)
+			return
+		}
+	case !ours && unanswered >= goneAfter:
+	default:
+		s.arrived(s.flight.coveredMark)
+		return
+	}
+	s.log.Info("the manager was gone for a while", "manager", s.managers[s.manager], "started_anew", another)
+	s.flight.restart()
+	s.takeBack()
+}
+
+// arrived says that all before p was delivered.
+func (s *session) arrived(p spool.Position) {
+	s.spool.Commit(p)
+	n := 0
+	for n < len(s.unsure) && s.unsure[n].end.Event <= p.Event {
+		n++
+	}
+	s.unsure = append(s.unsure[:0], s.unsure[n:]...)
 }
 
 // takeBack has what was not covered sent once more, or given up where it is more than ResendMax.
@@ -115,6 +161,7 @@ func (s *session) takeBack() {
 	if s.spool == nil {
 		return
 	}
+	s.unsure = s.unsure[:0]
 	n := s.spool.Uncommitted()
 	if s.next != nil {
 		n, s.next = max(n, 1)-1, nil // this one was not sent; it may have made room meanwhile

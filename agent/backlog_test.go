@@ -143,6 +143,96 @@ func TestAStopWaitsForTheAnswer(t *testing.T) {
 	})
 }
 
+// highest is the highest count that the manager saw. m.mu is held.
+func (m *fakeManager) highest() (v uint64) {
+	for count := range m.counts {
+		v = max(v, count)
+	}
+	return v
+}
+
+// startAnew has the manager answer as another run of an ossecd, which knows of earlier runs what they counted up to last.
+func (m *fakeManager) startAnew(name string, last uint64) {
+	r := proto.Run{Name: name, Last: proto.CounterAt(last)}
+	m.answerWith(func(text string) []string {
+		if r.First.Value() == 0 {
+			r.First = proto.CounterAt(m.highest())
+		}
+		if len(acknowledge(text)) == 0 {
+			return nil
+		}
+		return []string{string(proto.AppendAck(nil, &r))}
+	})
+}
+
+// A manager that is ours says with the first answer that it started anew, and what it has. What it has not is sent again.
+func TestARestartedManagerIsSeen(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		counted  int // of the lines 10 to 19, before the end of the first run
+		restarts int // seconds after they were sent
+		want     string
+	}{
+		{"none counted", 0, 1, "10-19"},
+		{"some counted", 4, 1, "14-19"},
+		{"all counted", 10, 1, ""},
+		{"all counted, gone for longer", 10, 14, ""},
+		{"some counted, gone for longer", 3, 14, "13-19"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spooled(t, func(r *rig, m *fakeManager) {
+				m.startAnew("A", 0)
+				r.feed.batches <- lines(0, 10)
+				time.Sleep(6 * time.Second)
+				m.mu.Lock()
+				last := m.highest() + uint64(tt.counted)
+				m.mu.Unlock()
+				m.answerWith(silent)
+				r.feed.batches <- lines(10, 10)
+				time.Sleep(time.Duration(tt.restarts) * time.Second)
+				m.take()
+				m.startAnew("B", last)
+				time.Sleep(15 * time.Second)
+				if got := numbers(m.take()); got != tt.want {
+					t.Errorf("sent again: %q, want %q", got, tt.want)
+				}
+				r.feed.batches <- lines(20, 10)
+				time.Sleep(20 * time.Second)
+				if got := numbers(m.take()); got != "20-29" {
+					t.Errorf("sent then: %s", got)
+				}
+			})
+		})
+	}
+}
+
+// One that is not ours was gone when several keepalives in a row had no answer; one lost answer means nothing.
+func TestAManagerThatWasAwayIsSeen(t *testing.T) {
+	for _, tt := range []struct {
+		away time.Duration // from the moment at which it is asked about what was sent
+		want string
+	}{{time.Second / 2, ""}, {5 * time.Second, "10-19"}} {
+		t.Run(tt.away.String(), func(t *testing.T) {
+			spooled(t, func(r *rig, m *fakeManager) {
+				r.mustStop()
+				r.cfg.NotifyTime, r.cfg.TimeReconnect = time.Hour, 3*time.Hour
+				r.start()
+				r.feed.batches <- lines(0, 10)
+				time.Sleep(6 * time.Second)
+				m.answerWith(silent)
+				r.feed.batches <- lines(10, 10)
+				time.Sleep(5*time.Second + tt.away)
+				m.take()
+				m.answerWith(acknowledge)
+				time.Sleep(time.Minute)
+				if got := numbers(m.take()); got != tt.want {
+					t.Errorf("sent again: %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestResendMax(t *testing.T) {
 	for _, tt := range []struct {
 		most int

@@ -64,8 +64,8 @@ func (f *flight) probe(now time.Time) {
 	f.probed = f.sent
 }
 
-// answer notes an acknowledgement.
-func (f *flight) answer(now time.Time) {
+// answer notes an acknowledgement, and returns how many keepalives are given up at it.
+func (f *flight) answer(now time.Time) (unanswered int) {
 	late := answerFirst
 	if f.answers > 0 {
 		late = min(max(2*f.answers, answerLeast), answerMost)
@@ -75,7 +75,7 @@ func (f *flight) answer(now time.Time) {
 		p = p[1:]
 	}
 	if len(p) == 0 {
-		return // of a keepalive that was given up
+		return 0 // of a keepalive that was given up
 	}
 	if took := now.Sub(p[0].at); took > f.answers {
 		f.answers = took
@@ -87,7 +87,19 @@ func (f *flight) answer(now time.Time) {
 	if p[0].number >= f.doubt {
 		f.doubtful = false
 	}
+	unanswered = len(f.probes) - len(p)
 	f.probes = append(f.probes[:0], p[1:]...)
+	return unanswered
+}
+
+// restart begins anew with a manager that was gone meanwhile: nothing that was sent so far counts, and answers that are
+// still to come say nothing about what is sent from now on.
+func (f *flight) restart() {
+	for i := range f.probes {
+		f.probes[i].sent, f.probes[i].mark = 0, spool.Position{}
+	}
+	f.sent, f.probed, f.covered = 0, 0, 0
+	f.mark, f.coveredMark = spool.Position{}, spool.Position{}
 }
 
 // refuse notes that the manager's host, or ours, said that nobody takes what we send. Nothing more is sent until

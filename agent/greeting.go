@@ -133,7 +133,7 @@ func (s *session) hangUp() {
 		s.recv.stop()
 	}
 	s.conn, s.recv = nil, nil
-	s.probeDue = time.Time{}
+	s.probeDue, s.runName = time.Time{}, ""
 	s.push.Spoil()
 	s.pushed = 0
 }

@@ -50,6 +50,11 @@ const (
 	answerLeast = 250 * time.Millisecond
 	answerMost  = 10 * time.Second
 
+	// goneAfter is how many keepalives in a row must have had no answer for the manager to have been gone, and not just
+	// an answer lost. They are sent 1, 2, 4 … s apart while events wait, so that is some seconds. A manager that is ours says
+	// itself that it started anew.
+	goneAfter = 3
+
 	// maxProbes bounds the unanswered keepalives that are remembered. Those of the longest silence fit.
 	maxProbes = 64
 

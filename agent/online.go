@@ -53,7 +53,7 @@ func (s *session) repeatDue() time.Time {
 	switch {
 	case s.asked.IsZero():
 		return time.Time{}
-	case s.waiting:
+	case s.waiting, s.spool != nil && s.flight.sent != s.flight.covered:
 		// After 1, 2, 4, 8, … s, and never more than waitProbeMost apart.
 		due, step := s.asked, waitProbe
 		for i := range s.repeats + 1 {
@@ -79,10 +79,12 @@ func (s *session) ask(now time.Time) {
 	}
 }
 
-// answered notes an ack.
-func (s *session) answered(now time.Time) {
-	s.flight.answer(now)
-	s.delivered()
+// answered notes an ack, and what an ossecd says behind it.
+func (s *session) answered(now time.Time, behind []byte) {
+	unanswered := s.flight.answer(now)
+	if s.spool != nil {
+		s.settleUp(unanswered, behind)
+	}
 	s.asked, s.repeats = time.Time{}, 0
 	if s.waiting {
 		s.asked = now // it may have been the answer to an earlier one
@@ -148,6 +150,7 @@ func (s *session) sendEvent(event []byte) bool {
 		return false
 	}
 	s.flight.event(len(event))
+	s.noteSent()
 	if s.probeDue.IsZero() && s.cfg.ProbeInterval > 0 {
 		s.probeDue = time.Now().Add(s.cfg.ProbeInterval)
 	}
@@ -212,8 +215,8 @@ func (s *session) settle() {
 			if in.message == nil {
 				return // nobody is there
 			}
-			if kind, _ := proto.ParseFromManager(in.message); kind == proto.ManagerAck {
-				s.answered(time.Now())
+			if kind, rest := proto.ParseFromManager(in.message); kind == proto.ManagerAck {
+				s.answered(time.Now(), rest)
 			}
 		case <-late.C:
 			return

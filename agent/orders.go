@@ -31,7 +31,7 @@ func (s *session) receive(ctx context.Context, in inbound) {
 	}
 	switch kind {
 	case proto.ManagerAck:
-		s.answered(now)
+		s.answered(now, rest)
 	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
 		s.pushPart(kind, rest, in.count)
 	case proto.ManagerExecd:

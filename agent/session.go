@@ -47,6 +47,8 @@ type session struct {
 	plain   []byte
 	spool   *spool.Spool  // nil without one
 	next    *source.Event // of the spool: read, and not sent yet
+	unsure  []sentEvent   // of the spool: sent, and not known to have arrived
+	runName string        // names the run of a manager that is ours
 	lost    uint64        // events that the spool lost and that are not told of yet
 
 	state  state

@@ -25,6 +25,8 @@ type agent struct {
 	dialect proto.Dialect // as last shown
 	ours    bool          // an ossecd, by its keepalive
 	back    returnPath
+	before  uint64 // the highest count that earlier runs took
+	first   uint64 // the first that this run took, 0 for none
 	life    life
 	low     lowCounts
 	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds

@@ -34,7 +34,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back.conn != nil {
-		r.send(a, proto.Ack)
+		r.send(a, r.ack(a))
 	}
 	if a.life.state != connected {
 		a.life.state = connected
@@ -45,6 +45,14 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		}
 	}
 	r.m.watch.look(a)
+}
+
+// ack is the answer to a control message. a.mu is held.
+func (r *receiver) ack(a *agent) string {
+	if !a.ours {
+		return proto.Ack
+	}
+	return string(proto.AppendAck(nil, &proto.Run{Name: r.m.run, Last: proto.CounterAt(a.before), First: proto.CounterAt(a.first)}))
 }
 
 func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {

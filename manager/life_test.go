@@ -262,3 +262,38 @@ func TestStopWithABlockedReader(t *testing.T) {
 		close(w.gate)
 	})
 }
+
+// Agents that are ours are told which run of the manager answers, and which counts went to nobody between two runs.
+func TestTheRunIsTold(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		run := func() (got proto.Run) {
+			t.Helper()
+			p.send(keepalive("ossecd v1", time.Minute))
+			_, behind := proto.ParseFromManager([]byte(p.answer()))
+			got, ok := proto.ParseRun(behind)
+			if !ok {
+				t.Fatalf("%q names no run", behind)
+			}
+			return got
+		}
+		p.hello() // which is answered as any agent's: it has not said yet what it is
+		began := p.e.Counter
+		one := run()
+		if one.Last != (proto.Counter{}) || one.First != began {
+			t.Errorf("at first: %+v, the agent began with %v", one, began)
+		}
+		p.send("1:l:counted")
+		if again := run(); again != one {
+			t.Errorf("%+v, before %+v", again, one)
+		}
+		last := p.e.Counter
+		r.end()
+		p.seal("1:l:went to nobody")
+		r.start()
+		two := run()
+		if two.Name == one.Name || two.Last != last || two.First != p.e.Counter {
+			t.Errorf("after a restart: %+v, want last %v, first %v", two, last, p.e.Counter)
+		}
+	})
+}

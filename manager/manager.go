@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,8 @@ type manager struct {
 	taking  sync.Mutex // held while keys are taken up
 	taken   *keys.Set  // that were taken up last
 	lacking bool       // some of them could not be
+
+	run string // names this run to agents that are ours
 
 	complaints struct {
 		sync.Mutex
@@ -94,6 +97,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 func newManager(cfg Config, log *slog.Logger) *manager {
 	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
 	m.complaints.next = make(map[string]time.Time)
+	m.run = rand.Text()
 	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
 	return m
 }

@@ -108,6 +108,9 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 
 	a.life.lastSeen = now
 	a.low = lowCounts{}
+	if v := message.Counter.Value(); v > a.before && (a.first == 0 || v < a.first) {
+		a.first = v
+	}
 	if verdict == proto.Fresh { // a late one may be from before the agent moved or changed its cipher
 		a.method = message.Method
 		if message.Method == proto.AES {

@@ -83,10 +83,10 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				}
 				continue
 			}
-			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k), since: time.Now().Unix()}
+			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k), since: time.Now().Unix(), before: slot.Highest()}
 			if was != nil && was.key.Secret == k.Secret {
 				was.mu.Lock()
-				a.life = was.life
+				a.life, a.before, a.first = was.life, was.before, was.first
 				was.mu.Unlock()
 				a.life.watched = time.Time{} // that was the other one
 			} else {

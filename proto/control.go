@@ -54,7 +54,7 @@ type FromManager uint8
 
 // The kinds.
 const (
-	ManagerAck            FromManager = iota + 1 // exactly Ack
+	ManagerAck            FromManager = iota + 1 // rest: for ParseRun
 	ManagerUpFile                                // rest: for ParseUpFile
 	ManagerCloseFile                             // the pushed file ends
 	ManagerChunk                                 // rest: the next piece of the pushed file; has no prefix
@@ -71,6 +71,8 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerChunk, message
 	case string(message) == Ack:
 		return ManagerAck, nil
+	case isAckOfRun(message):
+		return ManagerAck, message[len(Ack):]
 	case bytes.HasPrefix(message, []byte(upFile)):
 		return ManagerUpFile, message[len(upFile):]
 	case string(message) == CloseFile || string(message)+" " == CloseFile:

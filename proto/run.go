@@ -1,0 +1,69 @@
+package proto
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// Run is what a manager that is an ossecd says to agents that are, behind an Ack (docs/protocol.md, "Where we differ"):
+// which run of it this is, the last count that earlier runs took from the agent, and the first that this one took.
+type Run struct {
+	Name        string // letters and digits, 1 to maxRunName
+	Last, First Counter
+}
+
+const maxRunName = 64
+
+// AppendAck appends an Ack with a Run behind it.
+func AppendAck(dst []byte, r *Run) []byte {
+	dst = append(append(append(dst, Ack...), "run="...), r.Name...)
+	dst = appendCounter(append(dst, " last="...), r.Last)
+	return appendCounter(append(dst, " first="...), r.First)
+}
+
+func appendCounter(dst []byte, c Counter) []byte {
+	dst = strconv.AppendUint(dst, uint64(c.Global), 10)
+	return strconv.AppendUint(append(dst, ':'), uint64(c.Local), 10)
+}
+
+func isAckOfRun(message []byte) bool {
+	rest, ok := bytes.CutPrefix(message, []byte(Ack))
+	if ok {
+		_, ok = ParseRun(rest)
+	}
+	return ok
+}
+
+// ParseRun reads what stands behind an Ack; ok is false where nothing does, as with a stock manager.
+func ParseRun(b []byte) (r Run, ok bool) {
+	var parts [3][]byte
+	for i, tag := range []string{"run=", " last=", " first="} {
+		if b, ok = bytes.CutPrefix(b, []byte(tag)); !ok {
+			return r, false
+		}
+		end := bytes.IndexByte(b, ' ')
+		if end < 0 {
+			end = len(b)
+		}
+		parts[i], b = b[:end], b[end:]
+	}
+	name := parts[0]
+	if len(b) > 0 || len(name) == 0 || len(name) > maxRunName || bytes.ContainsFunc(name, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+	}) {
+		return r, false
+	}
+	last, ok1 := parseCounter(parts[1])
+	first, ok2 := parseCounter(parts[2])
+	return Run{string(name), last, first}, ok1 && ok2
+}
+
+func parseCounter(b []byte) (Counter, bool) {
+	global, local, ok := bytes.Cut(b, []byte(":"))
+	if !ok || len(global) == 0 || len(global) > 10 || len(local) == 0 || len(local) > 4 {
+		return Counter{}, false
+	}
+	g, ok1 := digits(global)
+	l, ok2 := digits(local)
+	return Counter{uint32(g), uint32(l)}, ok1 && ok2 && g <= 0xffff_ffff
+}
