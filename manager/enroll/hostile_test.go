@@ -77,8 +77,8 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// pipeServer is a server in a bubble, whose connections are pipes. ask hands it one.
-func pipeServer(t *testing.T) (s *Server, logs *syncBuffer) {
+// pipeServer is a server without a port, whose connections are pipes.
+func pipeServer(t testing.TB) (s *Server, logs *syncBuffer) {
 	logs = new(syncBuffer)
 	dir := t.TempDir()
 	cfg := Config{
