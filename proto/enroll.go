@@ -70,10 +70,32 @@ func AppendEnrollRequest(dst []byte, r *EnrollRequest) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
-// ParseEnrollRequest reads the line that an agent sent, without its line feed. Options out of order, and whatever follows
-// them, are passed over, as stock managers do. The error is ErrMalformed.
+// EnrollRequestLen is how long the request is that b begins with, its line feed included; 0 where more must come to say so.
+// A stock agent that reads its password from a file sends the line feed of that file too.
+func EnrollRequestLen(b []byte) int {
+	n := bytes.IndexByte(b, '\n') + 1
+	if n == 0 || !bytes.HasPrefix(b, []byte(enrollPass)) || bytes.Contains(b[:n], []byte(" "+enrollAgent)) {
+		return n
+	}
+	switch rest := string(b[n:]); {
+	case strings.HasPrefix(rest, " "+enrollAgent):
+		if end := strings.IndexByte(rest, '\n') + 1; end > 0 {
+			return n + end
+		}
+		return 0
+	case strings.HasPrefix(" "+enrollAgent, rest):
+		return 0
+	}
+	return n
+}
+
+// ParseEnrollRequest reads what EnrollRequestLen measured, without the line feed at its end. Options out of order, and
+// whatever follows them, are passed over, as stock managers do. The error is ErrMalformed.
 func ParseEnrollRequest(line []byte) (EnrollRequest, error) {
 	var r EnrollRequest
+	if i := bytes.Index(line, []byte("\n "+enrollAgent)); i >= 0 && bytes.HasPrefix(line, []byte(enrollPass)) {
+		line = append(bytes.TrimSuffix(bytes.Clone(line[:i]), []byte("\r")), line[i+1:]...)
+	}
 	if len(line) >= MaxEnrollRequest || bytes.ContainsFunc(line, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return r, ErrMalformed
 	}

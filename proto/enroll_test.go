@@ -68,6 +68,36 @@ func TestEnrollRequestOdd(t *testing.T) {
 	}
 }
 
+// A stock agent sends the line end of its password file.
+func TestEnrollRequestLineFeed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		sent string
+		n    int
+		want EnrollRequest
+	}{
+		{"OSSEC A:'web01'\nmore\n", 16, EnrollRequest{Name: "web01"}},
+		{"OSSEC PASS: sesame 1\n OSSEC A:'web01'\n", 38, EnrollRequest{Password: "sesame 1", Name: "web01"}},
+		{"OSSEC PASS: sesame 1\r\n OSSEC A:'web01' V:'v1'\n", 46, EnrollRequest{Password: "sesame 1", Name: "web01", Version: "v1"}},
+		{"OSSEC PASS: sesame OSSEC A:'web01'\n OSSEC A:'web02'\n", 35, EnrollRequest{Password: "sesame", Name: "web01"}},
+	} {
+		got, err := ParseEnrollRequest([]byte(tt.sent[:tt.n-1]))
+		if n := EnrollRequestLen([]byte(tt.sent)); n != tt.n || err != nil || got != tt.want {
+			t.Errorf("%q: got %d, %+v, %v, want %d, %+v", tt.sent, n, got, err, tt.n, tt.want)
+		}
+		for n := range tt.n {
+			if got := EnrollRequestLen([]byte(tt.sent[:n])); got != 0 {
+				t.Errorf("%q: got %d", tt.sent[:n], got)
+			}
+		}
+	}
+	for sent, want := range map[string]int{"OSSEC PASS: a\nb": 14, "OSSEC PASS: a\n OSSEC B": 14, "\n": 1, "": 0, "OSSEC PASS: a\n OSS": 0} {
+		if got := EnrollRequestLen([]byte(sent)); got != want {
+			t.Errorf("%q: got %d, want %d", sent, got, want)
+		}
+	}
+}
+
 func TestEnrollRequestMalformed(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
@@ -192,6 +222,9 @@ func FuzzEnroll(f *testing.F) {
 			if len(line) > len(b)+1 {
 				t.Fatalf("%q became %q", b, line)
 			}
+		}
+		if n := EnrollRequestLen(b); n > 0 && (n > len(b) || b[n-1] != '\n') {
+			t.Fatalf("%q: %d bytes", b, n)
 		}
 		for _, ended := range []bool{false, true} {
 			line, err := ParseEnrollAnswer(b, ended)

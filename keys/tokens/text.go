@@ -5,6 +5,7 @@ package tokens
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -12,14 +13,18 @@ import (
 
 // Text is a token as an agent gets it: "oe1_SECRET", or "oe1_SECRET_FINGERPRINT". Printing one shows its secret.
 type Text struct {
-	secret      string // 32 hexadecimal digits
+	secret      string // 26 letters and digits
 	fingerprint string // of the manager's certificate, 64 hexadecimal digits; may be empty
 }
 
+// Stock agents send the first 32 bytes of a password: what counts of a token is shorter.
 const (
-	prefix     = "oe1_" // the 1 is the version
-	secretSize = 16     // bytes
+	prefix    = "oe1_" // the 1 is the version
+	secretLen = 26     // letters and digits: 128 bits
 )
+
+// encoding has no character that is easily taken for another, or that a shell knows.
+var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 var (
 	errText        = errors.New("this is no token; use what ossecd keygen token add printed, whole")
@@ -28,9 +33,9 @@ var (
 
 // New makes a token for a manager whose certificate has the fingerprint, which may be empty.
 func New(fingerprint string) Text {
-	var b [secretSize]byte
+	var b [16]byte
 	rand.Read(b[:])
-	return Text{hex.EncodeToString(b[:]), fingerprint}
+	return Text{encoding.EncodeToString(b[:]), fingerprint}
 }
 
 // IsToken says whether s is meant as a token, and not as a password.
@@ -40,10 +45,21 @@ func IsToken(s string) bool { return strings.HasPrefix(s, prefix) }
 func Parse(s string) (Text, error) {
 	rest, ok := strings.CutPrefix(s, prefix)
 	secret, fingerprint, more := strings.Cut(rest, "_")
-	if !ok || !isHex(secret, secretSize) || more && !isHex(fingerprint, sha256.Size) {
+	if !ok || !isSecret(secret) || more && !isHex(fingerprint, sha256.Size) {
 		return Text{}, errText
 	}
 	return Text{secret, fingerprint}, nil
+}
+
+func isSecret(s string) bool {
+	return len(s) == secretLen && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// sent is what counts of a token that an agent sent, in which the fingerprint may stand, and may be cut off.
+func sent(s string) (password string, ok bool) {
+	rest, ok := strings.CutPrefix(s, prefix)
+	secret, _, _ := strings.Cut(rest, "_")
+	return prefix + secret, ok && isSecret(secret)
 }
 
 // isHex says whether s is so many bytes in lower-case hexadecimal digits.

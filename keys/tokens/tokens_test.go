@@ -25,7 +25,7 @@ func TestText(t *testing.T) {
 		if sent, err := Parse(got.Password()); err != nil || sent.Fingerprint() != "" || sent.Password() != got.Password() || !IsToken(sent.String()) {
 			t.Errorf("%q is sent as %q, which reads as %q, %v", made, got.Password(), sent, err)
 		}
-		if strings.ContainsAny(made.String(), " '\n") || len(made.Password()) != len(prefix)+32 {
+		if strings.ContainsAny(made.String(), " '\n") || len(made.Password()) > 32 {
 			t.Errorf("%q is nothing to be sent", made)
 		}
 	}
@@ -36,9 +36,9 @@ func TestText(t *testing.T) {
 
 func TestTextMalformed(t *testing.T) {
 	t.Parallel()
-	secret := strings.Repeat("0123456789abcdef", 2)
+	secret := "abcdefghijklmnopqrstuvwxyz"
 	for _, s := range []string{
-		"", "oe1_", secret, "oe2_" + secret, "oe1_" + secret[1:], "oe1_" + secret + "0", "oe1_" + strings.ToUpper(secret), "oe1_" + secret + "_",
+		"", "oe1_", secret, "oe2_" + secret, "oe1_" + secret[1:], "oe1_" + secret + "2", "oe1_0" + secret[1:], "oe1_" + strings.ToUpper(secret), "oe1_" + secret + "_",
 		"oe1_" + secret + "_" + testPrint[1:], "oe1_" + secret + "_" + testPrint + "_", "oe1_" + secret + "_" + testPrint[1:] + "g", " oe1_" + secret,
 	} {
 		if got, err := Parse(s); !errors.Is(err, errText) || got != (Text{}) || strings.Contains(err.Error(), secret) {
@@ -132,6 +132,8 @@ func TestFile(t *testing.T) {
 	}
 	spend(once.String(), nil) // stock agents send it whole
 	spend(once.Password(), ErrUsedUp)
+	spend(once.String()[:32], ErrUsedUp) // as much of it as stock agents send
+	spend(once.Password()[:29], ErrUnknown)
 	spend(many.Password(), nil)
 	spend(many.Password(), nil)
 	spend(New("").Password(), ErrUnknown)

@@ -19,6 +19,7 @@ const (
 	noHandshake
 	tooSlow
 	tooLong
+	noRequest
 	malformed
 	wrongPassword
 	unknownToken
@@ -43,6 +44,7 @@ var reasons = [numReasons]struct{ name, answer, remedy string }{
 	noHandshake:   {"no TLS", "", "a scanner; or an agent that does not trust our certificate, has none of its own where enroll-client-ca asks for one, or speaks a TLS before 1.2"},
 	tooSlow:       {"too slow", "", "the agent sent no whole request within 10 s; a scanner, or a bad network"},
 	tooLong:       {"request too long", "Invalid request for new agent", "over 8 KB; not an agent, or one with very many groups"},
+	noRequest:     {"no request", "", "the agent went away before it had asked for anything: a scanner, or an agent that does not trust our certificate"},
 	malformed:     {"malformed request", "Invalid request for new agent", "not what an agent sends: OSSEC A:'NAME'"},
 	wrongPassword: {"wrong password", "Invalid password", "give the agent the password, or a token (ossecd keygen token add)"},
 	unknownToken:  {"unknown token", "Invalid password", "the token was revoked or never made here: make another (ossecd keygen token add), in the file of enroll-tokens"},

@@ -1,7 +1,6 @@
 package enroll
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -182,14 +181,14 @@ func (o *order) read(conn *tls.Conn) (detail error) {
 		}
 		return err
 	}
-	line, err := readLine(conn)
+	line, err := readRequest(conn)
 	switch {
 	case errors.Is(err, errLong):
 		o.why = tooLong
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		o.why = tooSlow
 	case err != nil:
-		o.why = malformed
+		o.why = noRequest
 	default:
 		if o.req, err = proto.ParseEnrollRequest(line); err != nil {
 			o.why = malformed
@@ -200,16 +199,16 @@ func (o *order) read(conn *tls.Conn) (detail error) {
 
 var errLong = errors.New("no line feed within 8 KB")
 
-// readLine reads up to the first line feed, and returns what is before it.
-func readLine(r io.Reader) ([]byte, error) {
+// readRequest reads a request, and returns it without its line feed.
+func readRequest(r io.Reader) ([]byte, error) {
 	var line []byte
 	buffer := make([]byte, 1024)
 	for {
 		n, err := r.Read(buffer)
-		if i := bytes.IndexByte(buffer[:n], '\n'); i >= 0 {
-			return append(line, buffer[:i]...), nil
-		}
 		line = append(line, buffer[:n]...)
+		if n := proto.EnrollRequestLen(line); n > 0 {
+			return line[:n-1], nil
+		}
 		if len(line) >= proto.MaxEnrollRequest {
 			return nil, errLong
 		}
