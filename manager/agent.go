@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -14,11 +15,10 @@ type agent struct {
 	key    keys.Key
 	cipher *proto.Cipher
 	slot   *keys.Slot // its received counter, which outlives this process
-	json   []byte     // `"agent":{…}`, ready for every event
 	since  int64      // when we took up the key; Unix time, seconds
+	sinks  *sink.Agent
 
-	quota  quota // guarded by the outlet's mu
-	queued int   // its place in the watch's heap, from 1 on; guarded by the watch's mu
+	queued int // its place in the watch's heap, from 1 on; guarded by the watch's mu
 
 	mu      sync.Mutex
 	method  proto.Method  // of its last valid message; answers use it

@@ -42,6 +42,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR`ectory for what outlives the process, for one process at a time"},
 			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP `ADDR`ess host:port; port 0 picks one; can be repeated"},
 			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
+			&cli.StringSliceFlag{Name: "sink", Hidden: true},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
@@ -80,13 +81,16 @@ func action(c *cli.Context, demo Demo) error {
 	after, afterErr := parseDisconnectAfter(c.String("disconnect-after"))
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
-		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"),
+		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
 		QueueSize: c.Int("queue-size"), AgentShare: c.Int("agent-share"),
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),
 			ClientCA: c.String("enroll-client-ca"), Cert: c.String("enroll-cert"), Key: c.String("enroll-key"), Names: c.String("enroll-names"),
 			Address: c.String("enroll-address"), Duplicates: c.String("enroll-duplicates"),
 		},
+	}
+	if len(cfg.Sinks) > 0 && !c.IsSet("events") {
+		cfg.Events = ""
 	}
 	err = errors.Join(err, afterErr, cfg.Validate())
 	if c.Bool("check") {

@@ -22,16 +22,18 @@ type Config struct {
 	State  string   // directory of all that outlives the process; made if missing, held by one process
 	Listen []string // "host:port", UDP; port 0 picks one
 
-	// Events is the file that event lines are appended to (made 0640), or "-" for standard output. Out, where
-	// it is not nil, is used instead.
+	// Events is the file that event lines are appended to (made 0640), or "-" for standard output; it may be empty where
+	// there are Sinks. Out, where it is not nil, is used instead.
 	Events string
 	Out    io.Writer
+	// Sinks are further places for events: the tables [[manager.sink]], each as a JSON object.
+	Sinks []string
 
 	// DisconnectAfter is the silence after which an agent is reported; 0 goes by each agent's own keepalive
 	// interval.
 	DisconnectAfter time.Duration
 
-	// QueueSize is how many megabytes of events may wait for a slow reader; AgentShare how much of them one agent may
+	// QueueSize is how many megabytes of events may wait for a slow reader, each; AgentShare how much of them one agent may
 	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
 	QueueSize  int
 	AgentShare int
@@ -49,6 +51,7 @@ type Config struct {
 	Ready func([]netip.AddrPort)
 
 	accepts proto.Method // of CryptoAccept; 0 is any
+	plans   []plan       // of Events, Out and Sinks
 }
 
 // Defaults, as documented in the command's help.
@@ -87,9 +90,6 @@ func (c *Config) Validate() error {
 			fault("listen: %q: %q is no port; use 0 to 65535", l, port)
 		}
 	}
-	if c.Events == "" && c.Out == nil {
-		fault("events: empty; name a file, or - for standard output")
-	}
 	if c.DisconnectAfter < 0 {
 		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)
 	}
@@ -104,6 +104,10 @@ func (c *Config) Validate() error {
 	}
 	if c.AgentShare < 1 || c.AgentShare > 100 {
 		fault("agent_share: %d is out of range; use 1 to 100 (percent)", c.AgentShare)
+	}
+	var err error
+	if c.plans, err = c.planSinks(); err != nil {
+		faults = append(faults, err)
 	}
 	switch c.CryptoAccept {
 	case "any", "":

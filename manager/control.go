@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -39,7 +40,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	if a.life.state != connected {
 		a.life.state = connected
 		a.slot.SetConnected(true)
-		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), "agent-connected", a)
+		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), sink.Connected, a)
 		if a.mayLog(cameAgain, now) {
 			r.m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String())
 		}
@@ -87,7 +88,7 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 	}
 	a.slot.SetConnected(false)
 	a.slot.SetLastSeen(a.life.lastSeen)
-	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), "agent-disconnected", payer)
+	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), sink.Disconnected, payer)
 	if !tell {
 		return
 	}
@@ -98,7 +99,11 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 // report emits an event about an agent. It counts toward the share of payer: the agent itself where that can bring as
 // many of them about as it likes, else nil.
 func (m *manager) report(a *agent, now time.Time, text, action string, payer *agent) {
-	l := lot{text: appendOwn(nil, now, a.json, text, action, 0)}
-	l.end(payer)
-	m.outlet.put(&l, false)
+	var l sink.Lot
+	var account *sink.Agent
+	if payer != nil {
+		account = payer.sinks
+	}
+	l.Report(a.sinks, account, now, text, action, 0)
+	m.sinks.Put(&l, false)
 }

@@ -2,7 +2,7 @@
 // send, and hands their events on.
 //
 //	socket ── receiver ── roster: which agent ── open ── count ──┬── control: ack, return address, liveness
-//	             │                                               └── event: JSON line ── outlet ── file or pipe
+//	             │                                               └── event: record ── package sink: files and others
 //	             └── refusals: counted by reason, logged once a minute
 //
 // Each socket has one receiver, a goroutine that takes a datagram all the way. Nothing of an agent's state

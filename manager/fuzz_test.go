@@ -2,7 +2,6 @@ package manager
 
 import (
 	"encoding/hex"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -61,9 +61,8 @@ func FuzzAuthentic(f *testing.F) {
 		f.Add([]byte(m), uint8(i), uint32(i), uint16(i))
 	}
 	r := direct(f, anyLine, fixedLine)
-	running := r.m.outlet
-	f.Cleanup(func() { r.m.outlet = running })
-	r.m.outlet = newOutlet(io.Discard, "fuzz", 64<<20, 100, r.log) // read by the test itself
+	var lines sink.JSON
+	var written sink.Event
 	k := mustKey(f, anyLine)
 	c := proto.NewCipher(k.CipherKey())
 	s, err := proto.NewSealer(1)
@@ -89,13 +88,13 @@ func FuzzAuthentic(f *testing.F) {
 		a := r.m.roster.Load().byID["001"]
 		a.slot.Reset() // any count may come
 		r.receive(d, from, netip.Addr{}, time.Unix(1_795_000_000, 0))
-		r.handOver(false)
-		lines, _ := r.m.outlet.take(nil)
-		for l := range strings.Lines(string(lines)) {
-			if !strings.HasPrefix(l, `{"timestamp":"`) || !strings.HasSuffix(l, "}\n") {
+		events := r.events.Events()
+		for events.Next(&written) {
+			if l := string(lines.Append(nil, &written)); !strings.HasPrefix(l, `{"timestamp":"`) || strings.Index(l, "}\n") != len(l)-2 {
 				t.Fatalf("%q made the line %q", message, l)
 			}
 		}
+		r.events.Clear()
 		repeated := r.m.refusals.counts[repeatedCount].Load()
 		r.receive(d, from, netip.Addr{}, time.Unix(1_795_000_000, 0))
 		if r.m.refusals.counts[repeatedCount].Load() != repeated+1 {
@@ -117,9 +116,8 @@ func FuzzDatagram(f *testing.F) {
 	r := direct(f, fixedLine) // no key fits
 	f.Fuzz(func(t *testing.T, d []byte) {
 		r.receive(d, netip.MustParseAddrPort("192.0.2.7:1111"), netip.Addr{}, time.Unix(1_795_000_000, 0))
-		r.handOver(false)
-		if lines, _ := r.m.outlet.take(nil); len(lines) > 0 {
-			t.Fatalf("%q made %q", d, lines)
+		if n := r.events.Len(); n > 0 {
+			t.Fatalf("%q made %d events", d, n)
 		}
 	})
 }

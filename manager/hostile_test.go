@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -163,7 +162,7 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 	t.Run("share", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, anyLine, fixedLine)
-			w := &writer{gate: make(chan struct{})}
+			w := &gated{gate: make(chan struct{})}
 			r.cfg.Out, r.cfg.QueueSize, r.cfg.AgentShare = w, 1, 1
 			r.start()
 			p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
@@ -200,34 +199,6 @@ func TestLogAfterAClockWasAhead(t *testing.T) {
 			t.Errorf("at %v: %v, want %v", tt.at.Sub(now), got, tt.want)
 		}
 	}
-}
-
-// A queue that overflows many times a second, by an agent or as a whole, is logged once a minute; every loss is an event.
-func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var logs, w syncBuffer
-		o := newOutlet(&w, "test", 1000, 50, slog.New(slog.NewTextHandler(&logs, nil)))
-		ctx, stop := context.WithCancel(t.Context())
-		go o.run(ctx)
-		flooder := &agent{key: mustKey(t, anyLine), json: []byte(`"agent":{"name":"web01"}`)}
-		const rounds = 20
-		for range rounds {
-			o.give(make([]byte, 501), flooder) // over its share
-			o.give(make([]byte, 1001), nil)    // over everything
-			o.give([]byte("\n"), nil)
-			synctest.Wait()
-		}
-		if got := strings.Count(w.String(), `"count":1}`); got != 2*rounds {
-			t.Errorf("%d events about losses, want %d", got, 2*rounds)
-		}
-		if got := strings.Count(logs.String(), "\n"); got != 4 {
-			t.Errorf("%d log lines, want 2 that it began and 2 that it ended:\n%s", got, logs.String())
-		}
-		if err := o.close(time.Second, stop); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // Agents, somebody who forges their IDs and replays what they send, and changes of keys, all

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -243,7 +244,7 @@ func TestStopWithABlockedReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine)
-		w := &writer{gate: make(chan struct{})}
+		w := &gated{gate: make(chan struct{})}
 		r.cfg.Out = w
 		r.start()
 		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
@@ -256,7 +257,7 @@ func TestStopWithABlockedReader(t *testing.T) {
 		r.stop()
 		<-r.ended
 		err := r.err
-		if !errors.Is(err, errUnwritten) || !strings.Contains(err.Error(), "11 events") || time.Since(began) > 2*time.Second {
+		if !errors.Is(err, sink.ErrUnwritten) || !strings.Contains(err.Error(), "11 events") || time.Since(began) > 2*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		close(w.gate)

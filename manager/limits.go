@@ -33,6 +33,7 @@ const (
 	// taken as a sign that an agent lost its counter.
 	lostCounterAfter = 3
 
+	countsEvery = 10 * time.Minute // how often the counts of sinks are logged, where they changed
 	ridsEvery   = 30 * time.Second // how often the stock rids files are brought up to date
 	restEvery   = 10 * time.Second // how often agents are tried again that found no room for their counter
 	resetsEvery = time.Second      // how often requests to forget a counter are looked for

@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -19,6 +17,7 @@ import (
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/manager/enroll"
+	"ossecd/manager/sink"
 )
 
 // manager is one running manager.
@@ -31,7 +30,7 @@ type manager struct {
 	roster   atomic.Pointer[roster]
 	refusals *refusals
 	watch    *watch
-	outlet   *outlet
+	sinks    *sink.Hub
 
 	taking  sync.Mutex // held while keys are taken up
 	taken   *keys.Set  // that were taken up last
@@ -63,39 +62,43 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.closeState()) }()
-	out, name, err := m.openEvents(ctx)
-	if ctx.Err() != nil {
+	if err := m.sinks.Open(ctx); ctx.Err() != nil {
 		return nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return err
 	}
-	defer out.Close()
 	conns, err := m.openSockets()
 	if err != nil {
+		m.sinks.Abandon()
 		return err
 	}
 	enrolment, err := m.openEnrolment()
 	if err != nil {
 		closeAll(conns)
+		m.sinks.Abandon()
 		return err
 	}
-	m.outlet = newOutlet(out, name, cfg.QueueSize<<20, cfg.AgentShare, log)
-	outletCtx, stopOutlet := context.WithCancel(context.Background())
-	go m.outlet.run(outletCtx)
+	m.sinks.Start()
 	m.sayListening(conns)
 
 	err = m.serve(ctx, conns, enrolment)
 	began := time.Now()
 	flushed := make(chan error, 1)
 	go func() { flushed <- m.lastFlush() }()
-	err = errors.Join(err, m.outlet.close(stopWithin, stopOutlet), <-flushed)
+	err = errors.Join(err, m.sinks.Close(stopWithin), <-flushed)
 	log.Info("stopped", append([]any{"took", time.Since(began).Round(time.Millisecond).String()}, m.refusals.summary()...)...)
 	return err
 }
 
 func newManager(cfg Config, log *slog.Logger) *manager {
 	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
+	var specs []sink.Spec
+	for _, p := range cfg.plans {
+		s := p.spec
+		s.Open = func(ctx context.Context) (sink.Sink, error) { return p.open(ctx, log) }
+		specs = append(specs, s)
+	}
+	m.sinks = sink.NewHub(specs, log)
 	m.complaints.next = make(map[string]time.Time)
 	m.run = rand.Text()
 	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
@@ -131,7 +134,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 	run(func(ctx context.Context) {
 		select {
 		case <-ctx.Done():
-		case err := <-m.outlet.gone:
+		case err := <-m.sinks.Gone():
 			cancel(err)
 		}
 	})
@@ -140,6 +143,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 		every(ctx, dropsEvery, kernel.look)
 		kernel.look()
 	})
+	run(func(ctx context.Context) { every(ctx, countsEvery, m.sinks.LogCounts) })
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
 	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
 	<-ctx.Done()
@@ -218,39 +222,6 @@ func (m *manager) lastFlush() error {
 	}
 	return err
 }
-
-// openEvents opens what events are written to. For a named pipe it waits for a reader, or until ctx ends.
-func (m *manager) openEvents(ctx context.Context) (io.WriteCloser, string, error) {
-	switch {
-	case m.cfg.Out != nil:
-		return nopCloser{m.cfg.Out}, "the writer", nil
-	case m.cfg.Events == "-":
-		return nopCloser{os.Stdout}, stdoutName, nil
-	}
-	if info, err := os.Stat(m.cfg.Events); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
-		m.log.Info("the events go to a named pipe; waiting for its reader", "events", m.cfg.Events)
-	}
-	var f *os.File
-	var err error
-	opened := make(chan struct{})
-	go func() {
-		defer close(opened)
-		f, err = os.OpenFile(m.cfg.Events, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	}()
-	select {
-	case <-opened:
-	case <-ctx.Done():
-		return nil, "", ctx.Err()
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("events: %w; name a file in a directory that exists and can be written", err)
-	}
-	return f, m.cfg.Events, nil
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
 
 func (m *manager) openSockets() ([]PacketConn, error) {
 	if len(m.cfg.Conns) > 0 {
@@ -346,7 +317,7 @@ func (m *manager) takeUpRest() {
 	}
 }
 
-// hangups reads the keys anew at each value of Config.Hangup.
+// hangups reads the keys anew, and has the files of events opened anew, at each value of Config.Hangup.
 func (m *manager) hangups(ctx context.Context) {
 	for {
 		select {
@@ -354,6 +325,7 @@ func (m *manager) hangups(ctx context.Context) {
 			return
 		case <-m.cfg.Hangup:
 			m.store.Kick()
+			m.sinks.Reopen()
 		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -310,7 +311,7 @@ func newLoad(t *testing.T, f form, size, agents, bursts int) *load {
 // timeLines is what the line of an event costs in µs to make, and to write together with others.
 func timeLines(t *testing.T, size int) (line, write float64) {
 	const n = performanceBurst
-	agent := appendAgent(nil, mustKey(t, benchKey(1)))
+	agent := sink.NewHub(nil, nil).NewAgent("000001", "agent000001", "any")
 	from := netip.MustParseAddrPort("127.0.0.1:40112")
 	location := []byte("/var/log/auth.log")
 	var texts [256][]byte
@@ -318,9 +319,16 @@ func timeLines(t *testing.T, size int) (line, write float64) {
 		texts[i] = []byte(logLine(i, size))
 	}
 	var b []byte
+	var lot sink.Lot
+	var e sink.Event
+	var form sink.JSON
 	now := time.Now()
 	for i := range n {
-		b = appendEvent(b[:0], testStamp, agent, from, '1', location, texts[i%len(texts)])
+		lot.Clear()
+		lot.Event(agent, now, uint64(i), from, '1', location, texts[i%len(texts)])
+		events := lot.Events()
+		events.Next(&e)
+		b = form.Append(b[:0], &e)
 	}
 	line = time.Since(now).Seconds() * 1e6 / n
 
@@ -329,7 +337,7 @@ func timeLines(t *testing.T, size int) (line, write float64) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	piece := bytes.Repeat(b, writeSize/len(b))
+	piece := bytes.Repeat(b, (64<<10)/len(b))
 	now = time.Now()
 	for written := 0; written < n*len(b); written += len(piece) {
 		if _, err := f.Write(piece); err != nil {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -22,9 +23,7 @@ type receiver struct {
 	sealer *proto.Sealer
 	answer []byte // the datagram at hand
 
-	events lot // of the batch at hand
-	now    time.Time
-	stamp  []byte // now as it stands in events
+	events sink.Lot // of the batch at hand
 }
 
 func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
@@ -132,18 +131,14 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	if string(e.Location) == collectorMark {
 		return
 	}
-	if now != r.now {
-		r.now, r.stamp = now, appendTime(r.stamp[:0], now)
-	}
-	r.events.text = appendEvent(r.events.text, r.stamp, a.json, from, e.Queue, e.Location, e.Message)
-	r.events.end(a)
+	r.events.Event(a.sinks, now, message.Counter.Value(), from, e.Queue, e.Location, e.Message)
 }
 
-// handOver gives the events of the batch to the outlet. more says that others follow at once.
+// handOver gives the events of the batch to the sinks. more says that others follow at once.
 func (r *receiver) handOver(more bool) {
-	if len(r.events.ends) > 0 || !more {
-		r.m.outlet.put(&r.events, more)
-		r.events.clear()
+	if r.events.Len() > 0 || !more {
+		r.m.sinks.Put(&r.events, more)
+		r.events.Clear()
 	}
 }
 

@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -116,7 +115,7 @@ func TestALateDatagramMovesNothing(t *testing.T) {
 	})
 }
 
-// direct is a manager with its receive path alone: no sockets, no goroutines but the outlet's.
+// direct is a manager with its receive path alone: no sockets, no goroutines but the sinks'.
 func direct(t testing.TB, lines ...string) *receiver {
 	dir := t.TempDir()
 	cfg := Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Listen: []string{":0"}, Out: io.Discard}
@@ -134,11 +133,12 @@ func direct(t testing.TB, lines ...string) *receiver {
 	if err := m.openState(); err != nil {
 		t.Fatal(err)
 	}
-	m.outlet = newOutlet(cfg.Out, "test", cfg.QueueSize<<20, cfg.AgentShare, log)
-	ctx, stop := context.WithCancel(context.Background())
-	go m.outlet.run(ctx)
+	if err := m.sinks.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.sinks.Start()
 	t.Cleanup(func() {
-		if err := m.outlet.close(time.Minute, stop); err != nil {
+		if err := m.sinks.Close(time.Minute); err != nil {
 			t.Error(err)
 		}
 		if err := m.closeState(); err != nil {
@@ -409,7 +409,7 @@ func playSession(t *testing.T, text string) {
 	r.end()
 }
 
-// BenchmarkReceive is the receive path behind the socket, from the datagram to the event line in the outlet.
+// BenchmarkReceive is the receive path behind the socket, from the datagram to the event line that its sink writes.
 func BenchmarkReceive(b *testing.B) {
 	text := "1:/var/log/auth.log:Nov 22 15:30:01 web01 sshd[4242]: Failed password for invalid user admin from 203.0.113.77 port 52814 ssh2; the next attempt of that address will be the 17th within ten minutes, pid=991"
 	from := netip.MustParseAddrPort("192.0.2.9:40000")

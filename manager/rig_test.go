@@ -69,6 +69,14 @@ func newRig(t *testing.T, lines ...string) *rig {
 	return r
 }
 
+func mustKey(t testing.TB, line string) keys.Key {
+	k, err := keys.ParseLine(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 func (r *rig) writeKeys(lines ...string) {
 	r.t.Helper()
 	if err := os.WriteFile(r.cfg.Keys, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
@@ -281,4 +289,15 @@ func keepalive(program string, notify time.Duration) string {
 	return string(proto.AppendKeepalive(nil, &proto.Keepalive{
 		Uname: "Linux host", Program: program, Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: notify,
 	}))
+}
+
+// gated is a reader of events that blocks until its gate is closed.
+type gated struct {
+	syncBuffer
+	gate chan struct{}
+}
+
+func (g *gated) Write(p []byte) (int, error) {
+	<-g.gate
+	return g.syncBuffer.Write(p)
 }

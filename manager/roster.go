@@ -83,7 +83,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				}
 				continue
 			}
-			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, json: appendAgent(nil, k), since: time.Now().Unix(), before: slot.Highest()}
+			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, sinks: m.sinks.NewAgent(k.ID, k.Name, k.Address.String()), since: time.Now().Unix(), before: slot.Highest()}
 			if was != nil && was.key.Secret == k.Secret {
 				was.mu.Lock()
 				a.life, a.before, a.first = was.life, was.before, was.first

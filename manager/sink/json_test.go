@@ -1,4 +1,4 @@
-package manager
+package sink
 
 import (
 	"encoding/base64"
@@ -8,27 +8,27 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"ossecd/keys"
 )
 
 var testNow = time.Date(2026, 11, 22, 15, 24, 33, 651_004_999, time.FixedZone("", 3600))
 
-var testStamp = appendTime(nil, testNow)
-
-func mustKey(t testing.TB, line string) keys.Key {
-	k, err := keys.ParseLine(line)
-	if err != nil {
-		t.Fatal(err)
+// lineOf is the JSON of a lot with one event.
+func lineOf(l *Lot) string {
+	var j JSON
+	var e Event
+	var b []byte
+	for events := l.Events(); events.Next(&e); {
+		b = j.Append(b, &e)
 	}
-	return k
+	return string(b)
 }
 
-func TestAppendEventExactly(t *testing.T) {
+func TestJSONOfAnEvent(t *testing.T) {
 	t.Parallel()
-	k := mustKey(t, "001 web01 any 6e5d1d9949a5e82bc2a6f43e09b3c9d8b53ffd0eabb1ab5796f4fb782261fecb")
-	got := string(appendEvent(nil, testStamp, appendAgent(nil, k), netip.MustParseAddrPort("10.0.0.7:40112"), '1',
-		[]byte("/var/log/auth.log"), []byte("Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\x00\x1b[31m")))
+	var l Lot
+	l.Event(NewHub(nil, quiet).NewAgent("001", "web01", "any"), testNow, 7, netip.MustParseAddrPort("10.0.0.7:40112"), '1',
+		[]byte("/var/log/auth.log"), []byte("Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\x00\x1b[31m"))
+	got := lineOf(&l)
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"any"},"source":"10.0.0.7:40112",` +
 		`"queue":"1","location":"/var/log/auth.log","full_log":"Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\u0000\u001b[31m"}` + "\n"
 	if got != want {
@@ -36,14 +36,15 @@ func TestAppendEventExactly(t *testing.T) {
 	}
 }
 
-func TestAppendOwnExactly(t *testing.T) {
+func TestJSONOfReports(t *testing.T) {
 	t.Parallel()
-	k := mustKey(t, "001 web01 10.0.0.0/8 secretsecret")
-	got := string(appendOwn(nil, testNow, appendAgent(nil, k), "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", "agent-disconnected", 0)) +
-		string(appendOwn(nil, testNow, nil, "ossecd: 7 events lost.", "events-lost", 7))
+	var l Lot
+	l.Report(NewHub(nil, quiet).NewAgent("001", "web01", "10.0.0.0/8"), nil, testNow, "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", Disconnected, 0)
+	l.Report(nil, nil, testNow.Add(time.Second), "ossecd: 7 events lost.", Lost, 7)
+	got := lineOf(&l)
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"10.0.0.0/8"},"queue":"1",` +
 		`"location":"ossecd","full_log":"ossec: Agent disconnected: 'web01-10.0.0.0/8'.","event":{"action":"agent-disconnected"}}` + "\n" +
-		`{"timestamp":"2026-11-22T14:24:33.651004Z","queue":"1","location":"ossecd","full_log":"ossecd: 7 events lost.",` +
+		`{"timestamp":"2026-11-22T14:24:34.651004Z","queue":"1","location":"ossecd","full_log":"ossecd: 7 events lost.",` +
 		`"event":{"action":"events-lost","count":7}}` + "\n"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
@@ -93,20 +94,24 @@ func FuzzEventLine(f *testing.F) {
 	for _, s := range []string{"", "plain", "q\"b\\n\nr\rt\tNUL\x00", "caf\u00e9 \u2028 \U0001f600", "\xff\xfe half \xc3", "\u0085\u009b31m\x7f", "<&>", "\xed\xa0\x80"} {
 		f.Add([]byte(s), []byte(s))
 	}
-	agent := appendAgent(nil, mustKey(f, "001 web01 any secretsecret"))
+	agent := NewHub(nil, quiet).NewAgent("001", "web01", "any")
 	f.Fuzz(func(t *testing.T, location, message []byte) {
-		line := appendEvent(nil, testStamp, agent, netip.MustParseAddrPort("[2001:db8::1]:1"), '1', location, message)
-		checkLine(t, line, location, message)
+		var l Lot
+		l.Event(agent, testNow, 1, netip.MustParseAddrPort("[2001:db8::1]:1"), '1', location, message)
+		checkLine(t, []byte(lineOf(&l)), location, message)
 	})
 }
 
-func BenchmarkAppendEvent(b *testing.B) {
-	agent := appendAgent(nil, mustKey(b, "001 web01 any secretsecret"))
-	from := netip.MustParseAddrPort("10.0.0.7:40112")
-	location, message := []byte("/var/log/auth.log"), []byte(strings.Repeat("Failed password ", 12))
+func BenchmarkJSON(b *testing.B) {
+	var l Lot
+	l.Event(NewHub(nil, quiet).NewAgent("001", "web01", "any"), testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte(strings.Repeat("Failed password ", 12)))
+	var j JSON
+	var e Event
 	var line []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		line = appendEvent(line[:0], testStamp, agent, from, '1', location, message)
+		events := l.Events()
+		events.Next(&e)
+		line = j.Append(line[:0], &e)
 	}
 }

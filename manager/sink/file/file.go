@@ -1,0 +1,183 @@
+// Package file writes events to files and standard output: as JSON lines, or in the text form of the stock archives.
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"ossecd/manager/sink"
+)
+
+// Options say what file, and when it is set aside for a new one. The zero values of the latter mean: never.
+type Options struct {
+	Path     string
+	Archives bool  // the text form of the stock archives, not JSON lines
+	MaxSize  int64 // bytes; a file is set aside before it grows beyond
+	Daily    bool  // a file is set aside at the first event of another day, local time
+	Keep     int   // how many files that were set aside are kept; 0 is all
+	Compress bool  // gzip those
+}
+
+// File is a sink that appends to a file. Named pipes and devices are written to as well; these are never set aside.
+type File struct {
+	o   Options
+	log *slog.Logger
+
+	f       *os.File
+	regular bool
+	size    int64
+	day     string // on which the last event was written
+	lines   lines
+	nextLog time.Time // when a failed setting aside may be logged again
+	tidy    *tidy     // nil where nothing is ever set aside
+}
+
+// mode is that of new files: events are for their owner to write and a group to read.
+const mode = 0o640
+
+const dayForm = "2006-01-02"
+
+// Open opens or makes the file. For a named pipe it waits for a reader, or until ctx ends.
+func Open(ctx context.Context, o Options, log *slog.Logger) (*File, error) {
+	if info, err := os.Stat(o.Path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		log.Info("the events go to a named pipe; waiting for its reader", "events", o.Path)
+	}
+	f := &File{o: o, log: log, lines: newLines(o.Archives)}
+	opened := make(chan error, 1)
+	go func() { opened <- f.open() }()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, fmt.Errorf("events: %w; name a file in a directory that exists and can be written", err)
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if f.regular && (o.MaxSize > 0 || o.Daily) {
+		f.tidy = startTidy(o, log)
+	}
+	return f, nil
+}
+
+func (f *File) open() error {
+	file, err := os.OpenFile(f.o.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, mode)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return err
+	}
+	f.f, f.regular, f.size = file, info.Mode().IsRegular(), info.Size()
+	f.day = time.Now().Format(dayForm)
+	if f.size > 0 {
+		f.day = info.ModTime().Format(dayForm)
+	}
+	return nil
+}
+
+// Write appends events. A line that could be written in part only is completed by the next Write, in the same file.
+func (f *File) Write(_ context.Context, events sink.Batch) (sink.Result, error) {
+	f.lines.make(events)
+	if f.tidy != nil && f.lines.begun == 0 {
+		f.setAside()
+	}
+	n, done, err := f.lines.write(f.f)
+	f.size += int64(n)
+	return sink.Result{Done: done}, err
+}
+
+// setAside begins a new file where it is time for one. Where that fails the old one is written on.
+func (f *File) setAside() {
+	day := time.Now().Format(dayForm)
+	due := f.o.Daily && day != f.day || f.o.MaxSize > 0 && f.size+int64(len(f.lines.text)) > f.o.MaxSize
+	if f.size == 0 || !due {
+		f.day = day
+		return
+	}
+	if err := f.change(); err != nil {
+		if now := time.Now(); now.After(f.nextLog) {
+			f.nextLog = now.Add(time.Minute)
+			f.log.Error("a file of events was not set aside for a new one; it is written on", "events", f.o.Path, "err", err,
+				"remedy", "let this user rename and make files in the directory")
+		}
+		return
+	}
+	f.day = day
+	f.tidy.nudge()
+}
+
+// change renames the file and opens a new one under its name.
+func (f *File) change() error {
+	aside, err := asideName(f.o.Path, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.o.Path, aside); err != nil {
+		return err
+	}
+	old := f.f
+	if err := f.open(); err != nil {
+		return errors.Join(err, os.Rename(aside, f.o.Path))
+	}
+	return old.Close()
+}
+
+// Reopen opens the file by its name where another program has renamed it.
+func (f *File) Reopen() error {
+	if !f.regular {
+		return nil // what reads a pipe would take it for the end
+	}
+	now, nowErr := os.Stat(f.o.Path)
+	was, wasErr := f.f.Stat()
+	if nowErr == nil && wasErr == nil && os.SameFile(now, was) {
+		return nil
+	}
+	old := f.f
+	if err := f.open(); err != nil {
+		return fmt.Errorf("%w; the old file is written on", err)
+	}
+	if f.lines.begun > 0 {
+		f.lines.begun = 0
+		old.Write([]byte{'\n'}) // the rest of its last line stands whole in the new file
+	}
+	return old.Close()
+}
+
+// Close ends it.
+func (f *File) Close() error {
+	if f.tidy != nil {
+		f.tidy.close()
+	}
+	return f.f.Close()
+}
+
+// Stream is a sink that writes to what is open already.
+type Stream struct {
+	w     io.Writer
+	lines lines
+}
+
+// NewStream makes a sink that writes to w.
+func NewStream(w io.Writer, archives bool) *Stream { return &Stream{w: w, lines: newLines(archives)} }
+
+// Write writes events. A broken pipe at standard output is sink.ErrGone: what read from it is gone, and no other can
+// take its place. (With a named pipe one can.)
+func (s *Stream) Write(_ context.Context, events sink.Batch) (sink.Result, error) {
+	s.lines.make(events)
+	_, done, err := s.lines.write(s.w)
+	if s.w == os.Stdout && errors.Is(err, syscall.EPIPE) {
+		err = fmt.Errorf("events: %w: %w; start the manager together with it, or write to a file with --events", err, sink.ErrGone)
+	}
+	return sink.Result{Done: done}, err
+}
+
+// Close leaves w open.
+func (s *Stream) Close() error { return nil }

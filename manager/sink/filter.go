@@ -1,0 +1,60 @@
+package sink
+
+import "slices"
+
+// Filter says which events a sink is for. An empty list means any; the zero Filter lets all pass.
+type Filter struct {
+	Agents    []string // globs, over ID or name
+	Queues    []string // of one character each
+	Locations []string // globs
+
+	NoPresence bool // nothing of the manager's own about agents that come and go
+}
+
+func (f *Filter) empty() bool {
+	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && !f.NoPresence
+}
+
+// shuts says that nothing of the agent passes.
+func (f *Filter) shuts(id, name string) bool {
+	return len(f.Agents) > 0 && !slices.ContainsFunc(f.Agents, func(g string) bool { return glob(g, id) || glob(g, name) })
+}
+
+// passes says whether an event of an agent that is not shut out passes. What concerns no agent passes where none is named.
+func (f *Filter) passes(e *Event) bool {
+	if len(f.Agents) > 0 && len(e.ID) == 0 {
+		return false
+	}
+	if f.NoPresence && (string(e.Action) == Connected || string(e.Action) == Disconnected) {
+		return false
+	}
+	if len(f.Queues) > 0 && !slices.ContainsFunc(f.Queues, func(q string) bool { return q[0] == e.Queue }) {
+		return false
+	}
+	return len(f.Locations) == 0 || slices.ContainsFunc(f.Locations, func(g string) bool { return glob(g, e.Location) })
+}
+
+// glob says whether s is what the pattern describes: "*" stands for any bytes, "/" among them, or none, and "?" for one.
+func glob[T string | []byte](pattern string, s T) bool {
+	p, i := 0, 0
+	star, from := -1, 0 // the last star, and where what it stands for may end next
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}

@@ -1,0 +1,58 @@
+package sink
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Agent is an agent as sinks see it.
+type Agent struct {
+	ID, Name, IP string // of client.keys, as text
+
+	identity []byte  // the three joined, as in a record
+	stakes   []stake // its part in each queue; guarded by the queue's mu but for shut, which never changes
+}
+
+// stake is an agent's part in a queue.
+type stake struct {
+	shut    bool   // the queue's filter lets nothing of it pass
+	filling uint64 // of which pending bytes speaks
+	bytes   int
+	lost    uint64 // events lost for being over the share, not reported yet
+	floods  complaint
+}
+
+// Lot is events that are handed over together. The zero Lot is an empty one.
+type Lot struct {
+	records []byte
+	ends    []lotEnd
+	pass    []bool // scratch of a filter
+}
+
+// lotEnd is where a record ends, and the agent to whose share it counts: nil for what the manager itself reports.
+type lotEnd struct {
+	at    int
+	payer *Agent
+}
+
+// Event adds an event of a, which came with the message counted as count.
+func (l *Lot) Event(a *Agent, at time.Time, count uint64, from netip.AddrPort, queue byte, location, message []byte) {
+	l.records = appendEvent(l.records, a, at.UnixNano(), count, from, queue, location, message)
+	l.ends = append(l.ends, lotEnd{len(l.records), a})
+}
+
+// Report adds what the manager itself reports about an agent, or about none. It counts toward the share of payer: the
+// agent itself where that can bring about as many as it likes, else nil. number is 0 where there is nothing to count.
+func (l *Lot) Report(about, payer *Agent, at time.Time, text, action string, number uint64) {
+	l.records = appendReport(l.records, about, at.UnixNano(), text, action, number)
+	l.ends = append(l.ends, lotEnd{len(l.records), payer})
+}
+
+// Len is the number of events.
+func (l *Lot) Len() int { return len(l.ends) }
+
+// Events are what is in the lot, until its next use.
+func (l *Lot) Events() Batch { return l.records }
+
+// Clear empties the lot for its next use.
+func (l *Lot) Clear() { l.records, l.ends = l.records[:0], l.ends[:0] }

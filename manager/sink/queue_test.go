@@ -1,0 +1,499 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// reader is a sink that can be slow, block, or fail. It takes the messages of events, a line each, and reports as JSON.
+type reader struct {
+	mu     sync.Mutex
+	buf    bytes.Buffer
+	fail   error
+	short  int    // events taken before a failure
+	refuse string // messages that are never taken
+	gate   chan struct{}
+	form   JSON
+}
+
+func (r *reader) Write(ctx context.Context, events Batch) (res Result, err error) {
+	if r.gate != nil {
+		<-r.gate
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var e Event
+	for events.Next(&e) {
+		switch {
+		case r.fail != nil && res.Done == r.short:
+			return res, r.fail
+		case r.refuse != "" && string(e.Message) == r.refuse:
+			res.Refused++
+		case len(e.Action) > 0:
+			r.buf.Write(r.form.Append(nil, &e))
+		default:
+			fmt.Fprintf(&r.buf, "%s\n", e.Message)
+		}
+		res.Done++
+	}
+	return res, nil
+}
+
+func (r *reader) Close() error { return nil }
+
+func (r *reader) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
+}
+
+func (r *reader) set(fail error, short int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail, r.short = fail, short
+}
+
+// spec is a sink for r.
+func spec(r Sink, limit int) Spec {
+	return Spec{Name: "test", Limit: limit, Share: 100, Open: func(context.Context) (Sink, error) { return r, nil }}
+}
+
+func start(t *testing.T, log *slog.Logger, specs ...Spec) *Hub {
+	t.Helper()
+	h := NewHub(specs, log)
+	if err := h.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.Start()
+	return h
+}
+
+func end(t *testing.T, h *Hub) {
+	t.Helper()
+	if err := h.Close(time.Second); err != nil {
+		t.Error(err)
+	}
+	for _, q := range h.queues {
+		if c := q.tally(); c.Received != c.Delivered+c.Lost || c.Pending != 0 {
+			t.Errorf("%s: counts do not add up: %+v", q.name, c)
+		}
+	}
+}
+
+var from = netip.MustParseAddrPort("10.0.0.7:40112")
+
+// give puts one event; a nil agent is one without a share.
+func (h *Hub) give(message string, a *Agent) {
+	var l Lot
+	if a != nil {
+		l.Event(a, testNow, 1, from, '1', []byte("/var/log/x"), []byte(message))
+	} else {
+		l.Report(nil, nil, testNow, message, "", 0)
+	}
+	h.Put(&l, false)
+}
+
+// sizeOf is how much of a queue an event without an agent takes.
+func sizeOf(message string) int { return recordHead + len(own) + len(message) }
+
+func TestQueueWritesAllInOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		h := start(t, quiet, spec(r, 64<<20))
+		var want strings.Builder
+		for i := range 10_000 {
+			line := fmt.Sprintf("line %d %s", i, strings.Repeat("x", i%300))
+			want.WriteString(line + "\n")
+			h.give(line, nil)
+		}
+		end(t, h)
+		if r.String() != want.String() {
+			t.Error("events differ from those put in")
+		}
+	})
+}
+
+func TestQueueWritesWithoutClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		h := start(t, quiet, spec(r, 1000))
+		for i := range 3 {
+			synctest.Wait()
+			h.give("a", nil)
+			synctest.Wait()
+			if got := r.String(); got != strings.Repeat("a\n", i+1) {
+				t.Errorf("written %q", got)
+			}
+		}
+		end(t, h)
+	})
+}
+
+func TestQueueLosesTheNewestAndSaysHowMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{gate: make(chan struct{})}
+		h := start(t, quiet, spec(r, 4*sizeOf("line0"))) // the first and three more
+		h.give("first", nil)
+		synctest.Wait() // it is in the writer's hand now, which blocks
+		for i := range 10 {
+			h.give(fmt.Sprintf("line%d", i), nil)
+		}
+		if c := h.queues[0].tally(); c != (Counts{Received: 11, Pending: 4, Lost: 7}) {
+			t.Errorf("counts %+v", c)
+		}
+		close(r.gate)
+		synctest.Wait()
+		got := r.String()
+		if !strings.HasPrefix(got, "first\nline0\nline1\nline2\n{") || !strings.Contains(got, `"event":{"action":"events-lost","count":7}}`) {
+			t.Errorf("written %q", got)
+		}
+		end(t, h)
+	})
+}
+
+func TestQueueHoldsAnAgentToItsShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{gate: make(chan struct{})}
+		s := spec(r, 20_000)
+		s.Share = 50
+		h := start(t, quiet, s)
+		flooder, other := h.NewAgent("001", "web01", "any"), h.NewAgent("002", "db01", "any")
+		h.give("first", nil)
+		synctest.Wait() // in the writer's hand, which blocks
+		flood := strings.Repeat("f", 200-len(appendEvent(nil, flooder, 0, 0, from, '1', []byte("/var/log/x"), nil)))
+		for range 1000 {
+			h.give(flood, flooder)
+		}
+		for range 10 {
+			h.give("o", other)
+		}
+		close(r.gate)
+		end(t, h)
+		got := r.String()
+		if f, n := strings.Count(got, "ff\n"), strings.Count(got, "o\n"); f != 50 || n != 10 {
+			t.Errorf("%d events of the agent that floods and %d of the other, want 50 and 10", f, n)
+		}
+		if !strings.Contains(got, `"agent":{"id":"001","name":"web01","ip":"any"},`) || !strings.Contains(got, `"event":{"action":"events-lost","count":950}}`) {
+			t.Errorf("not reported: %q", got[max(0, len(got)-300):])
+		}
+	})
+}
+
+func TestQueueTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		r.set(errors.New("no space left on device"), 1)
+		h := start(t, quiet, spec(r, 1000))
+		var l Lot
+		for _, m := range []string{"one", "two", "three"} {
+			l.Report(nil, nil, testNow, m, "", 0)
+		}
+		h.Put(&l, false)
+		synctest.Wait()
+		r.set(nil, 0)
+		time.Sleep(2 * retryFirst)
+		if got := r.String(); got != "one\ntwo\nthree\n" {
+			t.Errorf("written %q", got)
+		}
+		end(t, h)
+	})
+}
+
+// What a sink refuses for good is counted, and holds up nothing.
+func TestQueueCountsWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{refuse: "bad"}
+		h := start(t, quiet, spec(r, 1000))
+		for _, m := range []string{"one", "bad", "two"} {
+			h.give(m, nil)
+		}
+		synctest.Wait()
+		if c := h.queues[0].tally(); c != (Counts{Received: 3, Delivered: 2, Lost: 1}) || r.String() != "one\ntwo\n" {
+			t.Errorf("counts %+v, written %q", c, r.String())
+		}
+		end(t, h)
+	})
+}
+
+func TestQueueCountsWhatAStopLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{gate: make(chan struct{})}
+		h := start(t, quiet, spec(r, 1000))
+		for range 5 {
+			h.give("a line", nil)
+			synctest.Wait()
+		}
+		began := time.Now()
+		err := h.Close(2 * time.Second)
+		if took := time.Since(began); !errors.Is(err, ErrUnwritten) || !strings.Contains(err.Error(), "5 events") || took > 2*time.Second+endWithin {
+			t.Errorf("after %v: %v", took, err)
+		}
+		close(r.gate)
+	})
+}
+
+// A stop tries what failed once more at once, however long the pause before the next try.
+func TestStopTriesOnceMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		r.set(errors.New("away"), 0)
+		h := start(t, quiet, spec(r, 1000))
+		h.give("a", nil)
+		time.Sleep(20 * retryMost)
+		r.set(nil, 0)
+		began := time.Now()
+		end(t, h)
+		if took := time.Since(began); took > 0 || r.String() != "a\n" {
+			t.Errorf("after %v written %q", took, r.String())
+		}
+	})
+}
+
+// A sink that hangs delays and loses nothing of another one, and its agents' shares are its own.
+func TestASlowSinkSlowsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow, fast := &reader{gate: make(chan struct{})}, &reader{}
+		slowSpec, fastSpec := spec(slow, 2000), spec(fast, 2000)
+		slowSpec.Share, fastSpec.Share = 50, 50
+		h := start(t, quiet, slowSpec, fastSpec)
+		a := h.NewAgent("001", "web01", "any")
+		for i := range 100 {
+			h.give(fmt.Sprintf("line %d", i), a)
+			synctest.Wait()
+		}
+		if got := strings.Count(fast.String(), "line"); got != 100 {
+			t.Errorf("the fast one has %d of 100", got)
+		}
+		if c := h.queues[0].tally(); c.Received != 100 || c.Pending+c.Lost != 100 || c.Lost == 0 {
+			t.Errorf("the slow one counts %+v", c)
+		}
+		close(slow.gate)
+		end(t, h)
+	})
+}
+
+func TestASinkThatIsGoneIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		r.set(fmt.Errorf("pipe: %w", ErrGone), 0)
+		h := start(t, quiet, spec(r, 1000))
+		h.give("a", nil)
+		if err := <-h.Gone(); !errors.Is(err, ErrGone) {
+			t.Error(err)
+		}
+		if err := h.Close(time.Second); !errors.Is(err, ErrUnwritten) {
+			t.Error(err)
+		}
+	})
+}
+
+// syncBuffer is a buffer for many goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// A queue that overflows many times a second, by an agent or as a whole, is logged once a minute; every loss is an event.
+func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs syncBuffer
+		r := &reader{}
+		s := spec(r, 1000)
+		s.Share = 50
+		h := start(t, slog.New(slog.NewTextHandler(&logs, nil)), s)
+		flooder := h.NewAgent("001", "web01", "any")
+		const rounds = 20
+		for range rounds {
+			h.give(strings.Repeat("f", 501), flooder) // over its share
+			h.give(strings.Repeat("x", 1001), nil)    // over everything
+			h.give("", nil)
+			synctest.Wait()
+		}
+		if got := strings.Count(r.String(), `"count":1}`); got != 2*rounds {
+			t.Errorf("%d events about losses, want %d", got, 2*rounds)
+		}
+		if got := strings.Count(logs.String(), "\n"); got != 4 {
+			t.Errorf("%d log lines, want 2 that it began and 2 that it ended:\n%s", got, logs.String())
+		}
+		end(t, h)
+		if want := "received=100 delivered=60 pending=0 lost=40 filtered=0"; !strings.Contains(logs.String(), want) {
+			t.Errorf("not logged: %s\n%s", want, logs.String())
+		}
+	})
+}
+
+func TestRecordsKeepAll(t *testing.T) {
+	t.Parallel()
+	h := NewHub(nil, quiet)
+	a := h.NewAgent("00000001", strings.Repeat("n", 128), "!2001:db8::/32")
+	var l Lot
+	l.Event(a, testNow, math.MaxUint64, netip.MustParseAddrPort("[fe80::1%eth0]:65535"), 0xff, []byte("lo:c\x00"), []byte("m\xff\n"))
+	l.Report(a, nil, testNow, "text", Lost, 7)
+	l.Report(nil, nil, testNow, "", Connected, 0)
+	l.Event(a, testNow, 1, from, '1', nil, nil)
+	events := l.Events()
+	if l.Len() != 4 || events.Len() != 4 {
+		t.Errorf("%d and %d events", l.Len(), events.Len())
+	}
+	var got []string
+	var e Event
+	for events.Next(&e) {
+		if !e.Time.Equal(testNow) {
+			t.Errorf("at %v", e.Time)
+		}
+		got = append(got, fmt.Sprintf("%s|%s|%s|%s|%x|%q|%q|%d|%s|%d", e.ID, e.Name, e.IP, e.Source, e.Queue, e.Location, e.Message, e.Count, e.Action, e.Number))
+	}
+	who := "00000001|" + strings.Repeat("n", 128) + "|!2001:db8::/32|"
+	want := []string{
+		who + `[fe80::1%eth0]:65535|ff|"lo:c\x00"|"m\xff\n"|18446744073709551615||0`,
+		who + `|31|"ossecd"|"text"|0|events-lost|7`,
+		`||||31|"ossecd"|""|0|agent-connected|0`,
+		who + `10.0.0.7:40112|31|""|""|1||0`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tests := []struct {
+			name   string
+			filter Filter
+			want   string
+		}{
+			{"none", Filter{}, "abcdewx"},
+			{"ID", Filter{Agents: []string{"002"}}, "ce"},
+			{"name", Filter{Agents: []string{"nobody", "web*"}}, "abdx"},
+			{"queue", Filter{Queues: []string{"8", "9"}}, "b"},
+			{"location", Filter{Locations: []string{"/var/log/*"}}, "ac"},
+			{"all three", Filter{Agents: []string{"web*"}, Queues: []string{"1"}, Locations: []string{"/var/*"}}, "a"},
+			{"presence", Filter{NoPresence: true}, "abcdew"},
+		}
+		var specs []Spec
+		var readers []*reader
+		for _, tt := range tests {
+			r := &reader{}
+			s := spec(r, 10_000)
+			s.Filter = tt.filter
+			specs, readers = append(specs, s), append(readers, r)
+		}
+		h := start(t, quiet, specs...)
+		web, db := h.NewAgent("001", "web01", "any"), h.NewAgent("002", "db01", "any")
+		var l Lot
+		l.Event(web, testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte("a"))
+		l.Event(web, testNow, 2, from, '8', []byte("syscheck"), []byte("b"))
+		l.Event(db, testNow, 1, from, '1', []byte("/var/log/apt/x"), []byte("c"))
+		l.Event(web, testNow, 3, from, '1', []byte("df"), []byte("d"))
+		l.Event(db, testNow, 2, from, '2', []byte(""), []byte("e"))
+		l.Report(nil, nil, testNow, "w", "", 0)
+		l.Report(web, nil, testNow, "x", Connected, 0)
+		h.Put(&l, false)
+		end(t, h)
+		for i, tt := range tests {
+			got := ""
+			for line := range strings.Lines(readers[i].String()) {
+				if strings.HasPrefix(line, "{") {
+					line = "x\n"
+				}
+				got += strings.TrimSpace(line)
+			}
+			c := h.queues[i].tally()
+			if got != tt.want || c.Filtered != uint64(7-len(tt.want)) || c.Received != uint64(len(tt.want)) {
+				t.Errorf("%s: got %q with %+v, want %q", tt.name, got, c, tt.want)
+			}
+		}
+	})
+}
+
+func TestGlob(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "any/thing", true}, {"a*", "b", false}, {"web?", "web1", true}, {"web?", "web", false},
+		{"*.log", "/a.log/b.log", true}, {"/var/*/x", "/var/a/b/x", true}, {"/var/*/x", "/var/a/b/y", false}, {"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false}, {"[a]", "a", false}, {`C:\*`, `C:\log`, true}, {"**", "x", true}, {"?", "", false},
+	} {
+		if got := glob(tt.pattern, tt.text); got != tt.want {
+			t.Errorf("%q, %q: %v", tt.pattern, tt.text, got)
+		}
+	}
+}
+
+// BenchmarkPut is handing over batches of 32 events to as many sinks, none of which does anything.
+func BenchmarkPut(b *testing.B) {
+	for _, sinks := range []int{1, 2, 5} {
+		b.Run(fmt.Sprint(sinks), func(b *testing.B) {
+			var specs []Spec
+			for range sinks {
+				specs = append(specs, spec(idle{}, 64<<20))
+			}
+			h := NewHub(specs, quiet)
+			if err := h.Open(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			h.Start()
+			a := h.NewAgent("001", "web01", "any")
+			location, message := []byte("/var/log/auth.log"), bytes.Repeat([]byte("Failed password "), 12)
+			var l Lot
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				l.Event(a, testNow, 1, from, '1', location, message)
+				if i%32 == 0 {
+					h.Put(&l, true)
+					l.Clear()
+				}
+			}
+			if err := h.Close(time.Minute); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// idle takes all and does nothing.
+type idle struct{}
+
+func (idle) Write(_ context.Context, events Batch) (Result, error) {
+	return Result{Done: events.Len()}, nil
+}
+
+func (idle) Close() error { return nil }

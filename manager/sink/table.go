@@ -1,0 +1,146 @@
+package sink
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
+
+// Table reads the keys of a table of the configuration and collects what is wrong with it.
+type Table struct {
+	values map[string]any
+	known  []string
+	faults []error
+}
+
+// NewTable reads a table that stands as a JSON object.
+func NewTable(text string) *Table {
+	t := &Table{}
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	if err := d.Decode(&t.values); err != nil {
+		t.Fault("", "is no table: %v", err)
+	}
+	return t
+}
+
+// Fault notes what is wrong with a key, or with the whole where key is empty.
+func (t *Table) Fault(key, format string, args ...any) {
+	if key != "" {
+		format = key + ": " + format
+	}
+	t.faults = append(t.faults, fmt.Errorf(format, args...))
+}
+
+// take gives the value of a key, which is known from then on.
+func (t *Table) take(key string) (any, bool) {
+	t.known = append(t.known, key)
+	v, ok := t.values[key]
+	return v, ok
+}
+
+// String is a text, or the fallback where the key is missing.
+func (t *Table) String(key, fallback string) string {
+	v, ok := t.take(key)
+	if !ok {
+		return fallback
+	}
+	s, ok := v.(string)
+	if !ok {
+		t.Fault(key, "wants a string")
+	} else if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		t.Fault(key, "%.40q has control characters; write it without", s)
+	}
+	return s
+}
+
+// Word is one of a few words; the first one stands for a missing key.
+func (t *Table) Word(key string, words ...string) string {
+	s := t.String(key, words[0])
+	if !slices.Contains(words, s) {
+		t.Fault(key, "%.40q is unknown; use %s", s, strings.Join(words, ", "))
+		return words[0]
+	}
+	return s
+}
+
+// Int is a number in a range, or the fallback where the key is missing.
+func (t *Table) Int(key string, fallback, least, most int) int {
+	v, ok := t.take(key)
+	if !ok {
+		return fallback
+	}
+	number, _ := v.(json.Number)
+	n, err := number.Int64()
+	if err != nil || n < int64(least) || n > int64(most) || n > math.MaxInt {
+		t.Fault(key, "wants a whole number from %d to %d", least, most)
+		return fallback
+	}
+	return int(n)
+}
+
+// Bool is true or false; false where the key is missing.
+func (t *Table) Bool(key string) bool {
+	v, ok := t.take(key)
+	b, isBool := v.(bool)
+	if ok && !isBool {
+		t.Fault(key, "wants true or false")
+	}
+	return b
+}
+
+// Strings is a list of texts, none of them empty; nil where the key is missing.
+func (t *Table) Strings(key string) (list []string) {
+	v, ok := t.take(key)
+	if !ok {
+		return nil
+	}
+	values, isList := v.([]any)
+	for _, v := range values {
+		s, isString := v.(string)
+		isList = isList && isString && s != ""
+		list = append(list, s)
+	}
+	if !isList || len(list) == 0 {
+		t.Fault(key, `wants an array of strings such as ["one", "two"], none of them empty`)
+		return nil
+	}
+	return list
+}
+
+// Filter reads the keys that say which events a sink is for.
+func (t *Table) Filter() Filter {
+	f := Filter{Agents: t.Strings("agents"), Queues: t.Strings("queues"), Locations: t.Strings("locations")}
+	for _, q := range f.Queues {
+		if len(q) != 1 {
+			t.Fault("queues", "%.40q is no queue; these have one character, as in [\"1\", \"8\"]", q)
+			return Filter{}
+		}
+	}
+	return f
+}
+
+// End notes keys that nothing has asked for, and returns all faults.
+func (t *Table) End() error {
+	for _, key := range slices.Sorted(maps.Keys(t.values)) {
+		if !slices.Contains(t.known, key) {
+			t.Fault("", "unknown key %.40q; did you mean %q?", key, t.nearest(key))
+		}
+	}
+	return errors.Join(t.faults...)
+}
+
+// nearest is the known key that is fewest edits away.
+func (t *Table) nearest(key string) string {
+	key = key[:min(len(key), 100)]
+	distance := func(k string) int { return smetrics.WagnerFischer(key, k, 1, 1, 1) }
+	return slices.MinFunc(t.known, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
+}

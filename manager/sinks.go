@@ -1,0 +1,164 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"ossecd/manager/sink"
+	"ossecd/manager/sink/file"
+	"ossecd/manager/sink/ossecqueue"
+	"ossecd/manager/sink/syslog"
+)
+
+// maxSinks bounds the sinks, of each of which every agent knows a little.
+const maxSinks = 32
+
+// stdoutName is what people call standard output.
+const stdoutName = "standard output"
+
+// opener opens a sink that was found in order.
+type opener func(ctx context.Context, log *slog.Logger) (sink.Sink, error)
+
+// plan is a sink to be.
+type plan struct {
+	spec sink.Spec
+	open opener
+}
+
+// sinkTypes read the keys of a [[manager.sink]] beyond those that all types have.
+var sinkTypes = map[string]func(t *sink.Table, spec *sink.Spec) opener{
+	"file":        fileSink,
+	"stdout":      stdoutSink,
+	"ossec-queue": queueSink,
+	"syslog":      syslogSink,
+}
+
+// planSinks reads the tables of Config.Sinks, and adds the sink of Config.Events or Config.Out.
+func (c *Config) planSinks() (plans []plan, err error) {
+	if len(c.Sinks) > maxSinks {
+		return nil, fmt.Errorf("sink: %d are too many; use %d at most", len(c.Sinks), maxSinks)
+	}
+	switch {
+	case c.Out != nil:
+		plans = append(plans, c.plan("the writer", func(context.Context, *slog.Logger) (sink.Sink, error) { return file.NewStream(c.Out, false), nil }))
+	case c.Events == "-":
+		plans = append(plans, c.plan(stdoutName, openStdout(false)))
+	case c.Events != "":
+		plans = append(plans, c.plan(c.Events, openFile(file.Options{Path: c.Events})))
+	case len(c.Sinks) == 0:
+		err = errors.New("events: empty; name a file, or - for standard output")
+	}
+	for i, text := range c.Sinks {
+		p, faults := c.planSink(text, i+1)
+		if faults == nil && slices.ContainsFunc(plans, func(q plan) bool { return q.spec.Name == p.spec.Name }) {
+			faults = fmt.Errorf("name: %.40q is taken by another sink; give each its own", p.spec.Name)
+		}
+		if faults != nil {
+			for text := range strings.Lines(faults.Error()) {
+				err = errors.Join(err, fmt.Errorf("sink[%d]: %s", i+1, strings.TrimSuffix(text, "\n")))
+			}
+			continue
+		}
+		plans = append(plans, p)
+	}
+	return plans, err
+}
+
+func (c *Config) plan(name string, open opener) plan {
+	return plan{sink.Spec{Name: name, Limit: c.QueueSize << 20, Share: c.AgentShare}, open}
+}
+
+func (c *Config) planSink(text string, number int) (plan, error) {
+	t := sink.NewTable(text)
+	kinds := slices.Sorted(maps.Keys(sinkTypes))
+	kind := t.String("type", "")
+	p := c.plan(t.String("name", fmt.Sprintf("%s-%d", kind, number)), nil)
+	p.spec.Limit = t.Int("queue_size", c.QueueSize, 1, maxQueueSize) << 20
+	p.spec.Filter = t.Filter()
+	read := sinkTypes[kind]
+	if read == nil {
+		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
+	}
+	p.open = read(t, &p.spec)
+	return p, t.End()
+}
+
+func fileSink(t *sink.Table, _ *sink.Spec) opener {
+	o := file.Options{
+		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
+		MaxSize: int64(t.Int("max_size", 0, 1, 1<<20)) << 20, Daily: t.Bool("daily"),
+		Keep: t.Int("keep", 0, 1, 100_000), Compress: t.Bool("compress"),
+	}
+	if o.Path == "" {
+		t.Fault("path", "missing; name the file, as in path = \"/var/log/ossecd/events.json\"")
+	}
+	if (o.Keep > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
+		t.Fault("", "keep and compress are about files that were set aside; give max_size (MB) or daily = true, too")
+	}
+	return openFile(o)
+}
+
+func openFile(o file.Options) opener {
+	return func(ctx context.Context, log *slog.Logger) (sink.Sink, error) { return file.Open(ctx, o, log) }
+}
+
+func stdoutSink(t *sink.Table, _ *sink.Spec) opener {
+	return openStdout(t.Word("format", "json", "archives") == "archives")
+}
+
+func openStdout(archives bool) opener {
+	return func(context.Context, *slog.Logger) (sink.Sink, error) {
+		return file.NewStream(os.Stdout, archives), nil
+	}
+}
+
+// queueSink leaves out who comes and goes: agents themselves tell that they have started, and the stock monitor daemon
+// tells who is gone.
+func queueSink(t *sink.Table, spec *sink.Spec) opener {
+	path := t.String("path", ossecqueue.DefaultPath)
+	spec.Filter.NoPresence = !t.Bool("presence")
+	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return ossecqueue.New(path, log), nil }
+}
+
+// Facilities and severities by number (RFC 5424, 6.2.1).
+var (
+	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
+	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+)
+
+func syslogSink(t *sink.Table, _ *sink.Spec) opener {
+	o := syslog.Options{
+		Address: t.String("address", ""), Protocol: t.Word("protocol", "udp", "tcp", "tls"), CA: t.String("ca", ""),
+		Facility: place(t, "facility", "local0", facilities), Severity: place(t, "severity", "info", severities),
+	}
+	most := 1 << 20
+	if o.Protocol == "udp" {
+		most = 65_000
+	}
+	o.MaxSize = t.Int("max_size", 8192, 2048, most)
+	if _, _, err := net.SplitHostPort(o.Address); err != nil {
+		t.Fault("address", "%.80q is not host:port, as in \"192.0.2.20:514\" (6514 for tls)", o.Address)
+	}
+	if o.CA != "" && o.Protocol != "tls" {
+		t.Fault("ca", "goes with protocol = \"tls\"")
+	}
+	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return syslog.New(o, log) }
+}
+
+// place is the number of one of many words.
+func place(t *sink.Table, key, fallback string, words []string) int {
+	word := t.String(key, fallback)
+	n := slices.Index(words, word)
+	if n < 0 {
+		t.Fault(key, "%.40q is unknown; use one of %s", word, strings.Join(words, ", "))
+	}
+	return n
+}
