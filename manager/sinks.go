@@ -119,11 +119,14 @@ func openStdout(archives bool) opener {
 	}
 }
 
-// queueSink leaves out who comes and goes: agents themselves tell that they have started, and the stock monitor daemon
-// tells who is gone.
+// queueSink leaves out who comes, since agents themselves tell that they have started; and who goes, which the stock monitor
+// daemon tells where it has files to tell it by, unless that is asked for.
 func queueSink(t *sink.Table, spec *sink.Spec) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
-	spec.Filter.NoPresence = !t.Bool("presence")
+	spec.Filter.Without = []string{sink.Connected}
+	if !t.Bool("disconnects") {
+		spec.Filter.Without = append(spec.Filter.Without, sink.Disconnected)
+	}
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return ossecqueue.New(path, log), nil }
 }
 

@@ -8,11 +8,11 @@ type Filter struct {
 	Queues    []string // of one character each
 	Locations []string // globs
 
-	NoPresence bool // nothing of the manager's own about agents that come and go
+	Without []string // actions of the manager's own reports which the sink is not for
 }
 
 func (f *Filter) empty() bool {
-	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && !f.NoPresence
+	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && len(f.Without) == 0
 }
 
 // shuts says that nothing of the agent passes.
@@ -25,7 +25,7 @@ func (f *Filter) passes(e *Event) bool {
 	if len(f.Agents) > 0 && len(e.ID) == 0 {
 		return false
 	}
-	if f.NoPresence && (string(e.Action) == Connected || string(e.Action) == Disconnected) {
+	if len(e.Action) > 0 && slices.Contains(f.Without, string(e.Action)) {
 		return false
 	}
 	if len(f.Queues) > 0 && !slices.ContainsFunc(f.Queues, func(q string) bool { return q[0] == e.Queue }) {

@@ -404,7 +404,7 @@ func TestFilter(t *testing.T) {
 			{"queue", Filter{Queues: []string{"8", "9"}}, "b"},
 			{"location", Filter{Locations: []string{"/var/log/*"}}, "ac"},
 			{"all three", Filter{Agents: []string{"web*"}, Queues: []string{"1"}, Locations: []string{"/var/*"}}, "a"},
-			{"presence", Filter{NoPresence: true}, "abcdew"},
+			{"presence", Filter{Without: []string{Connected, Disconnected}}, "abcdew"},
 		}
 		var specs []Spec
 		var readers []*reader
