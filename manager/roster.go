@@ -48,21 +48,32 @@ func (m *manager) stockCounters() map[string]proto.Counter {
 		if id == "" || id[0] < '0' || id[0] > '9' {
 			continue // sender_counter, and what does not belong here
 		}
-		c, ok, err := keys.ReadRids(m.ridsDir(), id)
-		if err != nil {
-			m.log.Warn("a rids file was passed over", "err", err)
-		} else if ok {
-			counters[id] = c
-		}
+		counters[id] = m.stockCounter(id)
 	}
 	return counters
+}
+
+// stockCounter reads what the stock rids file of one agent says; zero where there is none.
+func (m *manager) stockCounter(id string) proto.Counter {
+	c, ok, err := keys.ReadRids(m.ridsDir(), id)
+	if err != nil {
+		m.log.Warn("a rids file was passed over", "err", err)
+	}
+	if err != nil || !ok {
+		return proto.Counter{}
+	}
+	return c
 }
 
 // newRoster makes the roster of a set of keys. An agent whose key is the same as in old goes on as it was; one
 // whose KEY is the same but name or address is not keeps its counter and liveness. One for which no received counter
 // can be made is left out, and the error says why; all others are in.
 func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
-	rids := m.stockCounters()
+	stock := m.stockCounter // few agents are new, as a rule
+	if old == nil {
+		all := m.stockCounters() // a directory that has files for few agents is read faster than it is asked for each
+		stock = func(id string) proto.Counter { return all[id] }
+	}
 	var first error
 	without := 0
 	r := &roster{
@@ -76,7 +87,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 		}
 		a := was
 		if was == nil || was.key != k {
-			slot, err := m.received.Slot(k.ID, k.Secret, "", rids[k.ID])
+			slot, err := m.received.Slot(k.ID, k.Secret, "", stock(k.ID))
 			if err != nil {
 				if without++; first == nil {
 					first = err
