@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -133,11 +134,13 @@ func firstLine(path string) (string, error) {
 		return "", fmt.Errorf("%w; name a file that this user may read", err)
 	}
 	defer f.Close()
-	b := make([]byte, maxSecret)
-	n, err := f.Read(b)
-	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	text, err := io.ReadAll(io.LimitReader(f, maxSecret))
+	if err != nil {
+		return "", fmt.Errorf("%w; name a file that this user may read", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
 	line = strings.TrimSuffix(line, "\r")
-	if line == "" || n == maxSecret {
+	if line == "" || len(text) == maxSecret {
 		return "", fmt.Errorf("%s has nothing usable in its first line; put the token or the password there, of less than %d bytes", path, maxSecret)
 	}
 	return line, nil

@@ -29,7 +29,7 @@ func TestText(t *testing.T) {
 			t.Errorf("%q is nothing to be sent", made)
 		}
 	}
-	if New("") == New("") {
+	if a, b := New(""), New(""); a == b {
 		t.Error("two tokens are the same")
 	}
 }
