@@ -76,6 +76,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if queue != nil {
 		defer func() { err = errors.Join(err, queue.Close()) }()
 	}
+	if err := os.MkdirAll(filepath.Join(cfg.State, sourcesDir), 0o700); err != nil {
+		return fmt.Errorf("state: %w; make the directory writable for this user", err)
+	}
 	sources, err := cfg.sources(log)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func Command() *cli.Command {
 			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for counters, file positions and shared files; for one process at a time"},
 			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " if not given; repeat it for more, which are tried in turn"},
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
+			&cli.StringSliceFlag{Name: "source", Hidden: true}, // the tables [[agent.source]], each as JSON
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
 			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHOSE` form of the protocol the manager speaks: ossec or wazuh"},
 			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
@@ -81,7 +82,7 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: c.String("keys"), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"),
+		Keys: c.String("keys"), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
 		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
@@ -121,7 +122,7 @@ func configOf(c *cli.Context) (Config, error) {
 
 // check reports every fault of the configuration and the key file, and changes nothing.
 func check(c *cli.Context, cfg Config, err error) error {
-	faults := []error{err, cfg.Validate()}
+	faults := []error{err, cfg.Validate(), cfg.checkSources()}
 	_, needsKey, enrollErr := enrolment(c)
 	faults = append(faults, enrollErr)
 	if cfg.Keys != "" && !needsKey {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"ossecd/agent/source"
-	"ossecd/agent/source/file"
 	"ossecd/agent/spool"
 	"ossecd/keys"
 	"ossecd/proto"
@@ -27,7 +26,8 @@ type Config struct {
 
 	Files     []string // paths and globs of log files to follow
 	FromStart bool     // files met for the first time are read from their beginning
-	// Sources are run beside the one for Files.
+	Tables    []string // each the JSON of one [[agent.source]] of the configuration file
+	// Sources are run beside those for Files and Tables.
 	Sources []source.Source
 
 	Method  proto.Method  // default proto.Blowfish, which every manager understands
@@ -110,13 +110,16 @@ func (c Config) Validate() error {
 		}
 		seen[address] = true
 	}
-	if len(c.Files) == 0 && len(c.Sources) == 0 {
-		fault("file: nothing to follow; name at least one log file or glob")
+	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 {
+		fault("file: nothing to follow; name at least one log file or glob, or another [[agent.source]]")
 	}
 	for _, f := range c.Files {
 		if _, err := filepath.Match(f, ""); err != nil || f == "" {
 			fault("file: %q is no path or glob; see that each [ has its ]", f)
 		}
+	}
+	if _, err := c.tableSources(slog.New(slog.DiscardHandler)); err != nil {
+		faults = append(faults, err)
 	}
 	if c.Method != proto.Blowfish && c.Method != proto.AES {
 		fault("crypto: unknown; use blowfish or aes")
@@ -199,21 +202,4 @@ func loadKey(path string) (key keys.Key, warnings []error, err error) {
 		return key, warnings, fmt.Errorf("%s: holds %d keys; an agent has one: leave only its own line, and no other agent's secret on this host", path, len(set.Keys))
 	}
 	return set.Keys[0], warnings, nil
-}
-
-// sources makes the sources that the configuration names.
-func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
-	list := c.Sources
-	if len(c.Files) > 0 {
-		f, err := file.New(file.Config{
-			Globs: c.Files, FromStart: c.FromStart, Finish: c.ExitWhenIdle,
-			Positions: filepath.Join(c.State, "positions.json"),
-			MaxEvent:  c.maxEvent(), Log: log,
-		})
-		if err != nil {
-			return nil, err
-		}
-		list = append([]source.Source{f}, list...)
-	}
-	return list, nil
 }

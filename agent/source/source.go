@@ -30,3 +30,15 @@ type Source interface {
 	// source as a whole cannot work.
 	Run(ctx context.Context, out Output) error
 }
+
+// Room is the largest message in bytes that fits an event of this location, where the channel takes max bytes of
+// "QUEUE:LOCATION:MESSAGE". A channel that escapes a location makes each of the two characters one longer.
+func Room(max int, location string) int {
+	n := max - len("1::") - len(location)
+	for i := range len(location) {
+		if location[i] == ':' || location[i] == '|' {
+			n--
+		}
+	}
+	return n
+}

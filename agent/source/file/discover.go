@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -94,7 +95,7 @@ func (f *follower) scan() {
 	x := expander{
 		visit: f.visit,
 		found: func(path string) {
-			if _, ok := seen[path]; !ok {
+			if _, ok := seen[path]; !ok && !f.excluded(path) {
 				seen[path] = struct{}{}
 				found = append(found, path)
 			}
@@ -180,10 +181,14 @@ func (f *follower) unabsolute(path string) (string, bool) {
 func (f *follower) matches(path string) bool {
 	for _, g := range f.globs {
 		if g.match(path) {
-			return true
+			return !f.excluded(path)
 		}
 	}
 	return false
+}
+
+func (f *follower) excluded(path string) bool {
+	return slices.ContainsFunc(f.exclude, func(g glob) bool { return g.match(path) })
 }
 
 // takeChanges looks at what the system told of.

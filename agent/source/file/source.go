@@ -41,6 +41,8 @@ import (
 // Config says what to follow.
 type Config struct {
 	Globs     []string     // paths or patterns in the syntax of path/filepath.Match; the directories may be patterns too
+	Exclude   []string     // paths or patterns of files to leave out
+	Location  string       // of all events, default: the path of the file
 	FromStart bool         // files met for the first time are read from the beginning, not from their end
 	Positions string       // path of the positions file; its directory must exist
 	MaxEvent  int          // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes, 512 to 1 MiB
@@ -73,9 +75,10 @@ var stockPace = pace{
 
 // Source follows files. Make it with [New].
 type Source struct {
-	cfg   Config
-	globs []glob
-	pace  pace
+	cfg     Config
+	globs   []glob
+	exclude []glob
+	pace    pace
 }
 
 var _ source.Source = (*Source)(nil)
@@ -84,7 +87,7 @@ var _ source.Source = (*Source)(nil)
 func New(cfg Config) (*Source, error) {
 	var errs []error
 	if len(cfg.Globs) == 0 {
-		errs = append(errs, errors.New("no file to follow: give at least one path or glob"))
+		errs = append(errs, errors.New("globs: none given; name at least one path or glob"))
 	}
 	if cfg.Positions == "" {
 		errs = append(errs, errors.New("no positions file: give a path in the state directory"))
@@ -99,10 +102,18 @@ func New(cfg Config) (*Source, error) {
 	for _, text := range cfg.Globs {
 		g, err := parseGlob(text)
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("globs: %w", err))
 			continue
 		}
 		s.globs = append(s.globs, g)
+	}
+	for _, text := range cfg.Exclude {
+		g, err := parseGlob(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("exclude: %w", err))
+			continue
+		}
+		s.exclude = append(s.exclude, g)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -124,20 +135,21 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	}
 	defer hot.close()
 	f := &follower{
-		Config: s.cfg,
-		hot:    hot,
-		pace:   s.pace,
-		globs:  s.globs,
-		out:    out,
-		known:  known,
-		watch:  newWatcher(s.cfg.Log),
-		saver:  newSaver(s.cfg.Positions),
-		emits:  make(chan []source.Event),
-		sent:   make(chan sent, 1),
-		dirs:   make(map[string]*dir),
-		tracks: make(map[string]*track),
-		tails:  make(map[identity]*tail),
-		reals:  make(map[string]*track),
+		Config:  s.cfg,
+		hot:     hot,
+		pace:    s.pace,
+		globs:   s.globs,
+		exclude: s.exclude,
+		out:     out,
+		known:   known,
+		watch:   newWatcher(s.cfg.Log),
+		saver:   newSaver(s.cfg.Positions),
+		emits:   make(chan []source.Event),
+		sent:    make(chan sent, 1),
+		dirs:    make(map[string]*dir),
+		tracks:  make(map[string]*track),
+		tails:   make(map[identity]*tail),
+		reals:   make(map[string]*track),
 
 		waiting: make(map[*tail]struct{}),
 		buf:     make([]byte, max(chunk, 2*s.cfg.MaxEvent)),
@@ -170,10 +182,11 @@ type sent struct {
 // follower is the state of one Run. All of it belongs to the goroutine of run.
 type follower struct {
 	Config
-	pace  pace
-	globs []glob
-	out   source.Output
-	known positions // as loaded; emptied by the first scan
+	pace    pace
+	globs   []glob
+	exclude []glob
+	out     source.Output
+	known   positions // as loaded; emptied by the first scan
 
 	watch *watcher
 	saver *saver
@@ -300,18 +313,6 @@ func (f *follower) idle() bool {
 		}
 	}
 	return true
-}
-
-// room is the largest message in bytes for a file at path. A channel that escapes a location makes each of
-// the two characters one longer.
-func (f *follower) room(path string) int {
-	n := f.MaxEvent - len("1::") - len(path)
-	for i := range len(path) {
-		if path[i] == ':' || path[i] == '|' {
-			n--
-		}
-	}
-	return n
 }
 
 // absolute is the name of a path in the positions file, which must not depend on the working directory.

@@ -120,7 +120,7 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	if err != nil && err != io.EOF {
 		return truncated, err
 	}
-	b.split(t.track.path, data[:n], t.pos, t.room)
+	b.split(t.track.location, data[:n], t.pos, t.room)
 	if len(b.events) == 0 {
 		t.atEnd, t.rest = true, int64(n)
 	}
@@ -134,7 +134,7 @@ func (t *tail) readRest(buf []byte, b *batch) error {
 		return err
 	}
 	if n > 0 {
-		b.add(t.track.path, buf[:n], t.pos, 0)
+		b.add(t.track.location, buf[:n], t.pos, 0)
 	}
 	t.atEnd, t.rest = false, 0
 	return nil

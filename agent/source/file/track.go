@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,16 +9,19 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"ossecd/agent/source"
 )
 
 // track is one path, as configured or as a glob matched it.
 type track struct {
-	path   string
-	real   string   // the real path where path is a symbolic link and watched there, else ""
-	tails  []*tail  // the files of this path, oldest first; only the last one can be the one followed
-	saved  []record // positions not taken up yet
-	known  bool     // the positions file has it
-	warned string   // the last complaint logged
+	path     string
+	location string   // in its events
+	real     string   // the real path where path is a symbolic link and watched there, else ""
+	tails    []*tail  // the files of this path, oldest first; only the last one can be the one followed
+	saved    []record // positions not taken up yet
+	known    bool     // the positions file has it
+	warned   string   // the last complaint logged
 }
 
 // current is the followed file, nil for none.
@@ -32,7 +36,7 @@ func (tr *track) current() *tail {
 func (f *follower) track(path string) *track {
 	tr := f.tracks[path]
 	if tr == nil {
-		tr = &track{path: path}
+		tr = &track{path: path, location: cmp.Or(f.Location, path)}
 		f.tracks[path] = tr
 		f.dir(filepath.Dir(path)).tracks[tr] = struct{}{}
 	}
@@ -75,7 +79,7 @@ func (f *follower) check(path string) bool {
 		f.complain(tr, errNotRegular)
 		return false
 	}
-	if f.room(path) < minRoom {
+	if source.Room(f.MaxEvent, cmp.Or(f.Location, path)) < minRoom {
 		f.complain(tr, errLongPath)
 		return false
 	}
@@ -141,7 +145,7 @@ func (f *follower) meet(tr *track, in info) bool {
 		return true
 	}
 	if fromEnd {
-		t.room = f.room(tr.path)
+		t.room = source.Room(f.MaxEvent, tr.location)
 		if err := t.toEnd(); err != nil {
 			t.file.Close()
 			f.complain(tr, err)
@@ -160,7 +164,7 @@ func (f *follower) meet(tr *track, in info) bool {
 // adopt takes an open file into a track.
 func (f *follower) adopt(tr *track, t *tail) {
 	t.track = tr
-	t.room = f.room(tr.path)
+	t.room = source.Room(f.MaxEvent, tr.location)
 	tr.tails = append(tr.tails, t)
 	tr.warned = ""
 	f.tails[t.id] = t
@@ -188,7 +192,7 @@ func (f *follower) finish(t *tail) {
 		if cur := to.current(); cur != nil {
 			f.leave(cur)
 		}
-		t.track, t.room, t.alias = to, f.room(to.path), ""
+		t.track, t.room, t.alias = to, source.Room(f.MaxEvent, to.location), ""
 		t.left, t.released = time.Time{}, false
 		to.tails = append(to.tails, t)
 		f.Log.Debug("rotated file is followed under its new name", "from", tr.path, "path", to.path)

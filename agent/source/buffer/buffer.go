@@ -1,0 +1,239 @@
+// Package buffer holds events of senders that cannot be made to wait, while the agent takes none: a bounded number
+// of bytes, in their order. What does not fit is lost, counted, logged, and told to the manager in the place in the
+// stream where it is missing.
+//
+//	Add ─┐                                   one batch at a time
+//	Add ─┼─▶ filling ── taken as a whole ─▶ flying ─▶ Emit, then the event about what was lost
+//	Wait ┘
+package buffer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ossecd/agent/source"
+)
+
+// Size is how many bytes wait at most, counted with an overhead for each event.
+const Size = 4 << 20
+
+const (
+	overhead = 48 // bytes that the record of an event takes
+	slice    = 256
+	keep     = 1 << 20 // bytes of messages for which memory is kept once they were emitted
+	logEvery = time.Minute
+	remedy   = "see why no manager takes events, or give the agent a spool: --spool-size"
+)
+
+// Buffer is made with [New]. Add and Wait may be called by many goroutines.
+type Buffer struct {
+	name string // of the source, as the log and the event about losses say it
+	size int
+	log  *slog.Logger
+
+	more  chan struct{} // something was added; has room for one
+	loser chan struct{} // something was lost; has room for one
+
+	mu      sync.Mutex
+	filling []record
+	bytes   []byte        // the messages of filling
+	held    int           // bytes of filling and of what is in Emit
+	room    chan struct{} // closed when held has shrunk; nil while nobody waits
+	lost    uint64        // since the last event about it
+	unsaid  uint64        // since the last line of the log about it
+	unsent  uint64        // taken, and not emitted before the end
+}
+
+// record is an event whose message ends there in the buffer's bytes, and begins where the one before it ends.
+type record struct {
+	queue    byte
+	location string
+	end      int
+}
+
+// New makes the buffer of a source that holds up to size bytes.
+func New(name string, size int, log *slog.Logger) *Buffer {
+	return &Buffer{name: name, size: size, log: log, more: make(chan struct{}, 1), loser: make(chan struct{}, 1)}
+}
+
+// Add takes an event, whose message is copied, or loses it. It never waits.
+func (b *Buffer) Add(queue byte, location string, message []byte) {
+	b.mu.Lock()
+	added := b.put(queue, location, message)
+	if !added {
+		b.lost++
+		b.unsaid++
+	}
+	b.mu.Unlock()
+	if added {
+		signal(b.more)
+	} else {
+		signal(b.loser)
+	}
+}
+
+// Wait takes an event as soon as there is room, or returns the error of a context that ended before.
+func (b *Buffer) Wait(ctx context.Context, queue byte, location string, message []byte) error {
+	for {
+		b.mu.Lock()
+		added := b.put(queue, location, message)
+		if !added && b.room == nil {
+			b.room = make(chan struct{})
+		}
+		room := b.room
+		b.mu.Unlock()
+		if added {
+			signal(b.more)
+			return nil
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			b.giveUp(1)
+			return ctx.Err()
+		}
+	}
+}
+
+// put says whether there was room. A single event always fits an empty buffer.
+func (b *Buffer) put(queue byte, location string, message []byte) bool {
+	n := charge(location, len(message))
+	if b.held > 0 && b.held+n > b.size {
+		return false
+	}
+	b.held += n
+	b.bytes = append(b.bytes, message...)
+	b.filling = append(b.filling, record{queue, location, len(b.bytes)})
+	return true
+}
+
+func charge(location string, message int) int { return len(location) + message + overhead }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run emits what is added until ctx ends, for which it returns nil, or Emit fails otherwise. It may be called once.
+func (b *Buffer) Run(ctx context.Context, out source.Output) error {
+	logging, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.logLosses(logging)
+	}()
+	err := b.emitAll(ctx, out)
+	cancel()
+	<-done
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// End logs what was not emitted before Run returned. It is called when nothing is added any more.
+func (b *Buffer) End() {
+	b.logLoss("events lost: more came than the agent could pass on", remedy)
+	b.unsaid = b.unsent + uint64(len(b.filling))
+	b.logLoss("events lost: the agent ended before it could pass them on", remedy)
+}
+
+func (b *Buffer) emitAll(ctx context.Context, out source.Output) error {
+	var records, spare []record
+	var bytes, spareBytes []byte
+	events := make([]source.Event, 0, slice)
+	for {
+		b.mu.Lock()
+		records, b.filling = b.filling, spare[:0]
+		bytes, b.bytes = b.bytes, spareBytes[:0]
+		lost := b.lost
+		b.lost = 0
+		b.mu.Unlock()
+		begin := 0
+		for rest := records; len(rest) > 0; {
+			n := min(slice, len(rest))
+			events = events[:0]
+			for _, r := range rest[:n] {
+				events = append(events, source.Event{Queue: r.queue, Location: r.location, Message: bytes[begin:r.end:r.end]})
+				begin = r.end
+			}
+			sent, err := out.Emit(ctx, events)
+			b.release(events[:sent])
+			if err != nil {
+				b.giveUp(len(rest) - sent)
+				return err
+			}
+			rest = rest[n:]
+		}
+		clear(records) // lets go of the locations
+		if spare, spareBytes = records, bytes; cap(bytes) > keep {
+			spare, spareBytes = nil, nil
+		}
+		if lost > 0 {
+			text := fmt.Sprintf("ossec: Agent event queue is full: %d events lost (%s).", lost, b.name)
+			if _, err := out.Emit(ctx, []source.Event{{Queue: '1', Location: "ossecd", Message: []byte(text)}}); err != nil {
+				return err // they were logged
+			}
+		}
+		if len(records) > 0 || lost > 0 {
+			continue
+		}
+		out.Idle()
+		select {
+		case <-b.more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// release makes room for as much as these events took.
+func (b *Buffer) release(events []source.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range events {
+		b.held -= charge(e.Location, len(e.Message))
+	}
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}
+
+// giveUp counts events that were taken and will not be sent.
+func (b *Buffer) giveUp(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unsent += uint64(n)
+}
+
+// logLosses logs losses at once, and then once a minute.
+func (b *Buffer) logLosses(ctx context.Context) {
+	for {
+		select {
+		case <-b.loser:
+		case <-ctx.Done():
+			return
+		}
+		b.logLoss("events lost: more came than the agent could pass on", remedy)
+		select {
+		case <-time.After(logEvery):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (b *Buffer) logLoss(text, remedy string) {
+	b.mu.Lock()
+	n := b.unsaid
+	b.unsaid = 0
+	b.mu.Unlock()
+	if n > 0 {
+		b.log.Warn(text, "source", b.name, "count", n, "remedy", remedy)
+	}
+}

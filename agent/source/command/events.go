@@ -1,0 +1,60 @@
+package command
+
+import (
+	"bytes"
+	"strings"
+
+	"ossecd/agent/source"
+)
+
+// inEvents is how a command stands in an event: the stock collector writes "\" for each colon, which would end a
+// location.
+func inEvents(command string) string { return strings.ReplaceAll(command, ":", `\`) }
+
+// events makes events of a command's output (docs/protocol.md, "Events"). cut is how many bytes did not fit.
+func (s *Source) events(output []byte) (events []source.Event, cut int) {
+	prefix := "ossec: output: '" + s.name + "':"
+	room := source.Room(s.cfg.MaxEvent, s.cfg.Location) - len(prefix) - 1
+	if s.cfg.Whole {
+		text := compact(output)
+		if len(text) == 0 {
+			return nil, 0
+		}
+		if len(text) > room {
+			end := bytes.LastIndexByte(text[:room+1], '\n')
+			if end < 0 {
+				end = room
+			}
+			text, cut = text[:end], len(text)-end
+		}
+		return []source.Event{s.event(prefix+"\n", text)}, cut
+	}
+	for line := range bytes.Lines(output) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		for len(line) > room {
+			events = append(events, s.event(prefix+" ", line[:room]))
+			line = line[room:]
+		}
+		events = append(events, s.event(prefix+" ", line))
+	}
+	return events, 0
+}
+
+func (s *Source) event(prefix string, text []byte) source.Event {
+	return source.Event{Queue: '1', Location: s.cfg.Location, Message: append([]byte(prefix), text...)}
+}
+
+// compact is an output as the stock collector sends it as a whole: without its last newline, empty lines and carriage
+// returns. It changes the slice.
+func compact(output []byte) []byte {
+	output = bytes.TrimSuffix(output, []byte("\n"))
+	n := 0
+	for _, c := range output {
+		if c == '\r' || c == '\n' && (n == 0 || output[n-1] == '\n') {
+			continue
+		}
+		output[n] = c
+		n++
+	}
+	return output[:n]
+}

@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ossecd/agent/source"
+	"ossecd/agent/source/command"
+	"ossecd/agent/source/file"
+)
+
+// sourcesDir is the directory, in that of the state, with the positions of the sources of tables.
+const sourcesDir = "sources"
+
+// sources makes the sources that the configuration names, and says all that is wrong with them. Nothing is opened, made
+// or run.
+func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
+	list := c.Sources
+	if len(c.Files) > 0 {
+		f, err := file.New(file.Config{
+			Globs: c.Files, FromStart: c.FromStart, Finish: c.ExitWhenIdle,
+			Positions: filepath.Join(c.State, "positions.json"),
+			MaxEvent:  c.maxEvent(), Log: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		list = append([]source.Source{f}, list...)
+	}
+	tables, err := c.tableSources(log)
+	return append(list, tables...), err
+}
+
+// tableSources makes the sources of the tables [[agent.source]]. Each fault begins with "source[N]: ", N from
+// 1, and has nil in place of its source.
+func (c *Config) tableSources(log *slog.Logger) ([]source.Source, error) {
+	var list []source.Source
+	var faults []error
+	names := make(map[string]int) // tables by the name of their state
+	for i, text := range c.Tables {
+		src, name, err := c.tableSource(text, log)
+		if first, taken := names[name]; taken && name != "" {
+			err = errors.Join(err, fmt.Errorf("name: source[%d] keeps its state under %q too; give one of them a name of its own", first, name))
+		} else {
+			names[name] = i + 1
+		}
+		for _, fault := range each(err) {
+			faults = append(faults, fmt.Errorf("source[%d]: %w", i+1, fault))
+			src = nil
+		}
+		list = append(list, src)
+	}
+	return list, errors.Join(faults...)
+}
+
+// each takes joined errors apart.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
+		var list []error
+		for _, e := range joined.Unwrap() {
+			list = append(list, each(e)...)
+		}
+		return list
+	}
+	return []error{err}
+}
+
+// checkSources says what the sources of the tables lack on this host.
+func (c *Config) checkSources() error {
+	var faults []error
+	list, _ := c.tableSources(slog.New(slog.DiscardHandler)) // Validate says what is wrong with them
+	for i, src := range list {
+		if s, ok := src.(interface{ Check() error }); ok {
+			if err := s.Check(); err != nil {
+				faults = append(faults, fmt.Errorf("source[%d]: %w", i+1, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// kinds make a source of a table. name is what the source's state is kept under, empty where it has none.
+var kinds = map[string]func(c *Config, t *table, log *slog.Logger) (src source.Source, name string, err error){
+	"file":         (*Config).fileTable,
+	"command":      (*Config).commandTable,
+	"full_command": (*Config).commandTable,
+}
+
+func (c *Config) tableSource(text string, log *slog.Logger) (source.Source, string, error) {
+	t, err := parseTable(text)
+	if err != nil {
+		return nil, "", err
+	}
+	kind := t.text("type")
+	build := kinds[kind]
+	if build == nil {
+		known := slices.Sorted(maps.Keys(kinds))
+		if kind == "" {
+			return nil, "", fmt.Errorf("type: none given; say what it is: %s", strings.Join(known, ", "))
+		}
+		return nil, "", fmt.Errorf("type: %.40q is unknown; did you mean %q? There are %s", kind, nearest(kind, known), strings.Join(known, ", "))
+	}
+	src, name, err := build(c, t, log.With("source", kind))
+	return src, name, errors.Join(t.end(), err)
+}
+
+// stateFile is the path of a file with the state of a source: its kind and name make the file's name.
+func (c *Config) stateFile(t *table, kind string) (path, name string) {
+	name = t.text("name")
+	if name == "" {
+		name = kind
+	}
+	if len(name) > maxStateName || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		t.fault("name: %.80q; use up to %d of the letters a-z and A-Z, digits, - and _", name, maxStateName)
+		name = kind
+	}
+	name = kind + "-" + strings.ToLower(name) // some file systems know no difference
+	return filepath.Join(c.State, sourcesDir, name+".json"), name
+}
+
+func (c *Config) fileTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	path, name := c.stateFile(t, "file")
+	src, err := file.New(file.Config{
+		Globs: t.texts("globs"), Exclude: t.texts("exclude"), FromStart: t.yes("from_start"), Location: t.location(),
+		Finish: c.ExitWhenIdle, Positions: path, MaxEvent: c.maxEvent(), Log: log,
+	})
+	return src, name, err
+}
+
+func (c *Config) commandTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	var kind string
+	t.take("type", &kind, "")
+	src, err := command.New(command.Config{
+		Command: t.texts("command"), Shell: t.text("shell"), Whole: kind == "full_command",
+		Alias: t.text("alias"), Location: t.location(),
+		Interval: t.duration("interval"), Timeout: t.duration("timeout"), MaxOutput: t.number("max_output"),
+		MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
+	})
+	return src, "", err
+}
