@@ -12,6 +12,8 @@ import (
 	"ossecd/agent/source"
 	"ossecd/agent/source/command"
 	"ossecd/agent/source/file"
+	"ossecd/agent/source/socket"
+	"ossecd/agent/source/syslog"
 )
 
 // sourcesDir is the directory, in that of the state, with the positions of the sources of tables.
@@ -92,6 +94,8 @@ var kinds = map[string]func(c *Config, t *table, log *slog.Logger) (src source.S
 	"file":         (*Config).fileTable,
 	"command":      (*Config).commandTable,
 	"full_command": (*Config).commandTable,
+	"syslog":       (*Config).syslogTable,
+	"socket":       (*Config).socketTable,
 }
 
 func (c *Config) tableSource(text string, log *slog.Logger) (source.Source, string, error) {
@@ -144,5 +148,18 @@ func (c *Config) commandTable(t *table, log *slog.Logger) (source.Source, string
 		Interval: t.duration("interval"), Timeout: t.duration("timeout"), MaxOutput: t.number("max_output"),
 		MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
 	})
+	return src, "", err
+}
+
+func (c *Config) syslogTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	src, err := syslog.New(syslog.Config{
+		Listen: t.text("listen"), Protocols: t.texts("protocols"), Allow: t.texts("allow"), Location: t.location(),
+		IdleTimeout: t.duration("idle_timeout"), MaxEvent: c.maxEvent(), Log: log,
+	})
+	return src, "", err
+}
+
+func (c *Config) socketTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	src, err := socket.New(socket.Config{Path: t.text("path"), Location: t.location(), MaxEvent: c.maxEvent(), Log: log})
 	return src, "", err
 }

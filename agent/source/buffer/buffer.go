@@ -25,7 +25,6 @@ const (
 	slice    = 256
 	keep     = 1 << 20 // bytes of messages for which memory is kept once they were emitted
 	logEvery = time.Minute
-	remedy   = "see why no manager takes events, or give the agent a spool: --spool-size"
 )
 
 // Buffer is made with [New]. Add and Wait may be called by many goroutines.
@@ -35,7 +34,7 @@ type Buffer struct {
 	log  *slog.Logger
 
 	more  chan struct{} // something was added; has room for one
-	loser chan struct{} // something was lost; has room for one
+	noted chan struct{} // something was counted; has room for one
 
 	mu      sync.Mutex
 	filling []record
@@ -43,8 +42,8 @@ type Buffer struct {
 	held    int           // bytes of filling and of what is in Emit
 	room    chan struct{} // closed when held has shrunk; nil while nobody waits
 	lost    uint64        // since the last event about it
-	unsaid  uint64        // since the last line of the log about it
 	unsent  uint64        // taken, and not emitted before the end
+	counts  map[Note]*count
 }
 
 // record is an event whose message ends there in the buffer's bytes, and begins where the one before it ends.
@@ -54,9 +53,22 @@ type record struct {
 	end      int
 }
 
+// Note is something worth a line in the log, with how often it happened.
+type Note struct{ Text, Remedy string }
+
+type count struct {
+	n    uint64 // since it was last logged
+	last string // what it last happened with
+}
+
+var (
+	full  = Note{"events lost: more came than the agent could pass on", "see why no manager takes events, or give the agent a spool: --spool-size"}
+	ended = Note{"events lost: the agent ended before it could pass them on", "see why no manager took events"}
+)
+
 // New makes the buffer of a source that holds up to size bytes.
 func New(name string, size int, log *slog.Logger) *Buffer {
-	return &Buffer{name: name, size: size, log: log, more: make(chan struct{}, 1), loser: make(chan struct{}, 1)}
+	return &Buffer{name: name, size: size, log: log, more: make(chan struct{}, 1), noted: make(chan struct{}, 1), counts: make(map[Note]*count)}
 }
 
 // Add takes an event, whose message is copied, or loses it. It never waits.
@@ -65,14 +77,31 @@ func (b *Buffer) Add(queue byte, location string, message []byte) {
 	added := b.put(queue, location, message)
 	if !added {
 		b.lost++
-		b.unsaid++
+		b.count(full, location)
 	}
 	b.mu.Unlock()
 	if added {
 		signal(b.more)
-	} else {
-		signal(b.loser)
 	}
+}
+
+// Count counts something for the log, which tells it at once or, where it told of anything within the last minute, after
+// that. with is what it happened with, such as the address of a sender; the log has the last one.
+func (b *Buffer) Count(note Note, with string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(note, with)
+}
+
+func (b *Buffer) count(note Note, with string) {
+	c := b.counts[note]
+	if c == nil {
+		c = new(count)
+		b.counts[note] = c
+	}
+	c.n++
+	c.last = with
+	signal(b.noted)
 }
 
 // Wait takes an event as soon as there is room, or returns the error of a context that ended before.
@@ -125,7 +154,7 @@ func (b *Buffer) Run(ctx context.Context, out source.Output) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.logLosses(logging)
+		b.logCounts(logging)
 	}()
 	err := b.emitAll(ctx, out)
 	cancel()
@@ -136,11 +165,15 @@ func (b *Buffer) Run(ctx context.Context, out source.Output) error {
 	return err
 }
 
-// End logs what was not emitted before Run returned. It is called when nothing is added any more.
+// End logs what was counted since, and what was not emitted before Run returned. It is called when nothing is added any
+// more.
 func (b *Buffer) End() {
-	b.logLoss("events lost: more came than the agent could pass on", remedy)
-	b.unsaid = b.unsent + uint64(len(b.filling))
-	b.logLoss("events lost: the agent ended before it could pass them on", remedy)
+	b.mu.Lock()
+	if n := b.unsent + uint64(len(b.filling)); n > 0 {
+		b.counts[ended] = &count{n: n}
+	}
+	b.mu.Unlock()
+	b.logCount()
 }
 
 func (b *Buffer) emitAll(ctx context.Context, out source.Output) error {
@@ -212,15 +245,15 @@ func (b *Buffer) giveUp(n int) {
 	b.unsent += uint64(n)
 }
 
-// logLosses logs losses at once, and then once a minute.
-func (b *Buffer) logLosses(ctx context.Context) {
+// logCounts logs what is counted, at once and then once a minute.
+func (b *Buffer) logCounts(ctx context.Context) {
 	for {
 		select {
-		case <-b.loser:
+		case <-b.noted:
 		case <-ctx.Done():
 			return
 		}
-		b.logLoss("events lost: more came than the agent could pass on", remedy)
+		b.logCount()
 		select {
 		case <-time.After(logEvery):
 		case <-ctx.Done():
@@ -228,12 +261,16 @@ func (b *Buffer) logLosses(ctx context.Context) {
 	}
 }
 
-func (b *Buffer) logLoss(text, remedy string) {
+func (b *Buffer) logCount() {
 	b.mu.Lock()
-	n := b.unsaid
-	b.unsaid = 0
+	counts := b.counts
+	b.counts = make(map[Note]*count)
 	b.mu.Unlock()
-	if n > 0 {
-		b.log.Warn(text, "source", b.name, "count", n, "remedy", remedy)
+	for note, c := range counts {
+		attrs := []any{"from", b.name, "count", c.n}
+		if c.last != "" {
+			attrs = append(attrs, "last", c.last)
+		}
+		b.log.Warn(note.Text, append(attrs, "remedy", note.Remedy)...)
 	}
 }

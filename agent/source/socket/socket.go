@@ -1,0 +1,122 @@
+// Package socket is the local queue of a stock agent: a unix datagram socket to which the stock collectors write
+// QUEUE:LOCATION:MESSAGE (docs/protocol.md, "Events"). So they can feed this agent in place of ossec-agentd.
+//
+// A collector writes without asking whether anybody can take it; so events that wait are bounded, and what does not fit
+// is lost and counted (package buffer).
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"ossecd/agent/source"
+	"ossecd/agent/source/buffer"
+)
+
+// Config says where the socket is.
+type Config struct {
+	Path     string // of the socket; it is made with mode 0660, and removed at the end
+	Location string // of all events, default: the one that the collector gives
+	MaxEvent int    // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes; longer ones are cut
+	Log      *slog.Logger
+}
+
+const (
+	// maxPath is what fits the system's address with its last NUL: 108 bytes on Linux, 104 on the BSDs and macOS.
+	maxPath     = 103
+	maxLocation = 1024 // bytes
+	maxDatagram = 1 << 16
+)
+
+// Source reads a socket. Make it with [New].
+type Source struct{ cfg Config }
+
+var _ source.Source = (*Source)(nil)
+
+// New checks the configuration, and says all that is wrong with it. It makes no socket.
+func New(cfg Config) (*Source, error) {
+	var faults []error
+	if cfg.Path == "" {
+		faults = append(faults, errors.New("path: none given; name the socket, as in /var/ossec/queue/ossec/queue"))
+	}
+	if len(cfg.Path) > maxPath {
+		faults = append(faults, fmt.Errorf("path: %q has %d bytes, and a socket's may have %d; use a shorter one", cfg.Path, len(cfg.Path), maxPath))
+	}
+	faults = append(faults, supported())
+	return &Source{cfg}, errors.Join(faults...)
+}
+
+// Run makes the socket and reads it until ctx ends. It returns an error where the socket cannot be made, or another process
+// reads it.
+func (s *Source) Run(ctx context.Context, out source.Output) error {
+	conn, remove, err := listen(s.cfg.Path)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	defer remove()
+	s.cfg.Log.Info("reading the local queue", "path", s.cfg.Path)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := reader{Config: s.cfg, events: buffer.New("socket "+s.cfg.Path, buffer.Size, s.cfg.Log)}
+	var reading sync.WaitGroup
+	var failed error
+	reading.Go(func() {
+		defer cancel()
+		failed = r.read(ctx, conn)
+	})
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = r.events.Run(ctx, out)
+	cancel()
+	stop()
+	conn.Close()
+	reading.Wait()
+	r.events.End()
+	return errors.Join(err, failed)
+}
+
+// reader takes the datagrams of one socket.
+type reader struct {
+	Config
+	events *buffer.Buffer
+}
+
+var (
+	malformed = buffer.Note{Text: "messages in the local queue were dropped: they are not QUEUE:LOCATION:MESSAGE", Remedy: "see who writes to it"}
+	cut       = buffer.Note{Text: "messages in the local queue were cut: they are longer than a manager takes", Remedy: "have what writes them write less"}
+)
+
+// read returns nil when the socket was closed since ctx has ended.
+func (r *reader) read(ctx context.Context, conn net.PacketConn) error {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, _, err := conn.ReadFrom(buf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("socket: %w", err)
+		}
+		r.take(buf[:n])
+	}
+}
+
+// take passes on what a collector wrote.
+func (r *reader) take(datagram []byte) {
+	e, ok := parse(datagram)
+	if !ok {
+		r.events.Count(malformed, "")
+		return
+	}
+	if r.Location != "" {
+		e.Location = r.Location
+	}
+	if room := source.Room(r.MaxEvent, e.Location); len(e.Message) > room {
+		e.Message = e.Message[:room]
+		r.events.Count(cut, e.Location)
+	}
+	r.events.Add(e.Queue, e.Location, e.Message)
+}
