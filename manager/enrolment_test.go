@@ -25,7 +25,6 @@ func TestSilence(t *testing.T) {
 			if err := m.openState(); err != nil {
 				t.Fatal(err)
 			}
-			m.outlet = newOutlet(nopCloser{r.out}, "test", 1<<20, 50, m.log)
 		}
 		want := func(id string, want time.Duration) {
 			t.Helper()
