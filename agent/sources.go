@@ -12,6 +12,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/agent/source/command"
 	"ossecd/agent/source/file"
+	"ossecd/agent/source/journald"
 	"ossecd/agent/source/socket"
 	"ossecd/agent/source/syslog"
 )
@@ -94,6 +95,7 @@ var kinds = map[string]func(c *Config, t *table, log *slog.Logger) (src source.S
 	"file":         (*Config).fileTable,
 	"command":      (*Config).commandTable,
 	"full_command": (*Config).commandTable,
+	"journald":     (*Config).journaldTable,
 	"syslog":       (*Config).syslogTable,
 	"socket":       (*Config).socketTable,
 }
@@ -149,6 +151,15 @@ func (c *Config) commandTable(t *table, log *slog.Logger) (source.Source, string
 		MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
 	})
 	return src, "", err
+}
+
+func (c *Config) journaldTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	path, name := c.stateFile(t, "journald")
+	src, err := journald.New(journald.Config{
+		Units: t.texts("units"), Identifiers: t.texts("identifiers"), Priority: t.text("priority"), FromStart: t.yes("from_start"),
+		Location: t.location(), State: path, MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
+	})
+	return src, name, err
 }
 
 func (c *Config) syslogTable(t *table, log *slog.Logger) (source.Source, string, error) {
