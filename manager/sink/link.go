@@ -2,9 +2,11 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +55,12 @@ func (l *Link) During(ctx context.Context, f func() error) error {
 	defer stop()
 	return f()
 }
+
+// wsaTooLong is what Windows says to a datagram that is too long.
+const wsaTooLong = syscall.Errno(10040)
+
+// TooLong says that the system takes no datagrams of that length, however often it is asked.
+func TooLong(err error) bool { return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, wsaTooLong) }
 
 // Break ends the connection. The next Conn makes another.
 func (l *Link) Break() {

@@ -37,7 +37,7 @@ type Queue struct {
 	link     sink.Link
 	event    sink.Event
 	datagram []byte
-	nextLog  time.Time // when a message that was cut may be logged again
+	nextLog  time.Time // when a complaint may be logged again
 }
 
 // New makes a sink; the socket is connected to at the first event, and anew whenever the daemon was restarted.
@@ -64,9 +64,13 @@ func (q *Queue) Write(ctx context.Context, events sink.Batch) (r sink.Result, er
 			var cut bool
 			q.datagram, cut = appendDatagram(q.datagram[:0], &q.event, maxDatagram)
 			if cut {
-				q.tellCut()
+				q.complain("an event was cut to what the analysis daemon reads", "a sink of another type has it whole")
 			}
-			if err := q.send(ctx, c); err != nil {
+			switch err := q.send(ctx, c); {
+			case sink.TooLong(err):
+				r.Refused++
+				q.complain("an event is lost: this system sends no local datagrams of its length", "raise that limit of the system, such as net.local.dgram.maxdgram")
+			case err != nil:
 				return err
 			}
 			r.Done++
@@ -97,11 +101,11 @@ func (q *Queue) send(ctx context.Context, c net.Conn) error {
 	}
 }
 
-func (q *Queue) tellCut() {
+// complain logs what happened to the event at hand, at most once per logEvery.
+func (q *Queue) complain(what, remedy string) {
 	if now := time.Now(); now.After(q.nextLog) {
 		q.nextLog = now.Add(logEvery)
-		q.log.Warn("an event was cut to what the analysis daemon reads", "socket", q.path, "limit", maxDatagram-1,
-			"agent", string(q.event.ID), "name", string(q.event.Name), "remedy", "a sink of another type has it whole")
+		q.log.Warn(what, "socket", q.path, "bytes", len(q.datagram), "agent", string(q.event.ID), "name", string(q.event.Name), "remedy", remedy)
 	}
 }
 

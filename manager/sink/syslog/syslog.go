@@ -91,7 +91,11 @@ func (s *Syslog) Write(ctx context.Context, events sink.Batch) (r sink.Result, e
 func (s *Syslog) datagrams(c net.Conn, events sink.Batch, r *sink.Result) error {
 	for events.Next(&s.event) {
 		s.format()
-		if _, err := c.Write(s.message); err != nil {
+		switch _, err := c.Write(s.message); {
+		case sink.TooLong(err):
+			r.Refused++
+			s.complain("an event is lost: the system sends no datagrams of its length", len(s.message), "lower max_size")
+		case err != nil:
 			return err
 		}
 		r.Done++
@@ -120,10 +124,16 @@ func (s *Syslog) stream(c net.Conn, events sink.Batch, r *sink.Result) error {
 func (s *Syslog) format() {
 	var cut bool
 	s.message, cut = appendMessage(s.message[:0], &s.event, s.o.Facility<<3|s.o.Severity, s.o.MaxSize)
-	if now := time.Now(); cut && now.After(s.nextLog) {
+	if cut {
+		s.complain("an event was cut for syslog", s.o.MaxSize, "raise max_size as far as the server takes it, or keep a sink of type file beside this one")
+	}
+}
+
+// complain logs what happened to the event at hand, at most once per logEvery.
+func (s *Syslog) complain(what string, size int, remedy string) {
+	if now := time.Now(); now.After(s.nextLog) {
 		s.nextLog = now.Add(logEvery)
-		s.log.Warn("an event was cut for syslog", "address", s.o.Address, "limit", s.o.MaxSize, "agent", string(s.event.ID),
-			"name", string(s.event.Name), "remedy", "raise max_size as far as the server takes it, or keep a sink of type file beside this one")
+		s.log.Warn(what, "address", s.o.Address, "bytes", size, "agent", string(s.event.ID), "name", string(s.event.Name), "remedy", remedy)
 	}
 }
 

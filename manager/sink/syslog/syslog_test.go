@@ -244,3 +244,20 @@ func TestCAFaults(t *testing.T) {
 		}
 	}
 }
+
+// A datagram that the system never takes is counted, and holds up nothing.
+func TestATooLongDatagramIsRefused(t *testing.T) {
+	t.Parallel()
+	s, err := New(Options{Address: "127.0.0.1:9", Protocol: "udp", MaxSize: 1 << 20}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l sink.Lot
+	l.Event(hub.NewAgent("001", "web01", "any"), at, 1, from, '1', []byte("l"), make([]byte, 100_000))
+	if r, err := s.Write(t.Context(), l.Events()); err != nil || r != (sink.Result{Done: 1, Refused: 1}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
