@@ -34,6 +34,7 @@ type File struct {
 	size    int64
 	day     string // on which the last event was written
 	lines   lines
+	aside   time.Time // in the name of the file set aside last; the next has a later one, or it would be taken for older
 	nextLog time.Time // when a failed setting aside may be logged again
 	tidy    *tidy     // nil where nothing is ever set aside
 }
@@ -116,10 +117,15 @@ func (f *File) setAside() {
 
 // change renames the file and opens a new one under its name.
 func (f *File) change() error {
-	aside, err := asideName(f.o.Path, time.Now())
+	now := time.Now()
+	if soonest := f.aside.Add(time.Millisecond); now.Before(soonest) {
+		now = soonest
+	}
+	aside, now, err := asideName(f.o.Path, now)
 	if err != nil {
 		return err
 	}
+	f.aside = now
 	if err := os.Rename(f.o.Path, aside); err != nil {
 		return err
 	}

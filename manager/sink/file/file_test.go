@@ -304,7 +304,7 @@ func TestNamesOfFilesSetAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "e")
 		for i, want := range []string{".20000101T000000.000Z", ".20000101T000000.001Z", ".20000101T000000.002Z"} {
-			got, err := asideName(path, time.Now())
+			got, _, err := asideName(path, time.Now())
 			if err != nil || got != path+want {
 				t.Errorf("%q, %v; want %q", got, err, want)
 			}

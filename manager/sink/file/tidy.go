@@ -26,18 +26,18 @@ var asideEnd = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{3}Z(\.gz)?$`)
 // partEnd is the end of the name of a file that is being compressed.
 const partEnd = ".gz.part"
 
-// asideName is a name that no file has.
-func asideName(path string, now time.Time) (string, error) {
+// asideName is a name that no file has, and the time in it, from now on.
+func asideName(path string, now time.Time) (string, time.Time, error) {
 	for range 1000 {
 		name := path + "." + now.UTC().Format(asideForm)
 		_, plain := os.Lstat(name)
 		_, packed := os.Lstat(name + ".gz")
 		if errors.Is(plain, os.ErrNotExist) && errors.Is(packed, os.ErrNotExist) {
-			return name, nil
+			return name, now, nil
 		}
 		now = now.Add(time.Millisecond)
 	}
-	return "", fmt.Errorf("%s: there is a file for every name it could be set aside under; move these away", path)
+	return "", now, fmt.Errorf("%s: there is a file for every name it could be set aside under; move these away", path)
 }
 
 // tidy compresses files that were set aside and removes the oldest of them, in a goroutine of its own. What a stop
