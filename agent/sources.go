@@ -109,7 +109,10 @@ func (c *Config) tableSource(text string, log *slog.Logger) (source.Source, stri
 	build := kinds[kind]
 	if build == nil {
 		known := slices.Sorted(maps.Keys(kinds))
-		if kind == "" {
+		switch {
+		case len(t.faults) > 0:
+			return nil, "", errors.Join(t.faults...)
+		case kind == "":
 			return nil, "", fmt.Errorf("type: none given; say what it is: %s", strings.Join(known, ", "))
 		}
 		return nil, "", fmt.Errorf("type: %.40q is unknown; did you mean %q? There are %s", kind, nearest(kind, known), strings.Join(known, ", "))

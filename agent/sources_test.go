@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"ossecd/proto"
+)
+
+// tables is a configuration with these tables.
+func tables(t *testing.T, texts ...string) Config {
+	t.Helper()
+	return Config{Keys: "k", State: t.TempDir(), Managers: []string{"192.0.2.1"}, Tables: texts}.withDefaults()
+}
+
+func TestTables(t *testing.T) {
+	t.Parallel()
+	good := []string{
+		`{"type":"file","globs":["/var/log/*.log"],"exclude":["/var/log/x.log"],"from_start":true,"location":"logs"}`,
+		`{"type":"file","name":"more","globs":["/var/log/messages"]}`,
+		`{"type":"command","command":["df","-P"],"interval":"90s","timeout":"5s","alias":"disks","max_output":1000}`,
+		`{"type":"journald","units":["ssh.service"],"identifiers":["sudo"],"priority":"warning"}`,
+		`{"type":"journald","name":"file"}`,
+		`{"type":"syslog","listen":"127.0.0.1:5140","protocols":["udp","tcp"],"allow":["127.0.0.1","10.0.0.0/8"],"idle_timeout":"1h"}`,
+	}
+	if runtime.GOOS != "windows" {
+		good = append(good, `{"type":"full_command","shell":"netstat -tan | sort","location":"net"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
+	}
+	cfg := tables(t, good...)
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	list, err := cfg.sources(slog.New(slog.DiscardHandler))
+	if err != nil || len(list) != len(good) {
+		t.Errorf("%d sources, %v; want %d", len(list), err, len(good))
+	}
+	if left, err := os.ReadDir(cfg.State); err != nil || len(left) > 0 {
+		t.Errorf("checking left something behind: %v, %v", left, err)
+	}
+}
+
+func TestTableFaults(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, table, want string }{
+		{"no type", `{}`, "source[1]: type: none given"},
+		{"unknown type", `{"type":"comand"}`, `source[1]: type: "comand" is unknown; did you mean "command"?`},
+		{"a type that is no text", `{"type":5}`, "source[1]: type: 5 is of the wrong kind"},
+		{"unknown key", `{"type":"file","globs":["a"],"exclud":["b"]}`, `source[1]: unknown key "exclud"; did you mean "exclude"?`},
+		{"another kind's key", `{"type":"file","globs":["a"],"interval":"5m"}`, `source[1]: unknown key "interval"`},
+		{"no globs", `{"type":"file"}`, "source[1]: globs: none given"},
+		{"a bad glob", `{"type":"file","globs":["[x"]}`, "source[1]: globs: "},
+		{"a bad glob to leave out", `{"type":"file","globs":["x"],"exclude":["[x"]}`, "source[1]: exclude: "},
+		{"no array", `{"type":"file","globs":"a"}`, `source[1]: globs: "a" is of the wrong kind; give an array of strings`},
+		{"an empty array", `{"type":"journald","units":[]}`, "source[1]: units: is empty"},
+		{"an empty text", `{"type":"file","globs":["a"],"location":""}`, "source[1]: location: is empty"},
+		{"a location of two lines", `{"type":"file","globs":["a"],"location":"a\nb"}`, "source[1]: location: "},
+		{"a long location", `{"type":"file","globs":["a"],"location":"` + strings.Repeat("x", maxLocation+1) + `"}`, "source[1]: location: "},
+		{"a name that is a path", `{"type":"file","name":"../../etc/x","globs":["a"]}`, `source[1]: name: "../../etc/x"; use`},
+		{"a number for a duration", `{"type":"command","command":["df"],"interval":5}`, "source[1]: interval: 5 is of the wrong kind"},
+		{"a negative duration", `{"type":"command","command":["df"],"timeout":"-5s"}`, `source[1]: timeout: "-5s"; give a duration`},
+		{"a fraction", `{"type":"command","command":["df"],"max_output":1.5}`, "source[1]: max_output: 1.5 is of the wrong kind"},
+		{"a number below zero", `{"type":"command","command":["df"],"max_output":-1}`, "source[1]: max_output: -1; use a number above zero"},
+		{"a text for yes", `{"type":"journald","from_start":"yes"}`, "source[1]: from_start: \"yes\" is of the wrong kind; give true or false"},
+		{"no command", `{"type":"full_command"}`, "source[1]: command: none given"},
+		{"an open port", `{"type":"syslog","listen":":514"}`, "source[1]: allow: none given"},
+		{"no path", `{"type":"socket"}`, "source[1]: path: none given"},
+		{"no table", `[1]`, "source[1]: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			err := tables(t, tt.table).Validate()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v\nwant %q in it", err, tt.want)
+			}
+			for line := range strings.Lines(err.Error()) {
+				if !strings.HasPrefix(line, "source[1]: ") {
+					t.Errorf("a fault does not name its table: %q", line)
+				}
+			}
+		})
+	}
+}
+
+// All faults of all tables are told at once, each on a line of its own.
+func TestTableFaultsTogether(t *testing.T) {
+	t.Parallel()
+	err := tables(t, `{"type":"command","x":1,"y":2}`, `{"type":"file","globs":["a"]}`, `{"type":"file","name":"FILE","globs":["b"]}`).Validate()
+	want := []string{`source[1]: unknown key "x"`, `source[1]: unknown key "y"`, "source[1]: command: none", "source[3]: name: source[2] keeps its state"}
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		if len(lines) != len(want) || !strings.HasPrefix(line, want[i]) {
+			t.Fatalf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
+		}
+	}
+}
+
+// The state of a source stays in its directory, whatever its name, and differs from that of others.
+func TestStateFile(t *testing.T) {
+	t.Parallel()
+	c := &Config{State: "state"}
+	seen := map[string]bool{}
+	for _, tt := range []struct{ kind, table string }{{"file", `{}`}, {"file", `{"name":"a-b"}`}, {"journald", `{}`}, {"journald", `{"name":"file"}`}} {
+		table, err := parseTable(tt.table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, _ := c.stateFile(table, tt.kind)
+		if filepath.Dir(path) != filepath.Join("state", sourcesDir) || seen[path] || len(table.faults) > 0 {
+			t.Errorf("%s %s: %s, %v", tt.kind, tt.table, path, table.faults)
+		}
+		seen[path] = true
+	}
+}
+
+func TestCheckSources(t *testing.T) {
+	t.Parallel()
+	cfg := tables(t, `{"type":"command","command":["/no/such/program"]}`, `{"type":"wrong"}`)
+	if err := cfg.checkSources(); err == nil || !strings.HasPrefix(err.Error(), "source[1]: command: ") || strings.Contains(err.Error(), "source[2]") {
+		t.Errorf("got %v, want the missing program alone", err)
+	}
+}
+
+// Every kind fits its events to what the channel takes in either dialect.
+func TestTablesOfWazuh(t *testing.T) {
+	t.Parallel()
+	cfg := tables(t, `{"type":"command","command":["df"],"location":"`+strings.Repeat(":", maxLocation)+`"}`)
+	cfg.Dialect = proto.Wazuh
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add(`{"type":"command","command":["df"],"interval":"5m"}`)
+	f.Add(`{"type":"file","globs":["a"],"name":"x"}`)
+	f.Add(`{"type":"journald","units":["a"],"priority":"err"}`)
+	f.Add(`{"type":"syslog","listen":"127.0.0.1:0"}`)
+	f.Add(`{"type":"socket","path":"/x"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg := Config{State: "state", Tables: []string{text}}.withDefaults()
+		list, err := cfg.tableSources(slog.New(slog.DiscardHandler))
+		if len(list) != 1 || (list[0] == nil) != (err != nil) {
+			t.Fatalf("%d sources, %v", len(list), err)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "source[1]: ") {
+			t.Fatalf("%v", err)
+		}
+	})
+}
