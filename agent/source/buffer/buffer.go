@@ -23,7 +23,8 @@ const Size = 4 << 20
 const (
 	overhead = 48 // bytes that the record of an event takes
 	slice    = 256
-	keep     = 1 << 20 // bytes of messages for which memory is kept once they were emitted
+	keep     = 256 << 10   // bytes of messages for which memory is kept in any case
+	gather   = time.Second // before the first of a series is logged, so that the line has its size
 	logEvery = time.Minute
 )
 
@@ -85,8 +86,8 @@ func (b *Buffer) Add(queue byte, location string, message []byte) {
 	}
 }
 
-// Count counts something for the log, which tells it at once or, where it told of anything within the last minute, after
-// that. with is what it happened with, such as the address of a sender; the log has the last one.
+// Count counts something for the log, which tells it within a second or, where it told of anything within the last
+// minute, after that. with is what it happened with, such as the address of a sender; the log has the last one.
 func (b *Buffer) Count(note Note, with string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -204,8 +205,8 @@ func (b *Buffer) emitAll(ctx context.Context, out source.Output) error {
 			rest = rest[n:]
 		}
 		clear(records) // lets go of the locations
-		if spare, spareBytes = records, bytes; cap(bytes) > keep {
-			spare, spareBytes = nil, nil
+		if spare, spareBytes = records, bytes; cap(bytes) > keep && len(bytes) < cap(bytes)/8 {
+			spare, spareBytes = nil, nil // a burst is over
 		}
 		if lost > 0 {
 			text := fmt.Sprintf("ossec: Agent event queue is full: %d events lost (%s).", lost, b.name)
@@ -245,19 +246,20 @@ func (b *Buffer) giveUp(n int) {
 	b.unsent += uint64(n)
 }
 
-// logCounts logs what is counted, at once and then once a minute.
+// logCounts logs what is counted, once a minute at most.
 func (b *Buffer) logCounts(ctx context.Context) {
-	for {
+	for next := time.Now(); ; next = time.Now().Add(logEvery) {
 		select {
 		case <-b.noted:
 		case <-ctx.Done():
 			return
 		}
-		b.logCount()
 		select {
-		case <-time.After(logEvery):
+		case <-time.After(max(gather, time.Until(next))):
 		case <-ctx.Done():
+			return // End logs the rest
 		}
+		b.logCount()
 	}
 }
 

@@ -117,7 +117,6 @@ func TestLoss(t *testing.T) {
 		for range 25 {
 			b.Add('2', "a", []byte("x"))
 		}
-		synctest.Wait()
 		time.Sleep(30 * time.Second)
 		for range 5 {
 			b.Add('2', "a", []byte("x"))
@@ -142,7 +141,7 @@ func TestLoss(t *testing.T) {
 		time.Sleep(time.Minute)
 		log := end()
 		if strings.Count(log, "count=15") != 1 || strings.Count(log, "count=5") != 1 || strings.Count(log, "events lost") != 2 {
-			t.Errorf("want 15 logged at once and 5 a minute later; got\n%s", log)
+			t.Errorf("want 15 logged within a second and 5 a minute later; got\n%s", log)
 		}
 	})
 }
