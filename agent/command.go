@@ -21,6 +21,9 @@ Examples:
    ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
    ossecd agent --config /etc/ossecd/ossecd.toml --check
 
+The output of commands, systemd's journal, syslog from the network and a stock agent's local queue are read, too: each is a
+table [[agent.source]] of the TOML file (docs/sources.md).
+
 The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here. Or the agent
 gets it by itself, at its first start, with a token from "ossecd keygen token add":
 

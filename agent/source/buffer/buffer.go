@@ -78,7 +78,7 @@ func (b *Buffer) Add(queue byte, location string, message []byte) {
 	added := b.put(queue, location, message)
 	if !added {
 		b.lost++
-		b.count(full, location)
+		b.count(full, 1, location)
 	}
 	b.mu.Unlock()
 	if added {
@@ -86,21 +86,21 @@ func (b *Buffer) Add(queue byte, location string, message []byte) {
 	}
 }
 
-// Count counts something for the log, which tells it within a second or, where it told of anything within the last
+// Count counts n times something for the log, which tells it within a second or, where it told of anything within the last
 // minute, after that. with is what it happened with, such as the address of a sender; the log has the last one.
-func (b *Buffer) Count(note Note, with string) {
+func (b *Buffer) Count(note Note, n uint64, with string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.count(note, with)
+	b.count(note, n, with)
 }
 
-func (b *Buffer) count(note Note, with string) {
+func (b *Buffer) count(note Note, n uint64, with string) {
 	c := b.counts[note]
 	if c == nil {
 		c = new(count)
 		b.counts[note] = c
 	}
-	c.n++
+	c.n += n
 	c.last = with
 	signal(b.noted)
 }

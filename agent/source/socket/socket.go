@@ -108,7 +108,7 @@ func (r *reader) read(ctx context.Context, conn net.PacketConn) error {
 func (r *reader) take(datagram []byte) {
 	e, ok := parse(datagram)
 	if !ok {
-		r.events.Count(malformed, "")
+		r.events.Count(malformed, 1, "")
 		return
 	}
 	if r.Location != "" {
@@ -116,7 +116,7 @@ func (r *reader) take(datagram []byte) {
 	}
 	if room := source.Room(r.MaxEvent, e.Location); len(e.Message) > room {
 		e.Message = e.Message[:room]
-		r.events.Count(cut, e.Location)
+		r.events.Count(cut, 1, e.Location)
 	}
 	r.events.Add(e.Queue, e.Location, e.Message)
 }

@@ -209,7 +209,7 @@ func (r *receiver) allowed(from netip.Addr) bool {
 	if slices.ContainsFunc(r.allow, func(p netip.Prefix) bool { return p.Contains(from) }) {
 		return true
 	}
-	r.events.Count(refused, from.String())
+	r.events.Count(refused, 1, from.String())
 	return false
 }
 
@@ -226,7 +226,7 @@ func (r *receiver) pass(location string, message []byte, add func([]byte) error)
 	message = strip(message)
 	room := source.Room(r.cfg.MaxEvent, location)
 	if len(message) > room {
-		r.events.Count(split, location)
+		r.events.Count(split, 1, location)
 	}
 	for len(message) > room {
 		if err := add(message[:room]); err != nil {

@@ -35,7 +35,7 @@ func (r *receiver) accept(ctx context.Context, l net.Listener) error {
 			return fmt.Errorf("syslog: %w", err)
 		}
 		if err != nil { // no free file descriptor, as a rule; or the caller has gone already
-			r.events.Count(buffer.Note{Text: "connections for syslog could not be accepted", Remedy: "raise this process's limit of open files"}, err.Error())
+			r.events.Count(buffer.Note{Text: "connections for syslog could not be accepted", Remedy: "raise this process's limit of open files"}, 1, err.Error())
 			select {
 			case <-time.After(acceptAgain):
 			case <-ctx.Done():
@@ -58,7 +58,7 @@ func (r *receiver) admit(ctx context.Context, conn net.Conn) {
 	defer r.mu.Unlock()
 	if r.closed || len(r.conns) >= maxConns {
 		if !r.closed {
-			r.events.Count(crowded, from.String())
+			r.events.Count(crowded, 1, from.String())
 		}
 		conn.Close()
 		return
@@ -86,7 +86,7 @@ func (r *receiver) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 		switch {
 		case err == nil:
 		case errors.Is(err, errFrame):
-			r.events.Count(broken, from.String())
+			r.events.Count(broken, 1, from.String())
 			return
 		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 			return

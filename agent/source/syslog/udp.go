@@ -5,10 +5,24 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
+
+	"ossecd/agent/source/buffer"
 )
+
+// overrun is what the system dropped, which a Linux system tells.
+var overrun = buffer.Note{Text: "the system dropped syslog: the receive buffer was full", Remedy: "give this program more CPU, or raise net.core.rmem_max"}
+
+const dropsEvery = 10 * time.Second // how often the system's count is read
 
 // readUDP takes datagrams, one message each, until the socket is closed.
 func (r *receiver) readUDP(ctx context.Context, conn *net.UDPConn) error {
+	watching, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watchDrops(watching, conn) })
+	defer watch.Wait()
+	defer cancel()
 	buf := make([]byte, maxMessage)
 	var last netip.Addr // whose location is known
 	var location string
@@ -31,5 +45,22 @@ func (r *receiver) readUDP(ctx context.Context, conn *net.UDPConn) error {
 			last, location = addr, r.location(addr)
 		}
 		r.pass(location, buf[:n], add)
+	}
+}
+
+// watchDrops counts what the system drops, until ctx ends.
+func (r *receiver) watchDrops(ctx context.Context, conn *net.UDPConn) {
+	tick := time.NewTicker(dropsEvery)
+	defer tick.Stop()
+	for told := uint64(0); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if n := dropped(conn); n > told {
+			r.events.Count(overrun, n-told, "")
+			told = n
+		}
 	}
 }
