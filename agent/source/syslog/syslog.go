@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func New(cfg Config) (*Source, error) {
 	s := &Source{cfg: cfg, ready: func(net.Addr) {}}
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	address, hostErr := netip.ParseAddr(host)
-	if _, portErr := net.LookupPort("udp", port); err != nil || portErr != nil || host != "" && hostErr != nil {
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host != "" && hostErr != nil {
 		fault(`listen: %.100q is no address and port; use one such as "127.0.0.1:5140" or ":5140"`, cfg.Listen)
 	}
 	if len(cfg.Protocols) == 0 {
