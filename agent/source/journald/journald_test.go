@@ -144,7 +144,7 @@ func line(i int, message string) []byte {
 	return fmt.Appendf(nil, `{"__CURSOR":"i=%d","__REALTIME_TIMESTAMP":"1795407144435379","_HOSTNAME":"vm","SYSLOG_IDENTIFIER":"sshd","_PID":"12","MESSAGE":%s}`+"\n", i, message)
 }
 
-// run runs the source until it has emitted n events, or is idle for the first time where n is 0.
+// run runs the source until it has emitted n events, or where n is 0, until it is idle and has called journalctl.
 func (r *rig) run(out *output, n int) {
 	r.t.Helper()
 	s, err := New(r.cfg)
@@ -154,9 +154,10 @@ func (r *rig) run(out *output, n int) {
 	s.pace = pace{again: 10 * time.Millisecond, againMost: 50 * time.Millisecond, save: 10 * time.Millisecond}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
+	calls := r.calls()
 	go func() { done <- s.Run(ctx, out) }()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		if events, idles := out.state(); len(events) >= n && (n > 0 || idles > 0) {
+		if events, idles := out.state(); len(events) >= n && (n > 0 || idles > 0 && r.calls() > calls) {
 			break
 		}
 		if time.Now().After(end) {
@@ -168,6 +169,12 @@ func (r *rig) run(out *output, n int) {
 	if err := <-done; err != nil {
 		r.t.Errorf("Run: %v", err)
 	}
+}
+
+// calls is how often journalctl was called.
+func (r *rig) calls() int {
+	args, _ := os.ReadFile(r.journal + ".args")
+	return bytes.Count(args, []byte("\n"))
 }
 
 func (r *rig) cursor() (c cursor) {
