@@ -234,7 +234,7 @@ func (s *session) tick(ctx context.Context) (over bool, err error) {
 			s.greet(ctx, now)
 		}
 	case silence >= s.cfg.TimeReconnect:
-		s.offline(ctx, "the manager is silent", "see whether it runs and whether a firewall came between; sources wait until one answers")
+		s.offline(ctx, "the manager is silent", "see whether it runs and whether a firewall came between; what sources say is kept until one answers")
 	default:
 		s.keepUp(ctx, now)
 	}
