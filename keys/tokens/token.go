@@ -106,10 +106,11 @@ func parseLine(line string) (Token, error) {
 	}
 	if f[2] != none {
 		var err error
-		if t.Expires, err = time.Parse(time.RFC3339, f[2]); err != nil {
+		t.Expires, err = time.Parse(time.RFC3339, f[2])
+		if year := t.Expires.UTC().Year(); err != nil || year < 1 || year > 9999 || t.Expires.IsZero() { // else it could not be written again
 			return t, fmt.Errorf("%.40q is no time; write it as 2026-12-24T18:00:00Z, or - for never", f[2])
 		}
-		t.Expires = t.Expires.UTC()
+		t.Expires = t.Expires.UTC().Truncate(time.Second)
 	}
 	return t, CheckNames(t.Names)
 }

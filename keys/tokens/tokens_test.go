@@ -238,6 +238,10 @@ func FuzzFile(f *testing.F) {
 	f.Add(testPrint + " 1 2026-11-24T03:57:47Z *\n# comment\n\n")
 	f.Add(testPrint + " - - web*\r\n")
 	f.Add(testPrint + " 0 2026-11-24T03:57:47+01:00 [a-z]?\n")
+	f.Add(testPrint + " 0 0000-01-01T00:00:00+01:00 x\n")
+	f.Add(testPrint + " 0 9999-12-31T23:59:59-01:00 x\n")
+	f.Add(testPrint + " 0 0001-01-01T00:00:00Z x\n")
+	f.Add(testPrint + " 0 2026-11-24T03:57:47.5Z x\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		file := &File{path: "tokens"}
 		if file.parse(text) != nil {
