@@ -1,15 +1,15 @@
 // Package agent is the sending end of the channel: it reads sources and delivers what they say to one of its
 // managers.
 //
-//	source ─┐ Emit                        ┌─ seal, count ── write ─▶ socket
-//	source ─┼───────▶ session, the owner ─┤                            │
-//	source ─┘         of all state        └─ shared files, orders      │
-//	                      ▲                                            │
-//	                      └── inbox ── open ── judge the count ── read ┘
+//	source ─┐ Emit                               ┌─ seal, count ── write ─▶ socket
+//	source ─┼───────▶ spool ──▶ session, the owner ─┤                            │
+//	source ─┘                   of all state        └─ shared files, orders      │
+//	                                ▲                                            │
+//	                                └── inbox ── open ── judge the count ── read ┘
 //
 // The [session] is one goroutine with one timer. It seals in that goroutine rather than in those of the sources:
 // so the state needs no locks, the order of counts is that of sending, and a source reads on while another one's
-// events are sealed; the price is one hand-over a batch. A socket has one more goroutine, the receiver, which
+// events are sealed. Without a spool the session takes batches from Emit itself. A socket has one more goroutine, the receiver, which
 // passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/design.md has
 // the reasons.
 package agent

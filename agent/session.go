@@ -26,8 +26,8 @@ import (
 //
 // connecting: a name is resolved and a socket made. greeting: the startup message is sent at startupAt, then the
 // socket is listened to for one of the pauses. online: events flow while the flight has room, and keepalives are
-// sent. In the other states sources wait in Emit, so nothing is lost but what was on the way when the manager
-// vanished.
+// sent. In the other states events wait in the spool, or, without one, sources wait in Emit. What was on the way when the
+// manager vanished is sent again from the spool; without one it is lost.
 //
 // All methods are for the goroutine of run. Everything else talks to it by channels.
 type session struct {

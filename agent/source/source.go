@@ -13,9 +13,10 @@ type Event struct {
 
 // Output is where a source puts its events. It is safe for use by many sources at once.
 type Output interface {
-	// Emit hands over a batch. It blocks while the agent is offline and returns once the events were sent,
-	// in their order. On an error (only that of a context that ended) the first n events were sent and the
-	// others were not. A source counts as delivered, in its saved position, what Emit reports as sent.
+	// Emit hands over a batch. It returns once the events are in the spool, in their order, and blocks while that is
+	// full; without a spool it returns once they were sent, and blocks while the agent is offline. On an error (only that
+	// of a context that ended) the first n events were taken and the others were not. A source counts as delivered, in
+	// its saved position, what Emit reports as taken.
 	Emit(ctx context.Context, batch []Event) (n int, err error)
 
 	// Idle says that all there was to read has been emitted. It may be called as often as that is so; the
