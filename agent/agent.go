@@ -7,7 +7,7 @@
 //	                                ▲                                            │
 //	                                └── inbox ── open ── judge the count ── read ┘
 //
-// The [session] is one goroutine with one timer. It seals in that goroutine rather than in those of the sources:
+// The [session] is one goroutine with one timer; there is one, or with AllManagers one for each manager. It seals in that goroutine rather than in those of the sources:
 // so the state needs no locks, the order of counts is that of sending, and a source reads on while another one's
 // events are sealed. Without a spool the session takes batches from Emit itself. A socket has one more goroutine, the receiver, which
 // passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/design.md has
@@ -25,7 +25,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ossecd/agent/shared"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable"
@@ -65,10 +64,6 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, counts.close()) }()
-	files, err := shared.Open(filepath.Join(cfg.State, "shared"))
-	if err != nil {
-		return err
-	}
 	queue, err := cfg.openSpool(log)
 	if err != nil {
 		return err
@@ -83,26 +78,30 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := newSession(&cfg, key, counts, files, log)
-	if err != nil {
+	in := &intake{log: log, spool: queue, done: make(chan struct{})}
+	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
 		return err
 	}
-
-	s.spool = queue
+	outputs := make([]*output, len(sources))
+	for i := range sources {
+		outputs[i] = &output{intake: in}
+	}
+	for i, s := range in.sessions {
+		s.outputs = outputs
+		if queue != nil {
+			s.spool = queue.Reader(i)
+		}
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
-	s.outputs = make([]*output, len(sources))
-	for i := range sources {
-		s.outputs[i] = &output{session: s}
-	}
 	var failures failures
 	for i, src := range sources {
 		running.Go(func() {
-			defer s.outputs[i].Idle()
-			err := src.Run(ctx, s.outputs[i])
+			defer outputs[i].Idle()
+			err := src.Run(ctx, outputs[i])
 			if err == nil || ctx.Err() != nil || errors.Is(err, context.Canceled) {
 				return // Emit says Canceled as soon as the session has ended, a moment before ctx does
 			}
@@ -113,7 +112,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 			}
 		})
 	}
-	err = s.run(ctx)
+	err = runSessions(ctx, in.sessions)
+	close(in.done)
 	cancel()
 	running.Wait()
 	if err == nil && failures.fatal.Load() {

@@ -22,16 +22,16 @@ func (c *Config) openSpool(log *slog.Logger) (*spool.Spool, error) {
 	if c.SpoolSize == 0 {
 		return nil, nil
 	}
-	return spool.Open(spool.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Log: log})
+	return spool.Open(spool.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Readers: c.readers(), Log: log})
 }
 
 // put puts a batch into the spool, and says how many events are in it. It waits while there is no room. Where the disk
 // takes nothing, the session takes what is left, once it has sent all that the spool holds.
 func (o *output) put(ctx context.Context, batch []source.Event) (n int, err error) {
-	s := o.session
+	in := o.intake
 	for n < len(batch) {
-		room := s.spool.Room()
-		some, err := s.spool.Append(batch[n:])
+		room := in.spool.Room()
+		some, err := in.spool.Append(batch[n:])
 		n += some
 		switch {
 		case err == nil:
@@ -42,7 +42,16 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 			case <-room:
 			case <-ctx.Done():
 				return n, ctx.Err()
-			case <-s.done:
+			case <-in.done:
+				return n, context.Canceled
+			}
+		case len(in.sessions) > 1: // which would not all come as far
+			o.complain("the spool cannot be written; sources wait", "err", err, "remedy", "make room on the disk, or mend it")
+			select {
+			case <-time.After(spoolAgain):
+			case <-ctx.Done():
+				return n, ctx.Err()
+			case <-in.done:
 				return n, context.Canceled
 			}
 		default:
@@ -67,7 +76,7 @@ func (o *output) complain(text string, attrs ...any) {
 	}
 	next := now.Add(logEvery)
 	o.nextComplaint.Store(&next)
-	o.session.log.Warn(text, attrs...)
+	o.intake.log.Warn(text, attrs...)
 }
 
 // peek makes sure of the next event of the spool, and says whether there is one.

@@ -317,10 +317,14 @@ func TestAFullSpoolDrops(t *testing.T) {
 func TestABrokenSpool(t *testing.T) {
 	t.Parallel()
 	s := bareSession(t, Config{SpoolSize: spool.MinLimit}, func() net.Conn { return newDeaf(func() {}) })
-	if err := s.spool.Close(); err != nil {
+	queue, err := s.cfg.openSpool(s.log)
+	if err != nil {
 		t.Fatal(err)
 	}
-	o := &output{session: s}
+	if err := queue.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := &output{intake: &intake{log: s.log, spool: queue, sessions: []*session{s}}}
 	type result struct {
 		n   int
 		err error

@@ -60,7 +60,7 @@ func BenchmarkEmit(b *testing.B) {
 					defer close(loop)
 					s.loop(ctx)
 				}()
-				out := &output{session: s}
+				out := &output{intake: &intake{sessions: []*session{s}}}
 				s.outputs = []*output{out}
 				batch := make([]source.Event, size)
 				for i := range batch {

@@ -41,7 +41,10 @@ func Command() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
 			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's one key line"},
 			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for counters, file positions and shared files; for one process at a time"},
-			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " if not given; repeat it for more, which are tried in turn"},
+			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " if not given; repeat it for more, which are tried in turn, or see --mode"},
+			&cli.StringFlag{Name: "mode", Value: "first", Usage: "`WHICH` managers get the events: first (the first that answers) or all (each of them, with its own place in the spool)"},
+			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "`TIME` with another manager than the first, more or less, after which that one is tried, and returned to; 0 stays"},
+			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
 			&cli.StringSliceFlag{Name: "source", Hidden: true}, // the tables [[agent.source]], each as JSON
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
@@ -91,6 +94,14 @@ func configOf(c *cli.Context) (Config, error) {
 	}
 	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
+	cfg.FailBack, cfg.LocalAddr = c.Duration("fail-back"), c.String("local-addr")
+	switch c.String("mode") {
+	case "first":
+	case "all":
+		cfg.AllManagers = true
+	default:
+		faults = append(faults, fmt.Errorf("mode: %q is unknown; use first or all", c.String("mode")))
+	}
 	switch c.String("spool-full") {
 	case "wait":
 	case "drop-oldest":

@@ -22,7 +22,13 @@ import (
 type Config struct {
 	Keys     string   // path of the file with the one key line
 	State    string   // directory of all that must outlive the process; made where it is missing
-	Managers []string // HOST or HOST:PORT, at least one; tried in turn. The port is 1514 if not given
+	Managers []string // HOST or HOST:PORT, at least one. The port is 1514 if not given
+
+	// AllManagers sends every event to each manager; it needs a spool, which holds what the slowest has not taken. Otherwise
+	// the managers are tried in turn, and after about FailBack with another than the first, that one is looked for; 0 stays.
+	AllManagers bool
+	FailBack    time.Duration
+	LocalAddr   string // ADDRESS or ADDRESS:PORT of this host from which datagrams come; default: as the system chooses
 
 	Files     []string // paths and globs of log files to follow
 	FromStart bool     // files met for the first time are read from their beginning
@@ -80,7 +86,7 @@ func (c Config) withDefaults() Config {
 		c.Version = "unknown"
 	}
 	if c.Dial == nil {
-		c.Dial = new(net.Dialer).DialContext
+		c.Dial = c.dialer().DialContext
 	}
 	return c
 }
@@ -132,6 +138,15 @@ func (c Config) Validate() error {
 	}
 	if c.SpoolSync < 0 || c.ProbeInterval < 0 || c.ProbeInterval > 0 && c.ProbeInterval < minNotify {
 		fault("spool-sync, probe-interval: %v and %v; use 0, or durations from %v on", c.SpoolSync, c.ProbeInterval, minNotify)
+	}
+	if c.AllManagers && c.SpoolSize == 0 {
+		fault("mode: all needs a spool, since one manager may be slower than another; give spool-size, or use first")
+	}
+	if c.FailBack < 0 || c.FailBack > 0 && c.FailBack < minFailBack {
+		fault("fail-back: %v; use %v or more, or 0 to stay with the manager that answers", c.FailBack, minFailBack)
+	}
+	if _, err := c.localAddress(); err != nil {
+		faults = append(faults, err)
 	}
 	if c.ResendMax < 0 {
 		fault("resend-max: %d is negative; use 0 to send nothing twice", c.ResendMax)

@@ -84,8 +84,10 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.spool, err = cfg.openSpool(slog.New(slog.DiscardHandler)); err != nil {
+	if queue, err := cfg.openSpool(slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
+	} else if queue != nil {
+		s.spool = queue.Reader(0)
 	}
 	s.timer = time.NewTimer(time.Hour)
 	go s.keeper.run()

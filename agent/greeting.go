@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"ossecd/proto"
@@ -44,16 +45,22 @@ func (s *session) dialEnded(ctx context.Context, d dialed) {
 		return
 	}
 	s.conn = d.conn
-	s.recv = &receiver{
-		conn: d.conn, inbox: make(chan inbound, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
-		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
-		slot: s.counts.slots[s.manager], refused: s.refused[s.manager], opener: proto.NewOpener(),
-	}
-	// Last words must not hold up the stop.
-	s.recv.unhook = context.AfterFunc(ctx, func() { d.conn.SetWriteDeadline(time.Now().Add(stopWithin)) })
-	go s.recv.run()
+	s.recv = s.listen(ctx, d.conn, s.manager)
 	s.state, s.flight = greeting, flight{}
 	s.began, s.greeted, s.wake = now, 0, now
+}
+
+// listen starts the receiver of a socket to one of the managers.
+func (s *session) listen(ctx context.Context, conn net.Conn, manager int) *receiver {
+	r := &receiver{
+		conn: conn, inbox: make(chan inbound, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
+		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
+		slot: s.counts.slots[manager], refused: s.refused[manager], opener: proto.NewOpener(),
+	}
+	// Last words must not hold up the stop.
+	r.unhook = context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Now().Add(stopWithin)) })
+	go r.run()
+	return r
 }
 
 // greet sends the startup message, or goes on to the next manager.
@@ -101,6 +108,7 @@ func (s *session) welcome(now time.Time) {
 	s.asked, s.repeats, s.waiting = time.Time{}, 0, false
 	s.failing, s.retry = time.Time{}, time.Time{}
 	s.about.forget()
+	s.failBackLater(now)
 	s.start()
 	s.ask(now)
 	s.keepalive = now.Add(s.cfg.NotifyTime)
@@ -123,6 +131,7 @@ func (s *session) start() {
 // offline starts over, with the same manager first.
 func (s *session) offline(ctx context.Context, why, remedy string) {
 	s.log.Warn("offline", "reason", why, "manager", s.managers[s.manager], "silent", time.Since(s.heard).Round(time.Second), "remedy", remedy)
+	s.stopFailBack()
 	s.hangUp()
 	s.connect(ctx)
 }

@@ -6,6 +6,7 @@ import "time"
 const (
 	defaultPort   = "1514"
 	defaultNotify = 5 * time.Minute
+	minFailBack   = time.Second
 	minNotify     = 100 * time.Millisecond // keepalives are no way of sending data
 
 	// missedKeepalives is how many intervals of silence make the manager gone where TimeReconnect is not set.
@@ -15,6 +16,7 @@ const (
 	defaultSpoolSync = 5 * time.Second
 	defaultProbe     = 5 * time.Second
 	defaultResend    = 10_000
+	defaultFailBack  = 10 * time.Minute
 )
 
 var (
@@ -68,6 +70,9 @@ const (
 	// another network, where the old source address leads nowhere.
 	retryWrite  = 250 * time.Millisecond
 	brokenWrite = 20 * time.Second
+
+	// failBackHellos is how many startup messages the first manager gets each time it is looked for.
+	failBackHellos = 2
 
 	// spoolAgain is when the spool is tried again that could not be written.
 	spoolAgain = 5 * time.Second

@@ -2,16 +2,26 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/agent/spool"
 )
+
+// intake is where all sources put their events.
+type intake struct {
+	log      *slog.Logger
+	spool    *spool.Spool // nil without one
+	sessions []*session
+	done     chan struct{} // all sessions have ended
+}
 
 // output is the source.Output of one source.
 type output struct {
-	session       *session
+	intake        *intake
 	spare         sync.Pool    // of *emission
 	busy          atomic.Int64 // calls of Emit under way
 	nextComplaint atomic.Pointer[time.Time]
@@ -34,13 +44,13 @@ func (o *output) Emit(ctx context.Context, batch []source.Event) (int, error) {
 	o.busy.Add(1)
 	o.idle.Store(false)
 	defer o.busy.Add(-1)
-	if o.session.spool != nil {
+	if o.intake.spool != nil {
 		return o.put(ctx, batch)
 	}
 	return o.hand(ctx, batch)
 }
 
-// hand gives a batch to the session and waits until it was sent.
+// hand gives a batch to the session, the only one, and waits until it was sent.
 func (o *output) hand(ctx context.Context, batch []source.Event) (int, error) {
 	e, ok := o.spare.Get().(*emission)
 	if !ok {
@@ -48,11 +58,12 @@ func (o *output) hand(ctx context.Context, batch []source.Event) (int, error) {
 	}
 	defer o.spare.Put(e)
 	e.ctx, e.batch, e.n = ctx, batch, 0
+	s := o.intake.sessions[0]
 	select {
-	case o.session.in <- e:
+	case s.in <- e:
 	case <-ctx.Done():
 		return 0, ctx.Err()
-	case <-o.session.done:
+	case <-s.done:
 		return 0, context.Canceled
 	}
 	err := <-e.reply // comes soon after ctx has ended, too; until then the session reads the batch
@@ -62,12 +73,17 @@ func (o *output) hand(ctx context.Context, batch []source.Event) (int, error) {
 
 // Idle implements source.Output.
 func (o *output) Idle() {
-	if o.idle.Swap(true) || !o.session.cfg.ExitWhenIdle {
+	if o.idle.Swap(true) {
 		return
 	}
-	select {
-	case o.session.idled <- struct{}{}:
-	default:
+	for _, s := range o.intake.sessions {
+		if !s.cfg.ExitWhenIdle {
+			return
+		}
+		select {
+		case s.idled <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ type session struct {
 	outputs []*output
 	current *emission // being sent
 	plain   []byte
-	spool   *spool.Spool  // nil without one
+	spool   *spool.Reader // nil without one
 	next    *source.Event // of the spool: read, and not sent yet
 	unsure  []sentEvent   // of the spool: sent, and not known to have arrived
 	runName string        // names the run of a manager that is ours
@@ -70,6 +70,7 @@ type session struct {
 	started bool            // the event of the agent's start was sent
 
 	heard     time.Time // the last sign of life; at first when run began
+	back      failback
 	keepalive time.Time // when the next is due
 	asked     time.Time // when the first unanswered keepalive was sent, zero if all were answered
 	repeats   int       // how often it was repeated
@@ -176,6 +177,10 @@ func (s *session) loop(ctx context.Context) error {
 				s.receive(ctx, in)
 			case d := <-s.dialed:
 				s.dialEnded(ctx, d)
+			case d := <-s.back.dialed:
+				s.failBackDialed(ctx, d)
+			case in := <-s.failBackInbox():
+				s.failBackAnswer(in)
 			case r := <-s.keeper.results:
 				s.stored(r)
 			case <-s.idled:
@@ -196,6 +201,7 @@ func (s *session) end() {
 	close(s.done)
 	s.finish(context.Canceled)
 	s.timer.Stop()
+	s.stopFailBack()
 	s.hangUp()
 	if s.dial != nil {
 		s.dial()
@@ -236,6 +242,7 @@ func (s *session) tick(ctx context.Context) (over bool, err error) {
 	case silence >= s.cfg.TimeReconnect:
 		s.offline(ctx, "the manager is silent", "see whether it runs and whether a firewall came between; what sources say is kept until one answers")
 	default:
+		s.failBack(ctx, now)
 		s.keepUp(ctx, now)
 	}
 	if !s.cfg.ExitWhenIdle {
@@ -279,7 +286,7 @@ func (s *session) arm() {
 	at := s.wake
 	if s.state == online {
 		at = earliest(s.keepalive, s.repeatDue())
-		at = earliest(at, s.probeDue)
+		at = earliest(at, s.probeDue, s.back.due)
 		if !s.retry.IsZero() {
 			at = s.retry
 		}

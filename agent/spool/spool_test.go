@@ -24,7 +24,13 @@ func events(from, to int) (list []source.Event) {
 
 func text(i int) string { return fmt.Sprintf("event %d %s", i, strings.Repeat("x", i%50)) }
 
-func mustOpen(t testing.TB, cfg Config) *Spool {
+// single is a spool with its only reader.
+type single struct {
+	*Spool
+	*Reader
+}
+
+func mustOpen(t testing.TB, cfg Config) single {
 	t.Helper()
 	if cfg.Limit == 0 {
 		cfg.Limit = MinLimit
@@ -37,10 +43,10 @@ func mustOpen(t testing.TB, cfg Config) *Spool {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s
+	return single{s, s.Reader(0)}
 }
 
-func mustAppend(t testing.TB, s *Spool, list []source.Event) {
+func mustAppend(t testing.TB, s single, list []source.Event) {
 	t.Helper()
 	if n, err := s.Append(list); err != nil || n != len(list) {
 		t.Fatalf("%d appended, %v", n, err)
@@ -48,7 +54,7 @@ func mustAppend(t testing.TB, s *Spool, list []source.Event) {
 }
 
 // expect reads events from and to, and no more where all.
-func expect(t testing.TB, s *Spool, from, to int, all bool) {
+func expect(t testing.TB, s single, from, to int, all bool) {
 	t.Helper()
 	for i := from; i <= to; i++ {
 		e, ok := s.Next()

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"sync"
+
+	"ossecd/agent/shared"
+	"ossecd/keys"
+)
+
+// newSessions makes the one session that goes through the managers of the list or, with AllManagers, one session for each. They
+// share the sending counter, and each has a reader of the spool of its own.
+//
+// Each manager's shared files are kept apart, since two that push other files would take turns for ever: those of the first in
+// STATE/shared, those of another in STATE/shared-HOST%3APORT.
+func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*session, error) {
+	if !cfg.AllManagers {
+		s, err := openSession(cfg, "shared", key, all, log)
+		return []*session{s}, err
+	}
+	var list []*session
+	for i, name := range cfg.readers() {
+		one, counts := *cfg, *all
+		one.Managers = cfg.Managers[i : i+1]
+		counts.slots = all.slots[i : i+1]
+		dir := "shared"
+		if i > 0 {
+			dir += "-" + name
+		}
+		s, err := openSession(&one, dir, key, &counts, log.With("to", one.Managers[0]))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func openSession(cfg *Config, dir string, key keys.Key, counts *counts, log *slog.Logger) (*session, error) {
+	files, err := shared.Open(filepath.Join(cfg.State, dir))
+	if err != nil {
+		return nil, err
+	}
+	return newSession(cfg, key, counts, files, log)
+}
+
+// readers names the readers of the spool: none but the one that has no name, or with AllManagers one for each manager.
+func (c *Config) readers() (names []string) {
+	if !c.AllManagers {
+		return nil
+	}
+	for _, m := range c.Managers {
+		address, _ := managerAddress(m) // Validate says what is wrong with it
+		names = append(names, url.QueryEscape(address))
+	}
+	return names
+}
+
+// runSessions returns once all of them have ended.
+func runSessions(ctx context.Context, list []*session) error {
+	var running sync.WaitGroup
+	errs := make([]error, len(list))
+	for i, s := range list {
+		running.Go(func() {
+			if errs[i] = s.run(ctx); errs[i] != nil && len(list) > 1 {
+				errs[i] = fmt.Errorf("%s: %w", s.managers[0], errs[i])
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// localAddress is what LocalAddr says, nil where it says nothing.
+func (c *Config) localAddress() (*net.UDPAddr, error) {
+	if c.LocalAddr == "" {
+		return nil, nil
+	}
+	if ip, err := netip.ParseAddr(c.LocalAddr); err == nil {
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), nil
+	}
+	at, err := netip.ParseAddrPort(c.LocalAddr)
+	if err != nil {
+		return nil, fmt.Errorf("local-addr: %q is not ADDRESS or ADDRESS:PORT; use an address of this host, as 192.0.2.7 or [2001:db8::7]:2514", c.LocalAddr)
+	}
+	if at.Port() != 0 && len(c.Managers) > 1 && (c.AllManagers || c.FailBack > 0) {
+		return nil, fmt.Errorf("local-addr: the port %d is for one socket, and several managers take more at times; leave it out, or use mode first with fail-back 0", at.Port())
+	}
+	return net.UDPAddrFromAddrPort(at), nil
+}
+
+// dialer makes sockets at the local address, if one is given.
+func (c *Config) dialer() *net.Dialer {
+	d := new(net.Dialer)
+	if at, err := c.localAddress(); err == nil && at != nil { // Validate says what is wrong with it
+		d.LocalAddr = at
+	}
+	return d
+}
