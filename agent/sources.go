@@ -139,6 +139,8 @@ func (c *Config) fileTable(t *table, log *slog.Logger) (source.Source, string, e
 	path, name := c.stateFile(t, "file")
 	src, err := file.New(file.Config{
 		Globs: t.texts("globs"), Exclude: t.texts("exclude"), FromStart: t.yes("from_start"), Location: t.location(),
+		Encoding: t.text("encoding"), MultilineStart: t.text("multiline_start"), MultilineTimeout: t.duration("multiline_timeout"),
+		Compressed: t.yes("compressed"),
 		Finish: c.ExitWhenIdle, Positions: path, MaxEvent: c.maxEvent(), Log: log,
 	})
 	return src, name, err

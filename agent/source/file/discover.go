@@ -188,7 +188,7 @@ func (f *follower) matches(path string) bool {
 }
 
 func (f *follower) excluded(path string) bool {
-	return slices.ContainsFunc(f.exclude, func(g glob) bool { return g.match(path) })
+	return f.Compressed && packedName(path) || slices.ContainsFunc(f.exclude, func(g glob) bool { return g.match(path) })
 }
 
 // takeChanges looks at what the system told of.

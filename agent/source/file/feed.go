@@ -40,6 +40,11 @@ func (f *follower) turn(t *tail) {
 		f.dirty = true
 		f.Log.Info("file truncated; reading it from the beginning", "path", t.track.path)
 	}
+	if err != nil && t.packed != nil {
+		f.Log.Error("a compressed file cannot be read to its end; what it had from there on is missing", "path", t.track.path,
+			"name", t.file.Name(), "offset", t.pos.off, "error", err, "remedy", "see what is wrong with it, as with gzip -t")
+		err = nil
+	}
 	if err != nil {
 		f.readFailed(t, err)
 		return
@@ -62,15 +67,16 @@ func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
 	if left {
 		still = min(still, now.Sub(t.left))
 	}
-	if t.rest > 0 && (left || f.Finish) && still >= f.pace.settle {
-		if err := t.readRest(f.buf, &f.batch); err != nil {
+	all := (left || f.Finish) && still >= f.pace.settle
+	if t.rest > 0 && all || t.lines > 0 && still >= f.MultilineTimeout {
+		if err := t.readRest(f.buf, &f.batch, all); err != nil {
 			f.readFailed(t, err)
 			return false
 		}
 		return len(f.batch.events) > 0
 	}
 	f.setDrained(t, true)
-	if left || f.Finish && t.rest > 0 {
+	if left || f.Finish && t.rest > 0 || t.lines > 0 {
 		f.waiting[t] = struct{}{}
 	} else {
 		delete(f.waiting, t)

@@ -197,6 +197,6 @@ func BenchmarkSplit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ba.reset()
-		ba.split("/var/log/a.log", data, mark{}, 6000)
+		ba.split(form{}, "/var/log/a.log", data, mark{}, 6000)
 	}
 }

@@ -49,8 +49,8 @@ func (f *follower) reopen(tr *track, r record) (*tail, error) {
 		return nil, err
 	}
 	if err != nil || in.id != r.id {
-		if name = f.search(tr, r.id); name == "" {
-			return nil, nil
+		if name = f.search(tr, r.id); name == "" || f.Compressed && packedName(name) {
+			return f.reopenPacked(tr, r), nil
 		}
 	}
 	t, err := openTail(name)
@@ -72,8 +72,12 @@ func (f *follower) reopen(tr *track, r record) (*tail, error) {
 	switch {
 	case !ok && name != tr.path: // an inode used again
 		t.file.Close()
-		return nil, nil
+		return f.reopenPacked(tr, r), nil
 	case !ok:
+		if rest := f.reopenPacked(tr, r); rest != nil { // as copy-truncate does it
+			t.file.Close()
+			return rest, nil
+		}
 		f.Log.Warn("file was truncated or replaced while the agent was down; reading it from the beginning: "+
 			"lines written before that, after the saved offset, may be missing", "path", tr.path, "offset", r.pos.off)
 	case name != tr.path:
@@ -106,10 +110,11 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 		mtime int64
 	}
 	var all []sibling
-	shape := digitless(filepath.Base(rotated.file.Name()))
+	shape := f.shape(rotated.file.Name())
 	for id, name := range f.list(tr) {
-		isKnown := func(r record) bool { return r.id == id }
-		if f.tails[id] != nil || name == tr.path || digitless(filepath.Base(name)) != shape || slices.ContainsFunc(f.known.files, isKnown) {
+		// A file that was compressed has a new inode, often that of one that was deleted.
+		isKnown := func(r record) bool { return r.id == id && !(f.Compressed && packedName(name)) }
+		if f.tails[id] != nil || name == tr.path || f.shape(name) != shape || slices.ContainsFunc(f.known.files, isKnown) {
 			continue
 		}
 		if in, err := stat(name); err == nil && in.mtime > old.mtime {
@@ -118,7 +123,11 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 	}
 	slices.SortFunc(all, func(a, b sibling) int { return cmp.Compare(a.mtime, b.mtime) })
 	for _, s := range all {
-		t, err := openTail(s.name)
+		open := openTail
+		if f.Compressed && packedName(s.name) {
+			open = openPacked
+		}
+		t, err := open(s.name)
 		if err != nil {
 			f.complain(tr, err)
 			continue
@@ -130,7 +139,16 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 	}
 }
 
-// digitless is a name without its digits, which is what the names of one log's rotated files have in common.
+// shape is what the names of one log's rotated files have in common.
+func (f *follower) shape(path string) string {
+	name := filepath.Base(path)
+	if f.Compressed {
+		name = unpackedName(name)
+	}
+	return digitless(name)
+}
+
+// digitless is a name without its digits.
 func digitless(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

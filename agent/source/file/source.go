@@ -28,11 +28,13 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"ossecd/agent/source"
@@ -40,10 +42,22 @@ import (
 
 // Config says what to follow.
 type Config struct {
-	Globs     []string     // paths or patterns in the syntax of path/filepath.Match; the directories may be patterns too
-	Exclude   []string     // paths or patterns of files to leave out
-	Location  string       // of all events, default: the path of the file
-	FromStart bool         // files met for the first time are read from the beginning, not from their end
+	Globs     []string // paths or patterns in the syntax of path/filepath.Match; the directories may be patterns too
+	Exclude   []string // paths or patterns of files to leave out
+	Location  string   // of all events, default: the path of the file
+	FromStart bool     // files met for the first time are read from the beginning, not from their end
+	Encoding  string   // utf-8 (the default, and whatever else: bytes are passed on), utf-16, utf-16le, utf-16be or latin-1
+
+	// MultilineStart is a regular expression; a line that it matches begins an event, and those that follow belong to
+	// it, as far as they fit. Default: each line is an event. The last event of a file is taken for whole once nothing was
+	// written for MultilineTimeout, by default a second.
+	MultilineStart   string
+	MultilineTimeout time.Duration
+
+	// Compressed has the rest of a file read that was rotated and compressed while the agent was down. Names that end in
+	// .gz or .zst are never followed as text then.
+	Compressed bool
+
 	Positions string       // path of the positions file; its directory must exist
 	MaxEvent  int          // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes, 512 to 1 MiB
 	Finish    bool         // an unterminated last line is sent once it has been still for a second
@@ -51,6 +65,8 @@ type Config struct {
 }
 
 const (
+	defaultMultiline = time.Second
+
 	minEvent = 512
 	maxEvent = 1 << 20
 	chunk    = 64 << 10 // bytes read from one file before it is the turn of the next
@@ -78,6 +94,7 @@ type Source struct {
 	cfg     Config
 	globs   []glob
 	exclude []glob
+	form    form
 	pace    pace
 }
 
@@ -115,6 +132,18 @@ func New(cfg Config) (*Source, error) {
 		}
 		s.exclude = append(s.exclude, g)
 	}
+	var err error
+	if s.form.coding, err = parseCoding(cfg.Encoding); err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.MultilineStart != "" {
+		if s.form.start, err = regexp.Compile(cfg.MultilineStart); err != nil {
+			errs = append(errs, fmt.Errorf("multiline_start: %w; write it as Go does (RE2), as in '^\\d{4}-'", err))
+		}
+	} else if cfg.MultilineTimeout != 0 {
+		errs = append(errs, errors.New("multiline_timeout: goes with multiline_start, which says how an event begins"))
+	}
+	s.cfg.MultilineTimeout = cmp.Or(cfg.MultilineTimeout, defaultMultiline)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -140,6 +169,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 		pace:    s.pace,
 		globs:   s.globs,
 		exclude: s.exclude,
+		form:    s.form,
 		out:     out,
 		known:   known,
 		watch:   newWatcher(s.cfg.Log),
@@ -168,7 +198,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	f.watch.close()
 	f.saver.close()
 	for _, t := range f.tails {
-		t.file.Close()
+		t.close()
 	}
 	return err
 }
@@ -185,6 +215,7 @@ type follower struct {
 	pace    pace
 	globs   []glob
 	exclude []glob
+	form    form
 	out     source.Output
 	known   positions // as loaded; emptied by the first scan
 

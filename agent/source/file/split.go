@@ -1,7 +1,7 @@
 package file
 
 import (
-	"bytes"
+	"regexp"
 	"unicode/utf8"
 
 	"ossecd/agent/source"
@@ -31,31 +31,46 @@ type mark struct {
 type batch struct {
 	events []source.Event
 	ends   []mark // the position after each event
-	marked []byte // pieces with their marks
+	marked []byte // pieces with their marks, and what is not UTF-8 in the file
+	line   []byte // in UTF-8, while a group is looked for
 }
 
 func (b *batch) reset() {
 	b.events, b.ends, b.marked = b.events[:0], b.ends[:0], b.marked[:0]
 }
 
+// form says how the bytes of a file become events.
+type form struct {
+	coding coding
+	start  *regexp.Regexp // what the first line of an event matches; nil: each line is one
+}
+
 // split adds the events that are whole in data, which begins at position from of a file, and gives the position
-// after them. A line of at most room bytes is one event; a larger one becomes several. What it does depends on
-// the bytes alone, not on how many of them are there already. It takes something from data as soon as that is
-// longer than room, or holds a newline, unless the batch is full.
-func (b *batch) split(location string, data []byte, from mark, room int) mark {
+// after them. A line, or a group of lines, of at most room bytes is one event; a larger line becomes several, a larger
+// group ends before the line that does not fit. What it does depends on the bytes alone, not on how many of them are
+// there already. It takes something from data as soon as that is longer than room, or holds a newline and is not a group that
+// may grow, unless the batch is full.
+func (b *batch) split(f form, location string, data []byte, from mark, room int) mark {
+	unit := f.coding.unit()
 	for len(data) > 0 && len(b.events) < maxBatch {
-		limit := room
+		left := room
 		if from.mid {
-			limit -= len(continued)
+			left -= len(continued)
 		}
-		n := bytes.IndexByte(data[:min(len(data), limit+1)], '\n')
+		limit := f.coding.fit(left)
+		n := f.coding.newline(data[:min(len(data), limit+unit)])
 		switch {
 		case n >= 0:
-			from = b.add(location, data[:n], from, 1)
-			data = data[n+1:]
+			if f.start != nil && !from.mid {
+				if n = b.group(f, data, n, limit); n < 0 {
+					return from
+				}
+			}
+			from = b.add(f.coding, location, data[:n], from, unit)
+			data = data[n+unit:]
 		case len(data) > limit:
-			n = cutAt(data, limit-len(continues))
-			from = b.addPiece(location, data[:n], from)
+			n = f.coding.cutAt(data, f.coding.fit(left-len(continues)))
+			from = b.addPiece(f.coding, location, data[:n], from)
 			data = data[n:]
 		default:
 			return from
@@ -64,13 +79,39 @@ func (b *batch) split(location string, data []byte, from mark, room int) mark {
 	return from
 }
 
-// add adds the end of a line, or a whole one, which is followed by a newline of so many bytes (0 or 1).
-func (b *batch) add(location string, text []byte, from mark, newline int64) mark {
-	to := mark{off: from.off + int64(len(text)) + newline}
-	if from.mid {
+// group is where the newline of the last line of an event begins whose first line ends at first; -1 where more lines may follow.
+func (b *batch) group(f form, data []byte, first, limit int) int {
+	unit := f.coding.unit()
+	for last := first; ; {
+		next := last + unit
+		n := f.coding.newline(data[next:max(next, min(len(data), limit+unit))])
+		if n < 0 {
+			if len(data) > limit {
+				return last
+			}
+			return -1
+		}
+		line := data[next : next+n]
+		if f.coding != plain {
+			b.line = f.coding.append(b.line[:0], line, false)
+			line = b.line
+		}
+		if f.start.Match(line) {
+			return last
+		}
+		last = next + n
+	}
+}
+
+// add adds the end of a line, or a whole one, which is followed by a newline of so many bytes (0 for none).
+func (b *batch) add(c coding, location string, text []byte, from mark, newline int) mark {
+	to := mark{off: from.off + int64(len(text)+newline)}
+	if from.mid || c != plain {
 		start := len(b.marked)
-		b.marked = append(b.marked, continued...)
-		b.marked = append(b.marked, text...)
+		if from.mid {
+			b.marked = append(b.marked, continued...)
+		}
+		b.marked = c.append(b.marked, text, from.off == 0)
 		text = b.marked[start:len(b.marked):len(b.marked)]
 	}
 	b.events = append(b.events, source.Event{Queue: '1', Location: location, Message: text})
@@ -79,13 +120,13 @@ func (b *batch) add(location string, text []byte, from mark, newline int64) mark
 }
 
 // addPiece adds a piece of a line that goes on after it.
-func (b *batch) addPiece(location string, text []byte, from mark) mark {
+func (b *batch) addPiece(c coding, location string, text []byte, from mark) mark {
 	to := mark{off: from.off + int64(len(text)), mid: true}
 	start := len(b.marked)
 	if from.mid {
 		b.marked = append(b.marked, continued...)
 	}
-	b.marked = append(b.marked, text...)
+	b.marked = c.append(b.marked, text, from.off == 0)
 	b.marked = append(b.marked, continues...)
 	text = b.marked[start:len(b.marked):len(b.marked)]
 	b.events = append(b.events, source.Event{Queue: '1', Location: location, Message: text})

@@ -38,7 +38,7 @@ func splitIn(data []byte, room int, lengths ...int) (events []string, ends []mar
 	for _, n := range append(lengths, len(data)) {
 		for {
 			var b batch
-			to := b.split("f", data[at.off:max(n, int(at.off))], at, room)
+			to := b.split(form{}, "f", data[at.off:max(n, int(at.off))], at, room)
 			for _, e := range b.events {
 				events = append(events, string(e.Message))
 			}
@@ -139,7 +139,7 @@ func FuzzSplit(f *testing.F) {
 		if len(want) > 0 {
 			k := int(a) % len(want)
 			var rest batch
-			rest.split("f", data[ends[k].off:], ends[k], room)
+			rest.split(form{}, "f", data[ends[k].off:], ends[k], room)
 			for i, e := range rest.events {
 				if string(e.Message) != want[k+1+i] {
 					t.Fatalf("after event %d: %q, want %q", k, e.Message, want[k+1+i])

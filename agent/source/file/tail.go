@@ -13,18 +13,21 @@ var errNotRegular = errors.New("not a regular file")
 
 // tail is one open file. It holds no bytes of it: a line without its newline is read again when there is more.
 type tail struct {
-	track *track
-	file  *os.File
-	id    identity
-	print fingerprint
-	pos   mark // all before it was sent
-	room  int  // largest message in bytes
+	track  *track
+	file   *os.File
+	id     identity
+	print  fingerprint
+	pos    mark    // all before it was sent
+	room   int     // largest message in bytes
+	form   form    // settled when the file is read
+	packed *packed // of a compressed file, else nil
 
 	size    int64     // as last seen
 	mtime   int64     // as last seen
 	grown   time.Time // when size last changed
 	atEnd   bool      // all of size was looked at
-	rest    int64     // bytes of an unterminated line at the end; right while atEnd
+	rest    int64     // bytes at the end that no event was made of yet; right while atEnd
+	lines   int64     // of them, those of whole lines, to which more may belong
 	drained bool      // counted as read to its end
 
 	left     time.Time // since when the path stands for another file, or none; zero: followed
@@ -57,6 +60,13 @@ func openTail(path string) (*tail, error) {
 	return &tail{file: f, id: in.id, print: fingerprintOf(head), size: in.size, grown: time.Now()}, nil
 }
 
+func (t *tail) close() {
+	if t.packed != nil {
+		t.packed.from.Close()
+	}
+	t.file.Close()
+}
+
 // resume sets the position to a saved one. It says false, and leaves it at the beginning, where the content is
 // not what was read then: another file with the same inode, or one that was truncated.
 func (t *tail) resume(r record) (bool, error) {
@@ -74,17 +84,21 @@ func (t *tail) resume(r record) (bool, error) {
 // toEnd sets the position to the end of the file, or to the beginning of its last line where that has no newline
 // yet and begins within the last room bytes.
 func (t *tail) toEnd() error {
-	buf := make([]byte, min(t.size, int64(t.room)))
-	n, err := t.file.ReadAt(buf, t.size-int64(len(buf)))
+	head, err := readHead(t.file, make([]byte, headSize))
+	if err != nil {
+		return err
+	}
+	c := t.form.coding.of(head)
+	begin := max(0, t.size-int64(t.room))
+	begin += begin % int64(c.unit())
+	buf := make([]byte, t.size-begin)
+	n, err := t.file.ReadAt(buf, begin)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	t.pos.off = t.size
-	for i := n - 1; i >= 0; i-- {
-		if buf[i] == '\n' {
-			t.pos.off = t.size - int64(len(buf)) + int64(i) + 1
-			break
-		}
+	t.pos.off = t.size - t.size%int64(c.unit())
+	if i := c.lastNewline(buf[:n]); i >= 0 {
+		t.pos.off = begin + int64(i+c.unit())
 	}
 	return nil
 }
@@ -92,6 +106,9 @@ func (t *tail) toEnd() error {
 // read adds to b the events of the next chunk, whose bytes it puts into buf (larger than room and headSize).
 // It says true where the file was truncated, and then begins it again.
 func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
+	if t.packed != nil {
+		return false, t.readPacked(len(buf), b)
+	}
 	in, err := statFile(t.file)
 	if err != nil {
 		return false, err
@@ -110,6 +127,7 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	if len(head) > t.print.n {
 		t.print = fingerprintOf(head)
 	}
+	t.form.coding = t.track.coding.of(head)
 	if in.size != t.size || truncated {
 		t.grown = time.Now()
 	}
@@ -120,22 +138,37 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	if err != nil && err != io.EOF {
 		return truncated, err
 	}
-	b.split(t.track.location, data[:n], t.pos, t.room)
-	if len(b.events) == 0 {
-		t.atEnd, t.rest = true, int64(n)
-	}
+	t.split(data[:n], b)
 	return truncated, nil
 }
 
-// readRest adds the unterminated line at the end of a file that read found nothing new in.
-func (t *tail) readRest(buf []byte, b *batch) error {
-	n, err := t.file.ReadAt(buf[:t.rest], t.pos.off)
+// split adds the events of data, which begins at the position, and notes what is left where there are none.
+func (t *tail) split(data []byte, b *batch) {
+	b.split(t.form, t.track.location, data, t.pos, t.room)
+	if len(b.events) > 0 {
+		return
+	}
+	t.atEnd, t.rest, t.lines = true, int64(len(data)), 0
+	if t.form.start != nil {
+		if n := t.form.coding.lastNewline(data); n >= 0 {
+			t.lines = int64(n + t.form.coding.unit())
+		}
+	}
+}
+
+// readRest adds what stands at the end of a file that read found nothing new in: all of it, or its whole lines.
+func (t *tail) readRest(buf []byte, b *batch, all bool) error {
+	want, newline := t.lines, t.form.coding.unit()
+	if all && t.rest > t.lines {
+		want, newline = t.rest, 0
+	}
+	n, err := t.file.ReadAt(buf[:want], t.pos.off)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if n > 0 {
-		b.add(t.track.location, buf[:n], t.pos, 0)
+	if n > newline {
+		b.add(t.form.coding, t.track.location, buf[:n-newline], t.pos, newline)
 	}
-	t.atEnd, t.rest = false, 0
+	t.atEnd, t.rest, t.lines = false, 0, 0
 	return nil
 }

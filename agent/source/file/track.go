@@ -17,6 +17,7 @@ import (
 type track struct {
 	path     string
 	location string   // in its events
+	coding   coding   // as configured
 	real     string   // the real path where path is a symbolic link and watched there, else ""
 	tails    []*tail  // the files of this path, oldest first; only the last one can be the one followed
 	saved    []record // positions not taken up yet
@@ -36,7 +37,7 @@ func (tr *track) current() *tail {
 func (f *follower) track(path string) *track {
 	tr := f.tracks[path]
 	if tr == nil {
-		tr = &track{path: path, location: cmp.Or(f.Location, path)}
+		tr = &track{path: path, location: cmp.Or(f.Location, path), coding: f.form.coding}
 		f.tracks[path] = tr
 		f.dir(filepath.Dir(path)).tracks[tr] = struct{}{}
 	}
@@ -146,6 +147,7 @@ func (f *follower) meet(tr *track, in info) bool {
 	}
 	if fromEnd {
 		t.room = source.Room(f.MaxEvent, tr.location)
+		t.form = f.form
 		if err := t.toEnd(); err != nil {
 			t.file.Close()
 			f.complain(tr, err)
@@ -164,7 +166,7 @@ func (f *follower) meet(tr *track, in info) bool {
 // adopt takes an open file into a track.
 func (f *follower) adopt(tr *track, t *tail) {
 	t.track = tr
-	t.room = source.Room(f.MaxEvent, tr.location)
+	t.room, t.form = source.Room(f.MaxEvent, tr.location), f.form
 	tr.tails = append(tr.tails, t)
 	tr.warned = ""
 	f.tails[t.id] = t
@@ -206,7 +208,7 @@ func (f *follower) finish(t *tail) {
 		delete(f.tails, t.id)
 		f.hot.forget(t.id)
 		t.track = nil
-		t.file.Close()
+		t.close()
 	}
 	f.wake(tr)
 	f.forget(tr)

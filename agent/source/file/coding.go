@@ -1,0 +1,146 @@
+package file
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// coding is how the text of a file is written. Events are UTF-8.
+type coding uint8
+
+const (
+	plain       coding = iota // UTF-8, or whatever it is: the bytes are passed on as they are
+	latin1                    // ISO 8859-1
+	utf16le                   // a byte order mark at the beginning is left out
+	utf16be                   // likewise
+	utf16marked               // as the byte order mark says, little-endian without one
+)
+
+// codings are the values of Config.Encoding.
+var codings = map[string]coding{
+	"": plain, "utf-8": plain, "latin-1": latin1, "utf-16le": utf16le, "utf-16be": utf16be, "utf-16": utf16marked,
+}
+
+func parseCoding(text string) (coding, error) {
+	c, ok := codings[text]
+	if !ok {
+		return c, fmt.Errorf("encoding: %.40q is unknown; use utf-8, utf-16, utf-16le, utf-16be or latin-1", text)
+	}
+	return c, nil
+}
+
+// of settles what a file is written in by its first bytes.
+func (c coding) of(head []byte) coding {
+	switch {
+	case c != utf16marked:
+		return c
+	case bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		return utf16be
+	}
+	return utf16le
+}
+
+// unit is how many bytes a newline has.
+func (c coding) unit() int {
+	if c >= utf16le {
+		return 2
+	}
+	return 1
+}
+
+// fit is how many bytes of the file become at most n bytes of an event.
+func (c coding) fit(n int) int {
+	switch c {
+	case plain:
+		return n
+	case latin1:
+		return n / 2
+	}
+	return n / 3 * 2
+}
+
+// newline is where the first newline begins, -1 for none. data begins at a whole unit.
+func (c coding) newline(data []byte) int {
+	if c.unit() == 1 {
+		return bytes.IndexByte(data, '\n')
+	}
+	for at := 0; ; {
+		i := bytes.IndexByte(data[at:], '\n')
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if begin := at &^ 1; begin+2 <= len(data) && c.rune(data[begin:]) == '\n' {
+			return begin
+		}
+		at++
+	}
+}
+
+// lastNewline is where the last newline begins, -1 for none.
+func (c coding) lastNewline(data []byte) int {
+	if c.unit() == 1 {
+		return bytes.LastIndexByte(data, '\n')
+	}
+	for at := len(data)&^1 - 2; at >= 0; at -= 2 {
+		if c.rune(data[at:]) == '\n' {
+			return at
+		}
+	}
+	return -1
+}
+
+// rune is the unit of UTF-16 that data begins with.
+func (c coding) rune(data []byte) rune {
+	if c == utf16be {
+		return rune(binary.BigEndian.Uint16(data))
+	}
+	return rune(binary.LittleEndian.Uint16(data))
+}
+
+// cutAt is the nearest place at or before n where a character begins, or n where there is none close by.
+func (c coding) cutAt(data []byte, n int) int {
+	switch c {
+	case latin1:
+		return n
+	case plain:
+		return cutAt(data, n)
+	}
+	if n &^= 1; n > 2 && utf16.IsSurrogate(c.rune(data[n:])) && c.rune(data[n:]) >= 0xdc00 {
+		return n - 2
+	}
+	return n
+}
+
+// append appends text in UTF-8; first says that it begins the file. What is no character becomes U+FFFD.
+func (c coding) append(dst, text []byte, first bool) []byte {
+	switch c {
+	case plain:
+		return append(dst, text...)
+	case latin1:
+		for _, b := range text {
+			dst = utf8.AppendRune(dst, rune(b))
+		}
+		return dst
+	}
+	for at := 0; at < len(text); at += 2 {
+		if at+1 == len(text) {
+			return utf8.AppendRune(dst, utf8.RuneError)
+		}
+		r := c.rune(text[at:])
+		switch {
+		case r == 0xfeff && first && at == 0:
+			continue
+		case utf16.IsSurrogate(r) && at+4 <= len(text):
+			if both := utf16.DecodeRune(r, c.rune(text[at+2:])); both != utf8.RuneError {
+				r = both
+				at += 2
+			}
+		}
+		dst = utf8.AppendRune(dst, r) // half a pair becomes U+FFFD
+	}
+	return dst
+}

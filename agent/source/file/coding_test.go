@@ -1,0 +1,92 @@
+package file
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+)
+
+// wide writes text in UTF-16.
+func wide(order binary.AppendByteOrder, text string) []byte {
+	var b []byte
+	for _, u := range utf16.Encode([]rune(text)) {
+		b = order.AppendUint16(b, u)
+	}
+	return b
+}
+
+func TestCodings(t *testing.T) {
+	t.Parallel()
+	const text = "first größe\nsecond 😀 ਊ\n\nਊ਀last\n"
+	want := []string{"first größe", "second 😀 ਊ", "", "ਊ਀last"}
+	for _, tt := range []struct {
+		name, encoding string
+		data           []byte
+		want           []string
+	}{
+		{"utf-8", "utf-8", []byte(text), want},
+		{"as it is", "", []byte("\xff\n"), []string{"\xff"}},
+		{"utf-16le", "utf-16le", wide(binary.LittleEndian, text), want},
+		{"utf-16be", "utf-16be", wide(binary.BigEndian, text), want},
+		{"marked le", "utf-16", wide(binary.LittleEndian, "\ufeff"+text), want},
+		{"marked be", "utf-16", wide(binary.BigEndian, "\ufeff"+text), want},
+		{"unmarked", "utf-16", wide(binary.LittleEndian, text), want},
+		{"half a pair", "utf-16be", []byte{0xd8, 0x3d, 0, 'x', 0, '\n'}, []string{"\ufffdx"}},
+		{"latin-1", "latin-1", []byte("gr\xf6\xdfe\n\xff\n"), []string{"größe", "ÿ"}},
+	} {
+		c, err := parseCoding(tt.encoding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := form{coding: c.of(tt.data)}
+		for _, room := range []int{minRoom, 6000} {
+			for step := 1; step < len(tt.data)+1; step++ {
+				if got, _ := splitForm(f, tt.data, room, step, len(tt.data)); !slices.Equal(got, tt.want) {
+					t.Fatalf("%s, %d bytes first: %q, want %q", tt.name, step, got, tt.want)
+				}
+			}
+		}
+	}
+	if _, err := parseCoding("utf-32"); err == nil || !strings.HasPrefix(err.Error(), "encoding: ") {
+		t.Errorf("utf-32: %v", err)
+	}
+}
+
+// A long line becomes pieces that fit, cut between characters, however it grew.
+func TestLongLinesOfOtherCodings(t *testing.T) {
+	t.Parallel()
+	line := strings.Repeat("aਊ😀ö", 200)
+	for name, tt := range map[string]struct {
+		f    form
+		data []byte
+		line string
+	}{
+		"utf-16": {form{coding: utf16be}, wide(binary.BigEndian, line+"\n"), line},
+		"latin1": {form{coding: latin1}, []byte(strings.Repeat("\xf6", 500) + "\n"), strings.Repeat("ö", 500)},
+	} {
+		whole, _ := splitForm(tt.f, tt.data, minRoom, len(tt.data))
+		if got := join(t, whole, minRoom); got != tt.line || len(whole) < 3 {
+			t.Errorf("%s: %d pieces: %.200q", name, len(whole), got)
+		}
+		for step := 1; step < len(tt.data); step += 7 {
+			if got, _ := splitForm(tt.f, tt.data, minRoom, step, len(tt.data)); !slices.Equal(got, whole) {
+				t.Fatalf("%s: %d bytes first: other pieces", name, step)
+			}
+		}
+	}
+}
+
+func TestEncodedFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "*.log")
+	r.cfg.Encoding = "utf-16"
+	r.append("old.log", string(wide(binary.BigEndian, "\ufeffold\nhalf")))
+	r.start()
+	r.append("old.log", string(wide(binary.BigEndian, " a line\n")))
+	r.want(r.path("old.log"), "half a line")
+	r.append("new.log", "\xff")
+	r.append("new.log", "\xfe"+string(wide(binary.LittleEndian, "größe\nmore\n")))
+	r.want(r.path("new.log"), "größe", "more")
+}
