@@ -84,7 +84,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	outputs := make([]*output, len(sources))
 	for i := range sources {
-		outputs[i] = &output{intake: in}
+		outputs[i] = &output{intake: in, name: sourceName(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
 	}
 	for i, s := range in.sessions {
 		s.outputs = outputs

@@ -25,13 +25,26 @@ func (c *Config) openSpool(log *slog.Logger) (*spool.Spool, error) {
 	return spool.Open(spool.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Readers: c.readers(), Log: log})
 }
 
+// shareOf is how many bytes of the spool one of so many sources may fill, 0 for no bound.
+func (c *Config) shareOf(sources int) int64 {
+	if sources < 2 || c.SpoolDropOldest || c.SourceShare == 100 {
+		return 0
+	}
+	return c.SpoolSize / 100 * int64(c.SourceShare)
+}
+
 // put puts a batch into the spool, and says how many events are in it. It waits while there is no room. Where the disk
 // takes nothing, the session takes what is left, once it has sent all that the spool holds.
 func (o *output) put(ctx context.Context, batch []source.Event) (n int, err error) {
 	in := o.intake
 	for n < len(batch) {
 		room := in.spool.Room()
-		some, err := in.spool.Append(batch[n:])
+		mine, err := o.mine(ctx, batch[n:])
+		if err != nil {
+			return n, err
+		}
+		some, err := in.spool.Append(batch[n:][:mine])
+		o.took(batch[n:][:some])
 		n += some
 		switch {
 		case err == nil:

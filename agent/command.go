@@ -55,6 +55,9 @@ func Command() *cli.Command {
 			&cli.IntFlag{Name: "spool-size", Value: defaultSpool, Usage: "events kept on disk while no manager takes them, in `MB`; 0 keeps none, and sources wait meanwhile"},
 			&cli.StringFlag{Name: "spool-full", Value: "wait", Usage: "`WHAT` happens when the spool is full: wait (sources are not read on) or drop-oldest (counted and reported)"},
 			&cli.DurationFlag{Name: "spool-sync", Value: defaultSpoolSync, Usage: "`AGE` at which undelivered events are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
+			&cli.IntFlag{Name: "source-share", Value: defaultShare, Usage: "`PERCENT` of the spool that one source may fill where there are several; then it waits; 100 sets no bound"},
+			&cli.IntFlag{Name: "rate", Usage: "`EVENTS` a second that each manager gets at most; 0 sets no limit"},
+			&cli.IntFlag{Name: "burst", Usage: "`EVENTS` that may be sent at once after a pause", DefaultText: "as rate"},
 			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next keepalive"},
 			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "`N` events at most, of those on the way when a manager was lost, are sent again; 0 sends nothing twice"},
 			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive and end with 0 when it is answered, with 1 after --time-reconnect"},
@@ -94,6 +97,7 @@ func configOf(c *cli.Context) (Config, error) {
 	}
 	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
+	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")
 	cfg.FailBack, cfg.LocalAddr = c.Duration("fail-back"), c.String("local-addr")
 	switch c.String("mode") {
 	case "first":

@@ -51,6 +51,12 @@ type Config struct {
 	SpoolSize       int64
 	SpoolDropOldest bool
 	SpoolSync       time.Duration
+	// SourceShare is how much of the spool one source may fill where there are several, in percent; 0 and 100 set no bound.
+	// Where the oldest make room, there is none.
+	SourceShare int
+	// Rate is how many events a second each manager gets at most, 0 for no limit; Burst how many at once after a pause,
+	// default Rate.
+	Rate, Burst int
 	// ProbeInterval is when a keepalive is sent after an event, so that its answer tells that the event arrived; 0 waits
 	// for the next one of NotifyTime. ResendMax is how many events that no answer covered are sent again after a manager
 	// was lost. Both are of use with a spool only.
@@ -147,6 +153,12 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.localAddress(); err != nil {
 		faults = append(faults, err)
+	}
+	if c.SourceShare < 0 || c.SourceShare > 100 {
+		fault("source-share: %d; use a percentage from 1 to 100", c.SourceShare)
+	}
+	if c.Rate < 0 || c.Burst < 0 || c.Burst > 0 && c.Rate == 0 {
+		fault("rate, burst: %d and %d; use events a second, and with it how many at once", c.Rate, c.Burst)
 	}
 	if c.ResendMax < 0 {
 		fault("resend-max: %d is negative; use 0 to send nothing twice", c.ResendMax)

@@ -15,6 +15,7 @@ const (
 	defaultSpool     = 256 // MB
 	defaultSpoolSync = 5 * time.Second
 	defaultProbe     = 5 * time.Second
+	defaultShare     = 50 // percent
 	defaultResend    = 10_000
 	defaultFailBack  = 10 * time.Minute
 )
@@ -73,6 +74,12 @@ const (
 
 	// failBackHellos is how many startup messages the first manager gets each time it is looked for.
 	failBackHellos = 2
+
+	// paceStep is how long the channel pauses at most at one go for the rate, where the burst allows it.
+	paceStep = 10 * time.Millisecond
+
+	// shareParts is in how many parts a source's share of the spool becomes free again.
+	shareParts = 64
 
 	// spoolAgain is when the spool is tried again that could not be written.
 	spoolAgain = 5 * time.Second

@@ -93,7 +93,7 @@ func (s *session) answered(now time.Time, behind []byte) {
 
 // mayEmit says whether the next event may be sent.
 func (s *session) mayEmit() bool {
-	return s.state == online && s.retry.IsZero() && s.flight.room(s.nextSize())
+	return s.state == online && s.retry.IsZero() && s.pace.until.IsZero() && s.flight.room(s.nextSize())
 }
 
 // nextSize is about how long the next event is, 0 where none is known.
@@ -136,7 +136,11 @@ func (s *session) emitOne(e *source.Event) bool {
 		s.notes.warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
 		s.plain = s.plain[:most]
 	}
-	return s.sendEvent(s.plain)
+	done := s.sendEvent(s.plain)
+	if done {
+		s.pace.sent()
+	}
+	return done
 }
 
 // sendEvent sends an event and says whether it is done with: sent, or such as can never be sent.

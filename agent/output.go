@@ -22,6 +22,9 @@ type intake struct {
 // output is the source.Output of one source.
 type output struct {
 	intake        *intake
+	name          string     // of the source, for the log
+	mu            sync.Mutex // of share
+	share         share
 	spare         sync.Pool    // of *emission
 	busy          atomic.Int64 // calls of Emit under way
 	nextComplaint atomic.Pointer[time.Time]

@@ -86,6 +86,7 @@ type session struct {
 	pushed uint64    // the count of the last message of a push
 	keeper *keeper
 	notes  notes
+	pace   pace
 }
 
 type state uint8
@@ -109,6 +110,7 @@ func newSession(cfg *Config, key keys.Key, counts *counts, files *shared.Store, 
 		dialed: make(chan dialed, 1), said: map[string]bool{},
 		about:  about{cfg: cfg, sums: files.Sums()},
 		keeper: newKeeper(files),
+		pace:   newPace(cfg),
 		notes:  notes{log: log, next: map[string]time.Time{}},
 	}
 	for _, m := range cfg.Managers {
@@ -232,6 +234,7 @@ func (s *session) inbox() <-chan inbound {
 func (s *session) tick(ctx context.Context) (over bool, err error) {
 	now := time.Now()
 	silence := now.Sub(s.heard)
+	s.pace.look(now)
 	switch {
 	case s.cfg.ExitWhenIdle && silence >= s.cfg.TimeReconnect:
 		return false, s.notAnswered()
@@ -286,7 +289,7 @@ func (s *session) arm() {
 	at := s.wake
 	if s.state == online {
 		at = earliest(s.keepalive, s.repeatDue())
-		at = earliest(at, s.probeDue, s.back.due)
+		at = earliest(at, s.probeDue, s.back.due, s.pace.until)
 		if !s.retry.IsZero() {
 			at = s.retry
 		}

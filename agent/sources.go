@@ -39,6 +39,11 @@ func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
 	return append(list, tables...), err
 }
 
+// sourceName is what the log calls a source: the package that it is of.
+func sourceName(src source.Source) string {
+	return strings.TrimPrefix(strings.TrimSuffix(fmt.Sprintf("%T", src), ".Source"), "*")
+}
+
 // tableSources makes the sources of the tables [[agent.source]]. Each fault begins with "source[N]: ", N from
 // 1, and has nil in place of its source.
 func (c *Config) tableSources(log *slog.Logger) ([]source.Source, error) {
@@ -141,7 +146,7 @@ func (c *Config) fileTable(t *table, log *slog.Logger) (source.Source, string, e
 		Globs: t.texts("globs"), Exclude: t.texts("exclude"), FromStart: t.yes("from_start"), Location: t.location(),
 		Encoding: t.text("encoding"), MultilineStart: t.text("multiline_start"), MultilineTimeout: t.duration("multiline_timeout"),
 		Compressed: t.yes("compressed"),
-		Finish: c.ExitWhenIdle, Positions: path, MaxEvent: c.maxEvent(), Log: log,
+		Finish:     c.ExitWhenIdle, Positions: path, MaxEvent: c.maxEvent(), Log: log,
 	})
 	return src, name, err
 }

@@ -12,6 +12,13 @@ func (s *Spool) Room() <-chan struct{} {
 	return s.room
 }
 
+// Bounds are the numbers of the first event that not all readers have delivered, and of the next that is appended.
+func (s *Spool) Bounds() (delivered, next uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slowest().Event, s.next
+}
+
 // makeRoom says whether size more bytes have room, and makes it where that is allowed.
 func (s *Spool) makeRoom(size int64) bool {
 	if s.total+size > s.cfg.Limit && s.slowest().Event == s.next {
