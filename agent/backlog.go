@@ -144,7 +144,7 @@ func (s *session) noteSent() {
 // the ack.
 func (s *session) settleUp(unanswered int, behind []byte) {
 	run, ours := proto.ParseRun(behind)
-	another := ours && s.runName != "" && s.runName != run.Name
+	another := ours && s.runName != run.Name // than the one that was known, if any was
 	if ours {
 		s.runName = run.Name
 	}

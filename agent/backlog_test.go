@@ -206,6 +206,28 @@ func TestARestartedManagerIsSeen(t *testing.T) {
 	}
 }
 
+// What was sent before the first answer can have gone to another run than the one that answers: a manager which does not
+// know yet that we are of its kind says nothing of runs in the answer to our startup.
+func TestAManagerRestartedBeforeItsFirstAnswer(t *testing.T) {
+	spooled(t, func(r *rig, m *fakeManager) {
+		m.take()
+		m.mu.Lock()
+		last := m.highest()
+		m.mu.Unlock()
+		m.answerWith(silent)
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(2 * time.Second)
+		if got := numbers(m.take()); got != "0-9" {
+			t.Errorf("sent %q", got)
+		}
+		m.startAnew("B", last+4)
+		time.Sleep(15 * time.Second)
+		if got := numbers(m.take()); got != "4-9" {
+			t.Errorf("sent again: %q", got)
+		}
+	})
+}
+
 // One that is not ours was gone when several keepalives in a row had no answer; one lost answer means nothing.
 func TestAManagerThatWasAwayIsSeen(t *testing.T) {
 	for _, tt := range []struct {
