@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +99,7 @@ func (f *follower) away(tr *track, r record) bool {
 }
 
 // adoptBetween takes into a track the files that stood at its path and were rotated away while the agent was
-// down, after the one named rotated: those whose names differ from its name in digits only (app.log.1,
+// down, after the one named rotated: those whose names differ from its name in a number only (app.log.1,
 // app.log-20261122), that were written to later, and that no saved position knows.
 func (f *follower) adoptBetween(tr *track, rotated *tail) {
 	old, err := statFile(rotated.file)
@@ -110,11 +111,11 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 		mtime int64
 	}
 	var all []sibling
-	shape := f.shape(rotated.file.Name())
+	shape := f.shape(tr.path, rotated.file.Name())
 	for id, name := range f.list(tr) {
 		// A file that was compressed has a new inode, often that of one that was deleted.
 		isKnown := func(r record) bool { return r.id == id && !(f.Compressed && packedName(name)) }
-		if f.tails[id] != nil || name == tr.path || f.shape(name) != shape || slices.ContainsFunc(f.known.files, isKnown) {
+		if f.tails[id] != nil || name == tr.path || f.shape(tr.path, name) != shape || slices.ContainsFunc(f.known.files, isKnown) {
 			continue
 		}
 		if in, err := stat(name); err == nil && in.mtime > old.mtime {
@@ -139,24 +140,25 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 	}
 }
 
-// shape is what the names of one log's rotated files have in common.
-func (f *follower) shape(path string) string {
-	name := filepath.Base(path)
+// shape is what the names of one log's rotated files have in common: the log's own name, and where something was put into
+// it or behind it, that with each number as 0. So app2.log.1 and app2.log.17 belong together, and app.log.1 and
+// app2.log.1 do not. Other names have in common what is no number.
+func (f *follower) shape(own, path string) string {
+	own, name := filepath.Base(own), filepath.Base(path)
 	if f.Compressed {
 		name = unpackedName(name)
 	}
-	return digitless(name)
+	same := 0
+	for same < min(len(own), len(name)) && own[same] == name[same] {
+		same++
+	}
+	if added, ok := strings.CutSuffix(name[same:], own[same:]); ok {
+		return own[:same] + "/" + digits.ReplaceAllString(added, "0") + "/" + own[same:]
+	}
+	return digits.ReplaceAllString(name, "0")
 }
 
-// digitless is a name without its digits.
-func digitless(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return -1
-		}
-		return r
-	}, name)
-}
+var digits = regexp.MustCompile(`[0-9]+`)
 
 // dirIndex gives the paths of the regular files of a directory.
 type dirIndex map[identity]string
