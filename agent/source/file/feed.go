@@ -12,7 +12,11 @@ func (f *follower) feed() {
 		if t == nil {
 			return
 		}
-		if t.track != nil && f.mayRead(t) {
+		switch {
+		case t.track == nil || !f.mayRead(t):
+		case !t.filed:
+			f.dirty, f.urgent = true, true // saved gives it its turn
+		default:
 			f.turn(t)
 		}
 	}
@@ -39,6 +43,9 @@ func (f *follower) turn(t *tail) {
 	if truncated {
 		f.dirty = true
 		f.Log.Info("file truncated; reading it from the beginning", "path", t.track.path)
+		t.filed = false
+		f.push(t)
+		return
 	}
 	if err != nil && t.packed != nil {
 		f.Log.Error("a compressed file cannot be read to its end; what it had from there on is missing", "path", t.track.path,

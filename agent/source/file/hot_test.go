@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A kill repeats nothing of what was noted since the positions file was saved.
@@ -40,6 +41,34 @@ func TestKilledBetweenTwoSaves(t *testing.T) {
 			r.want("", tt.want...)
 		})
 	}
+}
+
+// Files that are new, or truncated, are in the positions file before a line of them is sent: a kill repeats no more of
+// them than of others.
+func TestKilledBeforeTheNextSave(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "*.log")
+	r.pace.save = time.Hour
+	r.append("a.log", "")
+	r.start()
+	r.append("a.log", "0\n1\n")
+	r.want("", "0", "1")
+	r.must(os.Truncate(r.path("a.log"), 0))
+	r.append("a.log", "2\n")
+	r.want("", "0", "1", "2")
+	r.rename("a.log", "a.log.1")
+	r.append("a.log", "3\n")
+	r.want("", "0", "1", "2", "3")
+	r.append("b.log", "4\n")
+	r.want("", "0", "1", "2", "3", "4")
+	saved, err := os.ReadFile(r.cfg.Positions)
+	r.must(err)
+	r.stop()
+	r.must(os.WriteFile(r.cfg.Positions, saved, 0o600))
+	r.start()
+	r.append("b.log", "5\n")
+	r.want("", "0", "1", "2", "3", "4", "5")
+
 }
 
 // What was noted before the positions were saved does not count against them.

@@ -53,6 +53,9 @@ func (f *follower) startSave() {
 	for _, tr := range f.tracks {
 		path := name(absolute(tr.path))
 		for _, t := range tr.tails {
+			if !t.filed {
+				f.filing = append(f.filing, t)
+			}
 			p.files = append(p.files, record{path, t.id, t.pos, t.print})
 		}
 		for _, r := range tr.saved {
@@ -60,7 +63,7 @@ func (f *follower) startSave() {
 			p.files = append(p.files, r)
 		}
 	}
-	f.dirty, f.saving = false, true
+	f.dirty, f.urgent, f.saving = false, false, true
 	f.saver.work <- p
 }
 
@@ -74,9 +77,15 @@ func (f *follower) firstSave() {
 // saved takes in how a save went. One that failed is tried again, and logged once a minute.
 func (f *follower) saved(r saveResult) {
 	f.saving = false
+	for _, t := range f.filing { // also where it failed: reading goes on
+		t.filed = true
+		f.push(t)
+	}
+	f.filing = f.filing[:0]
 	now := time.Now()
-	// A save of many files may take long; it shall not take more than a tenth of the time.
-	f.saveAt = now.Add(max(f.pace.save, 10*r.took))
+	// A save of many files may take long; it shall not take more than a tenth of the time, or half of it while there are
+	// files that wait for it.
+	f.saveAt, f.urgentAt = now.Add(max(f.pace.save, 10*r.took)), now.Add(r.took)
 	if r.err == nil {
 		f.saveLog = time.Time{}
 		return

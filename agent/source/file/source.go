@@ -18,6 +18,8 @@
 //	                           │ is one of ours too                          ▼ the successor is read now
 //	                           └──────────────────────────────────────── released ── still for 5 s ─► closed
 //
+// A file that is new, or was truncated, is read once the positions file knows it.
+//
 // What is promised: each line once, in the order of its file, except that lines whose delivery was not saved
 // yet are repeated after a kill. A file rotated while the agent was down is found by its identity in the same
 // directory, and read first, with those rotated after it. What cannot be had: lines that were truncated away
@@ -242,10 +244,13 @@ type follower struct {
 	batch   batch
 	buf     []byte
 
-	dirty   bool      // positions differ from those saved
-	saving  bool      // the saver is at work
-	saveAt  time.Time // not before
-	saveLog time.Time // when a failed save was last logged
+	dirty    bool      // positions differ from those saved
+	urgent   bool      // a tail that is not filed waits for the next save
+	saving   bool      // the saver is at work
+	filing   []*tail   // those that are filed by it
+	saveAt   time.Time // not before
+	urgentAt time.Time // not before, where it is urgent
+	saveLog  time.Time // when a failed save was last logged
 }
 
 func (f *follower) run(ctx context.Context) error {
@@ -313,9 +318,17 @@ func (f *follower) pause() time.Duration {
 		d = min(d, f.pace.quick)
 	}
 	if f.dirty && !f.saving {
-		d = min(d, time.Until(f.saveAt))
+		d = min(d, time.Until(f.saveDue()))
 	}
 	return max(d, 0)
+}
+
+// saveDue is when changed positions are to be saved.
+func (f *follower) saveDue() time.Time {
+	if f.urgent {
+		return f.urgentAt
+	}
+	return f.saveAt
 }
 
 // tick does what is due.
@@ -324,7 +337,7 @@ func (f *follower) tick() {
 	for t := range f.waiting {
 		f.push(t)
 	}
-	if f.dirty && !f.saving && !now.Before(f.saveAt) {
+	if f.dirty && !f.saving && !now.Before(f.saveDue()) {
 		f.startSave()
 	}
 	if now.Sub(f.polled) >= f.pace.poll {

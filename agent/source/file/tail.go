@@ -30,6 +30,7 @@ type tail struct {
 	lines   int64     // of them, those of whole lines, to which more may belong
 	drained bool      // counted as read to its end
 
+	filed    bool      // the positions file knows it as it is: its lines can be sent, and a kill repeats few of them
 	left     time.Time // since when the path stands for another file, or none; zero: followed
 	released bool      // the successor need not wait for it any more
 	alias    string    // another matching path of this file, "" if none was seen
