@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ossecd/keys/durable"
 	"ossecd/proto"
@@ -24,11 +25,13 @@ type File struct {
 	set     *Set     // of the lines; changes with them
 	changed bool
 	taken   *taken // by lines and set; nil where it is to be made
+	notes   *Notes
 }
 
 // Edit changes the keys file at path, or makes it (0600), by calling change. Other Edits wait meanwhile, until ctx ends; readers find
 // the old file or the new. An existing file keeps its owner, group and mode. Where change returns an error, nothing is
-// written. A file with faulty lines can be edited: they stay.
+// written. A file with faulty lines can be edited: they stay. What is noted beside the file (NotesPath) is written after it, so that
+// a kill between the two can lose a note, and never leaves one of a key that is not there; see Notes.Of for a key's change.
 func Edit(ctx context.Context, path string, change func(*File) error) (err error) {
 	unlock, err := durable.LockFile(ctx, path)
 	if err != nil {
@@ -40,6 +43,9 @@ func Edit(ctx context.Context, path string, change func(*File) error) (err error
 		return err
 	}
 	f := &File{path: path}
+	if f.notes, err = LoadNotes(path); err != nil {
+		return err
+	}
 	if f.set, _, err = parse(text, filepath.Base(path)); err != nil {
 		return err
 	}
@@ -47,17 +53,33 @@ func Edit(ctx context.Context, path string, change func(*File) error) (err error
 	if body = strings.TrimSuffix(body, "\n"); body != "" {
 		f.lines = strings.Split(body, "\n")
 	}
-	if err := change(f); err != nil || !f.changed {
+	if err := change(f); err != nil {
 		return err
 	}
-	body = strings.Join(f.lines, "\n") + "\n"
+	if f.changed {
+		if err := f.write(mark); err != nil {
+			return err
+		}
+	}
+	if !f.notes.changed {
+		return nil
+	}
+	if err := durable.ReplaceFileLike(f.notes.path, path, f.notes.text(filepath.Base(path), f.set), 0o600); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
+}
+
+// write replaces the keys file.
+func (f *File) write(mark bool) error {
+	body := strings.Join(f.lines, "\n") + "\n"
 	if mark {
 		body = bom + body
 	}
 	if len(body) > maxFile {
-		return fmt.Errorf("keys: %s would have over %d MB, and could not be read; remove lines that are no longer needed", path, maxFile>>20)
+		return fmt.Errorf("keys: %s would have over %d MB, and could not be read; remove lines that are no longer needed", f.path, maxFile>>20)
 	}
-	if err := durable.ReplaceFile(path, []byte(body), 0o600); err != nil {
+	if err := durable.ReplaceFile(f.path, []byte(body), 0o600); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	return nil
@@ -91,21 +113,34 @@ func (f *File) Add(name string, address Address, id string) (Key, error) {
 	if err := f.insert(k); err != nil {
 		return Key{}, err
 	}
+	f.notes.set(k, Note{Made: time.Now().UTC().Truncate(time.Second)})
 	return k, nil
 }
 
 // Import adds a key made elsewhere.
 func (f *File) Import(k Key) error { return f.insert(k) }
 
+// Reserve sees to it that an ID, of an agent that was removed elsewhere, is never given out. One that is in use stays so.
+func (f *File) Reserve(id string) {
+	use := f.use()
+	if _, has := use.lines[id]; has || CheckID(id) != nil {
+		return
+	}
+	use.line(id, len(f.lines))
+	f.lines = append(f.lines, id+" "+removedText)
+	f.set.Removed = append(f.set.Removed, id)
+	f.changed = true
+}
+
 func (f *File) insert(k Key) error {
 	if _, err := ParseLine(k.Line()); err != nil {
 		return err
 	}
-	if slices.Contains(f.set.Removed, k.ID) {
-		return fmt.Errorf("the ID %s was removed and is never given out again; choose another", k.ID)
-	}
 	use := f.use()
 	if i, has := use.lines[k.ID]; has {
+		if slices.Contains(f.set.Removed, k.ID) {
+			return fmt.Errorf("the ID %s was removed and is never given out again; choose another", k.ID)
+		}
 		return fmt.Errorf("the ID %s %w by line %d of %s; choose another", k.ID, errDuplicate, i+1, f.path)
 	}
 	if id, has := use.names[k.Name]; has {
@@ -148,6 +183,10 @@ func (f *File) Remove(id string) (Key, error) {
 		}
 	}
 	f.set.remove(id)
+	if _, has := f.notes.lines[id]; has {
+		delete(f.notes.lines, id)
+		f.notes.changed = true
+	}
 	f.taken = nil
 	f.changed = true
 	return k, nil

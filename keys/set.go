@@ -25,6 +25,8 @@ type Set struct {
 	Keys    []Key    // of living agents, in the order of the file
 	Removed []string // IDs that were in use and are not given out again
 	byID    map[string]int
+	lines   []int             // of each of Keys, from 1 on, as it was read
+	next    map[string]string // KEY by ID, of agents that have a next one; what a Store reads
 }
 
 // ByID finds the key of an agent.
@@ -34,6 +36,29 @@ func (s *Set) ByID(id string) (Key, bool) {
 		return Key{}, false
 	}
 	return s.Keys[i], true
+}
+
+// Line is the line that Keys[i] was read from, from 1 on.
+func (s *Set) Line(i int) int { return s.lines[i] }
+
+// Next is the next key of an agent, where one is ordered (File.Rotate). It is known in the sets of a Store.
+func (s *Set) Next(id string) (Key, bool) {
+	secret, ok := s.next[id]
+	k, living := s.ByID(id)
+	k.Secret = secret
+	return k, ok && living
+}
+
+// takeNext takes up what is noted of next keys.
+func (s *Set) takeNext(n *Notes) {
+	for _, k := range s.Keys {
+		if next := n.Of(k).Next; next != "" {
+			if s.next == nil {
+				s.next = make(map[string]string)
+			}
+			s.next[k.ID] = next
+		}
+	}
 }
 
 // add puts a key into a set that is being made.
@@ -102,8 +127,8 @@ func readText(r io.Reader, file string) ([]byte, error) {
 
 func parse(text []byte, file string) (*Set, []Fault, error) {
 	n := min(bytes.Count(text, []byte("\n"))+1, len(text)/minLine)
-	s := &Set{Keys: make([]Key, 0, n), byID: make(map[string]int, n)}
-	p := parser{set: s, file: file, lineOf: make([]int, 0, n), byAddr: make(map[netip.Addr]int)}
+	s := &Set{Keys: make([]Key, 0, n), lines: make([]int, 0, n), byID: make(map[string]int, n)}
+	p := parser{set: s, file: file, byAddr: make(map[netip.Addr]int)}
 	rest, marked := strings.CutPrefix(string(text), bom) // the keys are parts of one string
 	if marked {
 		p.n = 1
@@ -128,7 +153,6 @@ type parser struct {
 	file   string
 	n      int // of the line at hand
 	faults []Fault
-	lineOf []int              // of each of set.Keys
 	byAddr map[netip.Addr]int // line of the key with that single address
 }
 
@@ -136,9 +160,12 @@ func (p *parser) fault(err error, id string, kept bool) {
 	p.faults = append(p.faults, Fault{File: p.file, Line: p.n, ID: id, Kept: kept, Err: err})
 }
 
+// trimCR takes off what is left of a line end of Windows.
+func trimCR(line string) string { return strings.TrimSuffix(line, "\r") }
+
 // lineID is the ID in front of a line, good or faulty or removed; empty where there is none.
 func lineID(line string) string {
-	id, _, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
+	id, _, _ := strings.Cut(trimCR(line), " ")
 	if len(id) > proto.MaxIDLen || checkID(id) != nil {
 		return ""
 	}
@@ -171,7 +198,7 @@ func (p *parser) line(line string) {
 		return
 	}
 	if i, has := p.set.byID[k.ID]; has {
-		p.fault(fmt.Errorf("the ID %s %w by line %d, which counts; give this agent another ID", k.ID, errDuplicate, p.lineOf[i]), k.ID, false)
+		p.fault(fmt.Errorf("the ID %s %w by line %d, which counts; give this agent another ID", k.ID, errDuplicate, p.set.lines[i]), k.ID, false)
 		return
 	}
 	if ip, single := k.Address.Single(); single {
@@ -182,6 +209,6 @@ func (p *parser) line(line string) {
 		}
 		p.byAddr[ip] = p.n
 	}
-	p.lineOf = append(p.lineOf, p.n)
+	p.set.lines = append(p.set.lines, p.n)
 	p.set.add(k)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -27,8 +28,8 @@ type Store struct {
 	kick chan struct{}
 
 	mu   sync.Mutex
-	seen stamp  // the version of the file that was read last; none if it could not be read
-	told string // the trouble with the file that was logged last
+	seen [2]stamp // the versions of the file and of its notes that were read last; none if they could not be read
+	told string   // the trouble with the file that was logged last
 }
 
 // stamp tells versions of a file apart.
@@ -73,15 +74,17 @@ func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.stat()
-	if now.mode&fs.ModeNamedPipe != 0 { // to open it would wait for a writer, and keep the process from ending
-		s.seen = stamp{}
+	if now[0].mode&fs.ModeNamedPipe != 0 { // to open it would wait for a writer, and keep the process from ending
+		s.seen = [2]stamp{}
 		return false, fmt.Errorf("keys: %s is a pipe, and keys are read again and again; put a file there", s.path)
 	}
+	// The notes are written after the keys, so they are read first: an agent's new key is never missed.
+	notes, notesErr := LoadNotes(s.path)
 	set, faults, err := Load(s.path)
 	s.seen = now
 	if err != nil {
 		if !errors.Is(err, errNoKeysFile) {
-			s.seen = stamp{} // it may be readable again without a change that shows
+			s.seen = [2]stamp{} // it may be readable again without a change that shows
 		}
 		return false, err
 	}
@@ -91,6 +94,12 @@ func (s *Store) Reload() (changed bool, err error) {
 	}
 	old := s.set.Load()
 	set.keep(old, faults)
+	if notesErr == nil {
+		set.takeNext(notes)
+	} else {
+		s.log.Error("the notes on the keys cannot be read; next keys read before stay in force", "err", notesErr, "remedy", "mend the line, or restore the file")
+		set.next = old.next
+	}
 	if set.equal(old) {
 		return false, nil
 	}
@@ -130,7 +139,7 @@ func (s *Set) keep(old *Set, faults []Fault) {
 }
 
 func (s *Set) equal(o *Set) bool {
-	return slices.Equal(s.Keys, o.Keys) && slices.Equal(s.Removed, o.Removed)
+	return slices.Equal(s.Keys, o.Keys) && slices.Equal(s.Removed, o.Removed) && maps.Equal(s.next, o.next)
 }
 
 func (s *Store) logFaults(faults []Fault) {
@@ -143,20 +152,26 @@ func (s *Store) logFaults(faults []Fault) {
 	}
 }
 
-func (s *Store) stat() stamp {
-	info, err := os.Stat(s.path)
+// stat is of the file and its notes.
+func (s *Store) stat() [2]stamp { return [2]stamp{stampOf(s.path), stampOf(NotesPath(s.path))} }
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
 	if err != nil {
 		return stamp{}
 	}
 	return stamp{true, info.Mode(), info.ModTime(), info.Size(), info}
 }
 
+// same says that neither of the two files changed.
+func same(a, b [2]stamp) bool { return a[0].same(b[0]) && a[1].same(b[1]) }
+
 // Watch takes up changes of the file until ctx ends, and calls changed with each new set. A file is read once it
 // held still for a poll, since stock tools rewrite it in place; after a Kick at once.
 func (s *Store) Watch(ctx context.Context, changed func(*Set)) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	var last stamp // of the poll before
+	var last [2]stamp // of the poll before
 	for {
 		kicked := false
 		select {
@@ -167,10 +182,10 @@ func (s *Store) Watch(ctx context.Context, changed func(*Set)) {
 		case <-tick.C:
 		}
 		now := s.stat()
-		still := now.same(last)
+		still := same(now, last)
 		last = now
 		s.mu.Lock()
-		known := now.same(s.seen) && now.exists
+		known := same(now, s.seen) && now[0].exists
 		s.mu.Unlock()
 		if !kicked && (known || !still) {
 			continue

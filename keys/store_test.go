@@ -270,7 +270,7 @@ func TestWatchTooLarge(t *testing.T) {
 		w.pass(2 * time.Second)
 		w.want("001")
 		w.logged("cannot be used", 1)
-		if s := w.store; !s.seen.same(s.stat()) {
+		if s := w.store; !same(s.seen, s.stat()) {
 			t.Error("the file will be read again though it did not change")
 		}
 		w.write(two)

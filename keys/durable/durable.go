@@ -14,13 +14,22 @@ import (
 // old content or the new, never a part. An existing file keeps its mode, owner and group, and stays as it is where
 // the process may not give them to the new content; a new file gets perm. The new content is synced before it gets its
 // name, and the directory after.
-func ReplaceFile(path string, data []byte, perm fs.FileMode) (err error) {
+func ReplaceFile(path string, data []byte, perm fs.FileMode) error {
+	return ReplaceFileLike(path, path, data, perm)
+}
+
+// ReplaceFileLike is ReplaceFile, but that a new file gets the mode, owner and group of the file at like, where there is one;
+// others than those have no access to it.
+func ReplaceFileLike(path, like string, data []byte, perm fs.FileMode) (err error) {
 	if real, e := filepath.EvalSymlinks(path); e == nil {
 		path = real // replace what a link points to, not the link
 	}
 	old, statErr := os.Stat(path)
 	if statErr == nil {
 		perm = old.Mode().Perm()
+	} else if model, err := os.Stat(like); err == nil && like != path {
+		old, statErr = model, nil
+		perm = old.Mode().Perm() &^ 0o007
 	} else if !errors.Is(statErr, fs.ErrNotExist) {
 		return statErr
 	}

@@ -1,6 +1,7 @@
 package keygen
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,6 +30,10 @@ type agent struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	IP   string `json:"ip"`
+	// What is noted beside the keys file.
+	Made     *time.Time `json:"made,omitempty"`
+	Groups   []string   `json:"groups,omitempty"`
+	Rotating *time.Time `json:"rotating,omitempty"` // since when a next key is ordered
 	// Only where the key is meant to be shown.
 	Key    string `json:"key,omitempty"`
 	Base64 string `json:"base64,omitempty"`
@@ -40,18 +47,37 @@ func private(k keys.Key) agent {
 	return a
 }
 
+// noted adds what is noted of the agent.
+func (a agent) noted(n keys.Note) agent {
+	if !n.Made.IsZero() {
+		a.Made = &n.Made
+	}
+	if !n.Ordered.IsZero() {
+		a.Rotating = &n.Ordered
+	}
+	a.Groups = n.Groups
+	return a
+}
+
 // print writes asJSON with --json, and else the text.
 func (c *call) print(asJSON any, text string) error {
+	return c.printTo(c.App.Writer, asJSON, text)
+}
+
+func (c *call) printTo(w io.Writer, asJSON any, text string) error {
 	if !c.Bool("json") {
-		_, err := fmt.Fprintln(c.App.Writer, text)
+		_, err := fmt.Fprintln(w, text)
 		return err
 	}
-	e := json.NewEncoder(c.App.Writer)
+	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(asJSON)
 }
 
 func add(c *call) error {
+	if c.arg == "-" {
+		return addMany(c)
+	}
 	address, err := keys.ParseAddress(c.String("ip"))
 	if err != nil {
 		return cli.Exit("--ip "+err.Error(), exitUsage)
@@ -65,40 +91,73 @@ func add(c *call) error {
 			return cli.Exit("--id "+err.Error(), exitUsage)
 		}
 	}
+	groups, err := keys.ParseGroups(c.String("groups"))
+	if err != nil {
+		return cli.Exit("--groups "+err.Error(), exitUsage)
+	}
+	out := agent{}
 	var k keys.Key
 	err = c.edit(func(f *keys.File) (err error) {
-		k, err = f.Add(c.arg, address, id)
+		if k, err = f.Add(c.arg, address, id); err == nil && groups != nil {
+			err = f.SetGroups(k.ID, groups)
+		}
+		out = private(k).noted(f.Note(k))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.print(private(k), k.Line())
+	return c.print(out, k.Line())
 }
 
 func list(c *call) error {
-	set, err := c.load()
+	set, notes, err := c.loadNoted()
 	if err != nil {
 		return err
 	}
-	agents := make([]agent, len(set.Keys))
+	agents := []agent{}
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "ID\tNAME\tIP")
-	for i, k := range set.Keys {
-		agents[i] = public(k)
+	if c.Bool("long") {
+		fmt.Fprint(w, "\tMADE\tGROUPS\tNEXT KEY")
+	}
+	group := c.String("group")
+	for _, k := range set.Keys {
+		n := notes.Of(k)
+		if group != "" && !slices.Contains(n.Groups, group) || c.Bool("rotating") && n.Next == "" {
+			continue
+		}
+		agents = append(agents, public(k).noted(n))
 		fmt.Fprintf(w, "\n%s\t%s\t%s", k.ID, k.Name, k.Address)
+		if c.Bool("long") {
+			fmt.Fprintf(w, "\t%s\t%s\t%s", day(n.Made), orNone(strings.Join(n.Groups, ",")), day(n.Ordered))
+		}
 	}
 	w.Flush()
 	return c.print(agents, text.String())
 }
 
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
 func show(c *call) error {
-	k, err := c.find()
+	k, note, err := c.findNoted()
 	if err != nil {
 		return err
 	}
-	return c.print(private(k), k.Line())
+	return c.print(private(k).noted(note), k.Line())
 }
 
 func remove(c *call) error {
@@ -114,21 +173,64 @@ func remove(c *call) error {
 }
 
 func export(c *call) error {
-	k, err := c.find()
+	if c.Bool("all") != (len(c.args) == 0) {
+		return c.wrong("takes either an ID or --all")
+	}
+	if c.Bool("all") {
+		return exportAll(c)
+	}
+	k, note, err := c.findNoted()
 	if err != nil {
 		return err
 	}
-	text := base64.StdEncoding.EncodeToString([]byte(k.Line()))
+	if c.Bool("next") {
+		if note.Next == "" {
+			return fmt.Errorf("agent %s has no next key; order one: ossecd keygen rotate %s", k.ID, k.ID)
+		}
+		k.Secret = note.Next
+	}
+	a := exported(k)
+	return c.print(a, a.Base64)
+}
+
+func exported(k keys.Key) agent {
 	a := public(k)
-	a.Base64 = text
-	return c.print(a, text)
+	a.Base64 = base64.StdEncoding.EncodeToString([]byte(k.Line()))
+	return a
+}
+
+// exportAll prints a line for each agent; with --next for those that have a next key.
+func exportAll(c *call) error {
+	set, notes, err := c.loadNoted()
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(c.App.Writer)
+	for _, k := range set.Keys {
+		if c.Bool("next") {
+			if k.Secret = notes.Of(k).Next; k.Secret == "" {
+				continue
+			}
+		}
+		a := exported(k)
+		if err := c.printTo(w, a, k.ID+" "+k.Name+" "+a.Base64); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 func importKey(c *call) error {
+	if (c.String("file") != "") != (len(c.args) == 0) {
+		return c.wrong("takes either TEXT or --file")
+	}
+	if c.String("file") != "" {
+		return importFile(c)
+	}
 	text := c.arg
 	if text == "-" {
 		var err error
-		if text, err = readText(c.Context.Context, c.App.Reader); err != nil {
+		if text, err = readText(c.Context.Context, c.App.Reader, maxText); err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}
 	}
@@ -142,13 +244,13 @@ func importKey(c *call) error {
 	return c.print(public(k), "imported "+k.String())
 }
 
-// readText reads all of r, or until ctx ends; the reading goes on behind it then.
-func readText(ctx context.Context, r io.Reader) (string, error) {
+// readText reads all of r, one byte more than most at most, or until ctx ends; the reading goes on behind it then.
+func readText(ctx context.Context, r io.Reader, most int) (string, error) {
 	var text []byte
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		text, err = io.ReadAll(io.LimitReader(r, maxText+1))
+		text, err = io.ReadAll(io.LimitReader(r, int64(most)+1))
 		done <- err
 	}()
 	select {

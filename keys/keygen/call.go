@@ -16,8 +16,9 @@ import (
 // call is one run of a subcommand.
 type call struct {
 	*cli.Context
-	arg  string // its argument, where it has one
-	path string // of the keys file, or the file of tokens
+	arg  string   // its first argument, where it has one
+	args []string // all of them
+	path string   // of the keys file, or the file of tokens
 }
 
 // start reads the command line and runs the subcommand, unless help is asked for. file is the flag that names the file it
@@ -30,21 +31,28 @@ func start(c *cli.Context, file, argsUsage string, run func(*call) error) error 
 	if help {
 		return cli.ShowSubcommandHelp(c)
 	}
-	call := &call{Context: c, path: c.String(file)}
+	call := &call{Context: c, path: c.String(file), args: args}
+	words := strings.Fields(argsUsage)
+	least := len(words)
+	if least > 0 && words[least-1][0] == '[' {
+		least--
+	}
 	switch {
-	case argsUsage == "" && len(args) > 0:
+	case len(words) == 0 && len(args) > 0:
 		return call.wrong("takes no argument, and %.140q is one", args[0])
-	case argsUsage != "" && len(args) == 0:
-		return call.wrong("needs %s", argsUsage)
-	case argsUsage != "" && len(args) > 1:
-		return call.wrong("takes one argument, %s, and here are %d", argsUsage, len(args))
+	case len(args) < least:
+		return call.wrong("needs %s", strings.Join(words[len(args):least], " and "))
+	case len(args) > len(words) && len(words) == 1:
+		return call.wrong("takes one argument, %s, and here are %d", strings.Trim(argsUsage, "[]"), len(args))
+	case len(args) > len(words):
+		return call.wrong("takes %s, and here are %d arguments", argsUsage, len(args))
 	case call.path == "":
 		return call.wrong("needs a file name after --%s", file)
 	}
 	if len(args) > 0 {
 		call.arg = args[0]
 	}
-	if argsUsage == "ID" && file == "keys" {
+	if len(args) > 0 && strings.Trim(words[0], "[]") == "ID" && file == "keys" {
 		if err := keys.CheckID(call.arg); err != nil {
 			return cli.Exit(err.Error(), exitUsage)
 		}
@@ -89,6 +97,26 @@ func (c *call) find() (keys.Key, error) {
 		return k, fmt.Errorf("%w: %q is not in %s; ossecd keygen list shows all", keys.ErrNoAgent, c.arg, c.path)
 	}
 	return k, nil
+}
+
+// loadNoted reads the keys file and what is noted beside it.
+func (c *call) loadNoted() (*keys.Set, *keys.Notes, error) {
+	notes, err := keys.LoadNotes(c.path) // first: see keys.Store
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := c.load()
+	return set, notes, err
+}
+
+// findNoted is the key of the agent that the argument names, and what is noted of it.
+func (c *call) findNoted() (keys.Key, keys.Note, error) {
+	notes, err := keys.LoadNotes(c.path)
+	if err != nil {
+		return keys.Key{}, keys.Note{}, err
+	}
+	k, err := c.find()
+	return k, notes.Of(k), err
 }
 
 // edit changes the keys file.

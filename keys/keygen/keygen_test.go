@@ -339,7 +339,7 @@ func TestImportStops(t *testing.T) {
 	why := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	if text, err := readText(ctx, r); text != "" || !errors.Is(err, why) {
+	if text, err := readText(ctx, r, maxText); text != "" || !errors.Is(err, why) {
 		t.Errorf("got %q, %v, want %v", text, err, why)
 	}
 }
