@@ -29,6 +29,7 @@ type agent struct {
 	first   uint64 // the first that this run took, 0 for none
 	life    life
 	low     lowCounts
+	twins   *twins                        // nil until it spoke
 	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds
 }
 

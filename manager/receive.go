@@ -96,6 +96,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	defer a.mu.Unlock()
 	control := proto.IsControl(message.Payload)
 	verdict := a.slot.Accept(message.Counter.Value())
+	m.lookForTwin(a, &message, verdict, from, now)
 	switch verdict {
 	case proto.Repeated:
 		m.refusals.authenticated(repeatedCount, a, from, now)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -224,6 +225,7 @@ func (p *peer) move(from string) {
 func (p *peer) seal(message string) []byte {
 	p.r.t.Helper()
 	p.e.Counter = p.e.Counter.Next()
+	p.e.Random = uint16(rand.Uint32())
 	d, err := p.sealer.Seal(nil, p.cipher, &p.e, []byte(message))
 	if err != nil {
 		p.r.t.Fatal(err)

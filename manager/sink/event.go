@@ -26,6 +26,7 @@ const (
 	Connected    = "agent-connected"
 	Disconnected = "agent-disconnected"
 	Lost         = "events-lost"
+	Cloned       = "agent-cloned"
 )
 
 // own is the location of what the manager itself reports.

@@ -1,0 +1,132 @@
+package manager
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"ossecd/manager/sink"
+	"ossecd/proto"
+)
+
+// twins watches for two living senders with one key. One sender's counts only rise, whatever address it has; a second one's
+// run below or into them. What shows it is an authentic message, called a sign here, which the one sender cannot have sent
+// since its last fresh one:
+//
+//   - its count was taken already, in a message that was another (a repeated datagram is the same, to the random number); or
+//   - its count is too old and yet was never seen, as those between the end of one row of counts and the beginning of the
+//     next: each start of an ossecd begins a new row.
+//
+// Someone without the key can repeat messages, which gives no signs, and hold them back; so may a network, for a moment. A
+// sender that was restored from a backup gives signs, but the one it was before sends no more. So signs count only where fresh messages of
+// another source came between them, for some time.
+//
+// The agent's mu guards it.
+type twins struct {
+	tags [tagged]byte // by count: what tells its message from others; 0 where that is not known
+	top  uint64       // the highest count that was tagged
+
+	rowAfter uint64 // the last count before the present row; 0: not known
+	row      uint64 // the first of it
+	rowSince time.Time
+
+	fresh  netip.AddrPort // the source of the last fresh message
+	sign   netip.AddrPort // of the last sign
+	since  time.Time      // of the first sign of those that count
+	last   time.Time      // of the last one
+	signs  int
+	turned bool      // a fresh message came since the last sign
+	quiet  time.Time // nothing is reported before
+}
+
+const (
+	tagged = 1024 // under proto.WindowWidth
+
+	signsNeeded = 3
+	signsOver   = 10 * time.Second // the time from the first to the last of them, at least
+	signsWithin = 30 * time.Minute // between two of them, at most
+	rowSettled  = 2 * time.Second  // what comes earlier in a row may be of the one before, late
+	clonesEvery = 10 * time.Minute // how often a pair is reported at most
+)
+
+// note takes an authentic message and says whether it is time to report that fresh and sign are two.
+func (t *twins) note(m *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) bool {
+	v := m.Counter.Value()
+	switch verdict {
+	case proto.Fresh:
+		t.freshOne(v, tagOf(m), now)
+		t.fresh, t.turned = from, true
+		return false
+	case proto.Late:
+		if t.top-v < tagged {
+			t.tags[v%tagged] = tagOf(m)
+		}
+		return false
+	case proto.Repeated:
+		tag := &t.tags[v%tagged]
+		if v > t.top || t.top-v >= tagged || *tag == 0 || *tag == tagOf(m) {
+			return false
+		}
+		*tag = 0 // whoever repeats this one shows nothing
+	default:
+		if t.rowAfter == 0 || v <= t.rowAfter || v >= t.row || now.Sub(t.rowSince) < rowSettled {
+			return false
+		}
+		t.rowAfter = v // likewise
+	}
+	return t.signOf(from, now)
+}
+
+// freshOne tags a count above all others, and forgets the tags of those that it skipped.
+func (t *twins) freshOne(v uint64, tag byte, now time.Time) {
+	if t.top == 0 || v-t.top > proto.WindowWidth {
+		t.rowAfter, t.row, t.rowSince = t.top, v, now
+	}
+	if v-t.top >= tagged {
+		clear(t.tags[:])
+	} else {
+		for skipped := t.top + 1; skipped < v; skipped++ {
+			t.tags[skipped%tagged] = 0
+		}
+	}
+	t.tags[v%tagged] = tag
+	t.top = v
+}
+
+func (t *twins) signOf(from netip.AddrPort, now time.Time) bool {
+	if now.Sub(t.last) > signsWithin || now.Before(t.last) {
+		t.signs = 0
+	}
+	if t.signs > 0 && !t.turned || from == t.fresh || !t.fresh.IsValid() {
+		return false
+	}
+	if t.signs == 0 {
+		t.since = now
+	}
+	t.signs++
+	t.sign, t.last, t.turned = from, now, false
+	if t.signs < signsNeeded || now.Sub(t.since) < signsOver || now.Before(t.quiet) {
+		return false
+	}
+	t.quiet, t.signs = now.Add(clonesEvery), 0
+	return true
+}
+
+// tagOf is never 0. Two messages have the same with a probability of 1 in 255.
+func tagOf(m *proto.Message) byte {
+	return byte((uint(m.Random)*2654435761>>7+uint(len(m.Payload)))%255) + 1
+}
+
+// lookForTwin reports an agent whose key two hosts use. a.mu is held.
+func (m *manager) lookForTwin(a *agent, message *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) {
+	if a.twins == nil {
+		a.twins = new(twins)
+	}
+	t := a.twins
+	if !t.note(message, verdict, from, now) {
+		return
+	}
+	m.report(a, now, fmt.Sprintf("ossec: Agent key used by two hosts: '%s-%s' (%s and %s).", a.key.Name, a.key.Address, t.fresh, t.sign), sink.Cloned, nil)
+	m.log.Error("two hosts use one key; what one of them sends is refused", "agent", a.key.ID, "name", a.key.Name, "source", t.fresh.String(), "other", t.sign.String(),
+		"remedy", "a host was cloned with its key: give each a key of its own (remove keys file and state from the image; ossecd keygen add, or enrolment)")
+}
