@@ -15,9 +15,10 @@ import (
 // about makes the keepalive: what the agent says of its host and itself. The text is kept from one to the next,
 // since while many events flow many keepalives are sent.
 type about struct {
-	cfg  *Config
-	sums shared.Sums
-	text []byte // empty where it is to be made anew
+	cfg   *Config
+	sums  shared.Sums
+	takes bool   // a new key, if the manager has one for us
+	text  []byte // empty where it is to be made anew
 }
 
 // forget makes the next text a new one.
@@ -31,7 +32,7 @@ func (a *about) keepalive(conn net.Conn) []byte {
 	k := proto.Keepalive{
 		Uname: a.host(), Program: "ossecd " + a.cfg.Version, ConfigSum: a.sums.Config,
 		Files:      []proto.FileSum{{Sum: a.sums.Merged, Name: proto.MergedName}},
-		NotifyTime: a.cfg.NotifyTime,
+		NotifyTime: a.cfg.NotifyTime, TakesKey: a.takes,
 	}
 	if a.cfg.Dialect == proto.Wazuh {
 		if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {

@@ -86,8 +86,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	for i := range sources {
 		outputs[i] = &output{intake: in, name: sourceName(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
 	}
+	takes := cfg.mayTakeKey()
 	for i, s := range in.sessions {
-		s.outputs = outputs
+		s.outputs, s.about.takes = outputs, takes
 		if queue != nil {
 			s.spool = queue.Reader(i)
 		}
@@ -148,11 +149,20 @@ type counts struct {
 	rids     string // the stock directory
 	sender   *keys.Sender
 	received *keys.Received
-	slots    []*keys.Slot // one for each manager of the list
+
+	mu    *sync.Mutex  // guards the first of
+	slots []*keys.Slot // one for each manager of the list
+}
+
+// use has a new slot, of another key, take the place of the first.
+func (c *counts) use(s *keys.Slot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slots[0] = s
 }
 
 func openCounts(cfg *Config, key keys.Key) (*counts, error) {
-	c := &counts{rids: filepath.Join(cfg.State, "rids")}
+	c := &counts{mu: new(sync.Mutex), rids: filepath.Join(cfg.State, "rids")}
 	if err := os.MkdirAll(c.rids, 0o750); err != nil {
 		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
 	}
@@ -184,7 +194,12 @@ func openCounts(cfg *Config, key keys.Key) (*counts, error) {
 
 // flush brings the stock file up to date.
 func (c *counts) flush(ctx context.Context) error {
-	_, err := c.received.Flush(ctx, c.rids, func(yield func(*keys.Slot) bool) { yield(c.slots[0]) })
+	_, err := c.received.Flush(ctx, c.rids, func(yield func(*keys.Slot) bool) {
+		c.mu.Lock()
+		first := c.slots[0]
+		c.mu.Unlock()
+		yield(first)
+	})
 	return err
 }
 

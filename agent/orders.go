@@ -24,6 +24,8 @@ func (s *session) receive(ctx context.Context, in inbound) {
 		if kind == proto.ManagerAck {
 			s.flight.answer(now)
 			s.welcome(now)
+		} else if kind == proto.ManagerRemoved {
+			s.complain("the manager removed this agent", "remedy", removedRemedy)
 		} else if kind == proto.ManagerOther {
 			s.unknown(now, rest)
 		}
@@ -45,10 +47,16 @@ func (s *session) receive(ctx context.Context, in inbound) {
 		}
 		s.obeys = now.Add(reconnectEvery)
 		s.offline(ctx, "the manager ordered it", "none needed")
+	case proto.ManagerNewKey:
+		s.takeKey(rest)
+	case proto.ManagerRemoved:
+		s.offline(ctx, "the manager removed this agent", removedRemedy)
 	default:
 		s.unknown(now, rest)
 	}
 }
+
+const removedRemedy = "if this host is to go on, give it a new key: remove the keys file, and enrol or import a key; then start the agent anew"
 
 // unknown takes a control message without its prefix.
 func (s *session) unknown(now time.Time, rest []byte) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"ossecd/keys"
@@ -28,6 +29,7 @@ type receiver struct {
 	dialect proto.Dialect
 	cipher  *proto.Cipher
 	slot    *keys.Slot
+	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot
 	refused *refusals
 	opener  *proto.Opener
 }
@@ -74,7 +76,16 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	case frame.Method != r.method:
 		return r.refuse(otherMethod)
 	}
-	m, err := r.opener.Open(r.cipher, frame, r.dialect)
+	cipher, slot := r.cipher, r.slot
+	next := r.next.Load()
+	if next != nil {
+		cipher, slot = next.cipher, next.slot
+	}
+	m, err := r.opener.Open(cipher, frame, r.dialect)
+	if err != nil && next != nil { // it may have been on its way
+		cipher, slot = r.cipher, r.slot
+		m, err = r.opener.Open(cipher, frame, r.dialect)
+	}
 	switch {
 	case errors.Is(err, proto.ErrKey):
 		return r.refuse(wrongKey)
@@ -87,7 +98,7 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	case m.Dialect != r.dialect:
 		return r.refuse(otherDialect)
 	}
-	switch r.slot.Accept(m.Counter.Value()) {
+	switch slot.Accept(m.Counter.Value()) {
 	case proto.Repeated:
 		return r.refuse(repeatedCount)
 	case proto.TooOld:

@@ -85,6 +85,7 @@ type session struct {
 	obeys  time.Time // when an order to reconnect is obeyed again
 	pushed uint64    // the count of the last message of a push
 	keeper *keeper
+	rekey  rekey
 	notes  notes
 	pace   pace
 }
@@ -111,6 +112,7 @@ func newSession(cfg *Config, key keys.Key, counts *counts, files *shared.Store, 
 		about:  about{cfg: cfg, sums: files.Sums()},
 		keeper: newKeeper(files),
 		pace:   newPace(cfg),
+		rekey:  rekey{done: make(chan rekeyed, 1)},
 		notes:  notes{log: log, next: map[string]time.Time{}},
 	}
 	for _, m := range cfg.Managers {
@@ -185,6 +187,8 @@ func (s *session) loop(ctx context.Context) error {
 				s.failBackAnswer(in)
 			case r := <-s.keeper.results:
 				s.stored(r)
+			case r := <-s.rekey.done:
+				s.useKey(r)
 			case <-s.idled:
 			case <-s.more():
 			case <-s.timer.C:
@@ -212,6 +216,7 @@ func (s *session) end() {
 		}
 	}
 	s.keeper.stop()
+	s.rekey.wait()
 }
 
 // finish lets the source of the present batch go on.

@@ -3,6 +3,7 @@ package manager
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ossecd/keys"
@@ -18,12 +19,16 @@ type agent struct {
 	since  int64      // when we took up the key; Unix time, seconds
 	sinks  *sink.Agent
 
+	spare atomic.Pointer[spare] // a next key that is ordered, which is good, too
+
 	queued int // its place in the watch's heap, from 1 on; guarded by the watch's mu
 
 	mu      sync.Mutex
 	method  proto.Method  // of its last valid message; answers use it
 	dialect proto.Dialect // as last shown
 	ours    bool          // an ossecd, by its keepalive
+	takes   bool          // it can take up a new key, by its keepalive
+	uses    *spare        // with which key its last fresh message came; nil: key
 	back    returnPath
 	before  uint64 // the highest count that earlier runs took
 	first   uint64 // the first that this run took, 0 for none

@@ -36,6 +36,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back.conn != nil {
 		r.send(a, r.ack(a))
+		r.offerKey(a)
 	}
 	if a.life.state != connected {
 		a.life.state = connected
@@ -63,6 +64,7 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 		a.slot.SetInterval(interval)
 	}
 	a.ours = strings.HasPrefix(k.Program, "ossecd ")
+	a.takes = a.ours && k.TakesKey
 	if a.method == proto.Blowfish {
 		switch { // AES shows the dialect by itself
 		case strings.HasPrefix(k.Program, "Wazuh "):

@@ -37,4 +37,7 @@ const (
 	ridsEvery   = 30 * time.Second // how often the stock rids files are brought up to date
 	restEvery   = 10 * time.Second // how often agents are tried again that found no room for their counter
 	resetsEvery = time.Second      // how often requests to forget a counter are looked for
+
+	promoteWithin = 5 * time.Second // how long the keys file is waited for to put new keys of agents into it
+	maxGone       = 10_000          // removed agents that are remembered, to tell them so
 )

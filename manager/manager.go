@@ -36,6 +36,8 @@ type manager struct {
 	taken   *keys.Set  // that were taken up last
 	lacking bool       // some of them could not be
 
+	used used // next keys that agents have used
+
 	run string // names this run to agents that are ours
 
 	complaints struct {
@@ -101,6 +103,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	m.sinks = sink.NewHub(specs, log)
 	m.complaints.next = make(map[string]time.Time)
 	m.run = rand.Text()
+	m.used.kick = make(chan struct{}, 1)
 	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
 	return m
 }
@@ -131,6 +134,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 	run(func(ctx context.Context) { m.store.Watch(ctx, func(*keys.Set) { m.takeUpKeys() }) })
 	run(func(ctx context.Context) { every(ctx, restEvery, m.takeUpRest) })
 	run(m.hangups)
+	run(m.promote)
 	run(func(ctx context.Context) {
 		select {
 		case <-ctx.Done():

@@ -80,9 +80,19 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	if why != 0 {
 		m.refusals.unauthenticated(why, from, f.ID)
+		if why == unknownID || why == unknownAddress {
+			r.farewell(f, from, to, now)
+		}
 		return
 	}
-	message, err := r.opener.Open(a.cipher, f, a.knownDialect())
+	cipher, slot, spare := a.cipher, a.slot, (*spare)(nil)
+	message, err := r.opener.Open(cipher, f, a.knownDialect())
+	if err != nil {
+		if spare = a.spare.Load(); spare != nil {
+			cipher, slot = spare.cipher, spare.slot
+			message, err = r.opener.Open(cipher, f, a.knownDialect())
+		}
+	}
 	if err != nil {
 		id := f.ID
 		if id == nil {
@@ -95,7 +105,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	control := proto.IsControl(message.Payload)
-	verdict := a.slot.Accept(message.Counter.Value())
+	verdict := slot.Accept(message.Counter.Value())
 	m.lookForTwin(a, &message, verdict, from, now)
 	switch verdict {
 	case proto.Repeated:
@@ -112,6 +122,9 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		a.first = v
 	}
 	if verdict == proto.Fresh { // a late one may be from before the agent moved or changed its cipher
+		if spare != a.uses {
+			m.otherKey(a, spare)
+		}
 		a.method = message.Method
 		if message.Method == proto.AES {
 			a.dialect = message.Dialect
@@ -193,7 +206,7 @@ func (r *receiver) send(a *agent, text string) {
 	if a.method == proto.AES && a.dialect != proto.Wazuh {
 		rand.Read(e.IV[:])
 	}
-	r.answer, err = r.sealer.Seal(r.answer[:0], a.cipher, &e, []byte(text))
+	r.answer, err = r.sealer.Seal(r.answer[:0], a.inUse(), &e, []byte(text))
 	if err == nil {
 		err = a.back.conn.WritePacket(r.answer, a.back.to, a.back.from)
 	}

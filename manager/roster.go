@@ -14,6 +14,7 @@ import (
 type roster struct {
 	byID   map[string]*agent
 	byAddr map[netip.Addr]*agent // those whose key has a single address
+	gone   map[string]*agent     // removed since we run, by ID, and by single address
 }
 
 // find returns the agent that a frame claims to come from, by its ID or else by the source address, and why
@@ -86,6 +87,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 			was = old.byID[k.ID]
 		}
 		a := was
+		next, rotating := set.Next(k.ID)
 		if was == nil || was.key != k {
 			slot, err := m.received.Slot(k.ID, k.Secret, "", stock(k.ID))
 			if err != nil {
@@ -100,14 +102,22 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				a.life, a.before, a.first = was.life, was.before, was.first
 				was.mu.Unlock()
 				a.life.watched = time.Time{} // that was the other one
+			} else if was != nil && was.tookUp(k) {
+				a.goOn(was)
 			} else {
 				a.life.resume(slot, time.Now())
 			}
+		}
+		if err := m.setSpare(a, next, rotating); err != nil && first == nil {
+			first = err
 		}
 		r.byID[k.ID] = a
 		if ip, ok := k.Address.Single(); ok {
 			r.byAddr[ip] = a
 		}
+	}
+	if old != nil {
+		r.keepGone(old)
 	}
 	if first != nil {
 		return r, fmt.Errorf("%d agents are left out: %w", without, first)

@@ -18,6 +18,10 @@ const (
 	CloseFile      = "#!-close file "
 	upFile         = "#!-up file "
 	execd          = "#!-execd "
+
+	// What managers of ours say to agents that are (docs/protocol.md, "What ossecd does differently, and why").
+	NewKey  = "#!-ossecd key "     // and a line of client.keys
+	Removed = "#!-ossecd removed " // under the key that the agent had
 )
 
 // IsControl says whether a message is a control message; all others from an agent are events.
@@ -61,6 +65,8 @@ const (
 	ManagerExecd                                 // rest: the command
 	ManagerSyscheckNow                           // run the integrity check
 	ManagerForceReconnect                        // start over; Wazuh alone
+	ManagerNewKey                                // rest: a line of client.keys; an ossecd alone
+	ManagerRemoved                               // the agent was removed; an ossecd alone
 	ManagerOther                                 // rest: what follows the prefix
 )
 
@@ -83,6 +89,10 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerSyscheckNow, nil
 	case string(message) == ForceReconnect:
 		return ManagerForceReconnect, nil
+	case bytes.HasPrefix(message, []byte(NewKey)):
+		return ManagerNewKey, message[len(NewKey):]
+	case string(message) == Removed:
+		return ManagerRemoved, nil
 	}
 	return ManagerOther, message[len(controlPrefix):]
 }

@@ -28,6 +28,8 @@ type Keepalive struct {
 	// NotifyTime is the interval at which this agent means to send keepalives. Agents of ours say it in the
 	// free text at the end, which stock managers ignore; 0 from others.
 	NotifyTime time.Duration
+	// TakesKey offers, at the same place, to take up a new key that comes through the channel.
+	TakesKey bool
 }
 
 // Bounds on what a keepalive can make us hold.
@@ -38,6 +40,7 @@ const (
 
 const (
 	notifyOffer  = "ossecd notify-time="
+	keyOffer     = " takes-key"
 	addressLabel = `#"_agent_ip":`
 )
 
@@ -70,6 +73,9 @@ func AppendKeepalive(dst []byte, k *Keepalive) []byte {
 		dst = append(dst, notifyOffer...)
 		dst = strconv.AppendInt(dst, int64(k.NotifyTime/time.Millisecond), 10)
 		dst = append(dst, "ms"...)
+		if k.TakesKey {
+			dst = append(dst, keyOffer...)
+		}
 	}
 	return dst
 }
@@ -106,6 +112,7 @@ func ParseKeepalive(rest []byte) (Keepalive, error) {
 		line, rest, ok = bytes.Cut(rest, []byte("\n"))
 		if !ok {
 			k.NotifyTime = parseNotify(line)
+			k.TakesKey = k.NotifyTime > 0 && offersKey(line)
 			break
 		}
 		if address, ok := bytes.CutPrefix(line, []byte(addressLabel)); ok {
@@ -141,6 +148,17 @@ func parseNotify(line []byte) time.Duration {
 		return 0
 	}
 	return d
+}
+
+// offersKey says whether takes-key is among the words of an offer.
+func offersKey(line []byte) bool {
+	_, words, _ := bytes.Cut(line, []byte(" "))
+	for word := range bytes.SplitSeq(words, []byte(" ")) {
+		if string(word) == keyOffer[1:] {
+			return true
+		}
+	}
+	return false
 }
 
 // Merged returns the sum of the merged file that the agent has; ok is false where it names none.

@@ -66,6 +66,18 @@ func ReplaceFileLike(path, like string, data []byte, perm fs.FileMode) (err erro
 	return SyncDir(filepath.Dir(path))
 }
 
+// CanReplace says why a file at path could not be replaced, as far as that can be told beforehand.
+func CanReplace(path string) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // CreateFile puts data in a new file at path (perm) so that it is there whole or not at all. Where there is something
 // already, it stays, and the error is fs.ErrExist.
 func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
