@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/keys"
+	"ossecd/proto"
+	"ossecd/proto/simnet"
+)
+
+const newSecret = "aaaa75a6e96d28a294cc845cd5bbeca42e206d473715e7364d7fa275193248ec"
+
+var newLine = "003 dyn2 any " + newSecret
+
+// inRig runs f with an agent that is online.
+func inRig(t *testing.T, prepare func(r *rig), f func(r *rig, m *fakeManager)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		r := newRig(t, n, anyKey)
+		prepare(r)
+		r.start()
+		f(r, m)
+		r.mustStop()
+		m.close()
+	})
+}
+
+func (m *fakeManager) use(line string) {
+	key, err := keys.ParseLine(line)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cipher = proto.NewCipher(key.CipherKey())
+}
+
+func (r *rig) keysFile() string {
+	r.t.Helper()
+	text, err := os.ReadFile(r.cfg.Keys)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestNewKey(t *testing.T) {
+	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+		got := m.take()
+		if last := got[len(got)-1].text; !strings.HasSuffix(last, " takes-key") {
+			t.Errorf("the keepalive ends with %q", last[max(0, len(last)-40):])
+		}
+		order := m.seal(proto.NewKey + newLine)
+		late := m.seal(proto.Ack) // under the old key, and on its way
+		m.use(newLine)            // what comes from the agent must open under it
+		m.sendRaw(order)
+		time.Sleep(time.Second)
+		m.sendRaw(late)
+		if got, want := r.keysFile(), newLine+"\n"; got != want {
+			t.Fatalf("the keys file has %q", got)
+		}
+		wantTimeline(t, m.take(), "0 keepalive")
+		r.feed.batches <- lines(1, 1)
+		time.Sleep(10 * time.Second)
+		wantTimeline(t, m.take(), `
+			1 1:/var/log/test:line 1
+			10 keepalive`)
+		if n := r.log.count("refused"); n > 0 {
+			t.Errorf("%d messages were refused:\n%s", n, r.log)
+		}
+		if r.log.count(newSecret) > 0 {
+			t.Error("the log has the key")
+		}
+	})
+}
+
+// A new key that does not fit is refused, and the old one stays in use.
+func TestNewKeyRefused(t *testing.T) {
+	none := func(*rig) {}
+	for name, c := range map[string]struct {
+		prepare    func(*rig)
+		order, log string
+	}{
+		"another ID":      {none, "004 dyn2 any " + newSecret, "it is for 004"},
+		"another name":    {none, "003 dyn3 any " + newSecret, "it is for 003 dyn3"},
+		"another address": {none, "003 dyn2 192.0.2.1 " + newSecret, "it is for"},
+		"no line":         {none, "x", "want four fields"},
+		"an escape":       {none, "003 dyn2 any \x1b[2J", "not usable"},
+		"two managers":    {func(r *rig) { r.cfg.Managers = append(r.cfg.Managers, stranger.String()) }, newLine, "not asked for"},
+		"the same":        {none, anyKey, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, c.prepare, func(r *rig, m *fakeManager) {
+				m.take()
+				m.send(proto.NewKey + c.order)
+				time.Sleep(12 * time.Second)
+				if r.keysFile() != anyKey+"\n" {
+					t.Errorf("the keys file has %q", r.keysFile())
+				}
+				if c.log != "" && r.log.count("a new key was refused", c.log) != 1 {
+					t.Errorf("the log says\n%s", r.log)
+				}
+				if got := m.take(); len(got) == 0 {
+					t.Error("the agent fell silent")
+				}
+			})
+		})
+	}
+}
+
+func TestToldRemoved(t *testing.T) {
+	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+		m.answerWith(func(string) []string { return []string{proto.Removed} })
+		m.take()
+		time.Sleep(2 * time.Minute)
+		if r.log.count("offline", "the manager removed this agent", "give it a new key") != 1 || r.log.count("the manager removed this agent") != 2 {
+			t.Errorf("the log says\n%s", r.log)
+		}
+		if n := len(m.take()); n > 40 {
+			t.Errorf("%d messages in two minutes", n)
+		}
+		m.answerWith(acknowledge) // it was a mistake
+		time.Sleep(2 * time.Minute)
+		if r.log.count("msg=connected") != 2 {
+			t.Errorf("the log says\n%s", r.log)
+		}
+	})
+}
