@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		log.Warn("keepalives are sent more often than asked for, since time-reconnect is not longer than notify-time",
 			"asked", asked, "interval", cfg.NotifyTime, "time_reconnect", cfg.TimeReconnect, "remedy", "set time-reconnect to 3 times notify-time, or leave it out")
 	}
-	key, warnings, err := loadKey(cfg.Keys)
+	key, warnings, err := cfg.loadKey()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ Examples:
 The output of commands, systemd's journal, syslog from the network and a stock agent's local queue are read, too: each is a
 table [[agent.source]] of the TOML file (docs/sources.md).
 
-The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here. Or the agent
+The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here. In a container
+the export can stand in the environment variable OSSECD_AGENT_KEY, or --keys names a secret file with it. Or the agent
 gets it by itself, at its first start, with a token from "ossecd keygen token add":
 
    ossecd agent --enroll 192.0.2.10 --enroll-token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
@@ -76,7 +77,7 @@ func Command() *cli.Command {
 			if done, err := enrollFirst(c, slog.Default()); done {
 				return err
 			}
-			if _, _, err := loadKey(cfg.Keys); err != nil {
+			if _, _, err := cfg.loadKey(); err != nil {
 				return cli.Exit(err.Error(), 2)
 			}
 			return Run(c.Context, cfg, slog.Default())
@@ -91,7 +92,7 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: c.String("keys"), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
+		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
 		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
@@ -144,7 +145,7 @@ func check(c *cli.Context, cfg Config, err error) error {
 	_, needsKey, enrollErr := enrolment(c)
 	faults = append(faults, enrollErr)
 	if cfg.Keys != "" && !needsKey {
-		_, warnings, err := loadKey(cfg.Keys)
+		_, warnings, err := cfg.loadKey()
 		faults = append(append(faults, warnings...), err)
 	}
 	if info, err := os.Stat(cfg.State); err == nil && !info.IsDir() {

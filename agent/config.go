@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,7 +21,8 @@ import (
 
 // Config says what an agent does. The zero value of a field has the default named there, if any.
 type Config struct {
-	Keys     string   // path of the file with the one key line
+	Keys     string   // path of the file with the one key line, or with an export of it
+	KeyText  string   // the same as text; if not empty, Keys is not used
 	State    string   // directory of all that must outlive the process; made where it is missing
 	Managers []string // HOST or HOST:PORT, at least one. The port is 1514 if not given
 
@@ -102,7 +104,7 @@ func (c Config) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	c = c.withDefaults()
-	if c.Keys == "" {
+	if c.Keys == "" && c.KeyText == "" {
 		fault("keys: no file given; name the file with this agent's key line")
 	}
 	if c.State == "" {
@@ -202,6 +204,34 @@ func (c *Config) maxEvent() int {
 	return proto.MaxMessageOSSEC
 }
 
+// loadKey is the agent's key.
+func (c *Config) loadKey() (key keys.Key, warnings []error, err error) {
+	if c.KeyText == "" {
+		return loadKey(c.Keys)
+	}
+	if key, err = keys.ParseLine(strings.TrimSpace(c.KeyText)); err == nil {
+		return key, nil, nil
+	}
+	if key, err = keys.ParseExport(c.KeyText); err != nil {
+		return key, nil, fmt.Errorf("%s: %w; put there what ossecd keygen export or show prints on the manager", keyEnv, err)
+	}
+	return key, nil, nil
+}
+
+// loadExport reads a key file that has an export instead of a line.
+func loadExport(path string) (key keys.Key, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return key, false
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, keys.MaxExport+1))
+	if err == nil {
+		key, err = keys.ParseExport(string(text))
+	}
+	return key, err == nil
+}
+
 // loadKey reads the one key line. What is wrong with the file and no reason to refuse it is in warnings.
 func loadKey(path string) (key keys.Key, warnings []error, err error) {
 	set, faults, err := keys.Load(path)
@@ -211,6 +241,11 @@ func loadKey(path string) (key keys.Key, warnings []error, err error) {
 	}
 	if err != nil {
 		return key, nil, err
+	}
+	if len(set.Keys) == 0 && len(faults) > 0 {
+		if key, ok := loadExport(path); ok {
+			return key, nil, nil
+		}
 	}
 	var bad []error
 	for _, f := range faults {

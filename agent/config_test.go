@@ -74,6 +74,8 @@ func TestLoadKey(t *testing.T) {
 		{"good", fixedKey + "\n", ""},
 		{"comments and removed ones", "# here\n\n002 #*#*#* any x\n" + fixedKey, ""},
 		{"CR LF", fixedKey + "\r\n", ""},
+		{"an export", "MDAxIGZpeGVkMSBhbnkg\nYWJj\n", ""},
+		{"no export", "MDAxIGZpeGVkMSBhbnk=\n", "agent.keys:1: "},
 		{"empty", "", "holds no key"},
 		{"two", fixedKey + "\n" + anyKey + "\n", "holds 2 keys"},
 		{"fault", "001 fixed1 127.0.0.1\n", "agent.keys:1: "},
@@ -89,6 +91,16 @@ func TestLoadKey(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "6e5d1d99") {
 			t.Errorf("%s: the secret is in the error", tt.name)
+		}
+	}
+}
+
+func TestKeyText(t *testing.T) {
+	t.Parallel()
+	for text, good := range map[string]bool{fixedKey: true, " " + fixedKey + "\n": true, "MDAxIGZpeGVkMSBhbnkgYWJj": true, "001 fixed1": false, "MDAx": false} {
+		key, _, err := (&Config{Keys: "/nowhere/at/all", KeyText: text}).loadKey()
+		if (err == nil) != good || good && key.ID != "001" || !good && !strings.Contains(err.Error(), keyEnv) {
+			t.Errorf("%.12q: %v, %v", text, key, err)
 		}
 	}
 }

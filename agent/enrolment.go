@@ -16,6 +16,9 @@ import (
 // tokenEnv can hold a token: arguments are for everyone on the host to see.
 const tokenEnv = "OSSECD_ENROLL_TOKEN"
 
+// keyEnv can hold the agent's key, for containers: the line, or its export. The keys file is not used then.
+const keyEnv = "OSSECD_AGENT_KEY"
+
 // enrollFlags say how the agent gets a key if it has none.
 func enrollFlags() []cli.Flag {
 	return []cli.Flag{
@@ -51,6 +54,9 @@ func enrolment(c *cli.Context) (cfg enroll.Config, needed bool, err error) {
 	if cfg.TokenFile == "" && cfg.PasswordFile == "" {
 		cfg.Token = os.Getenv(tokenEnv)
 	}
+	if os.Getenv(keyEnv) != "" {
+		return cfg, false, nil
+	}
 	if _, err := os.Lstat(cfg.Keys); !errors.Is(err, fs.ErrNotExist) {
 		return cfg, false, nil // it has a key, or there is something else to tell about the file
 	}
@@ -70,7 +76,8 @@ func enrollFirst(c *cli.Context, log *slog.Logger) (done bool, err error) {
 			return true, nil // it was told to end
 		}
 	} else if only {
-		if _, _, err = loadKey(cfg.Keys); err == nil {
+		with := Config{Keys: cfg.Keys, KeyText: os.Getenv(keyEnv)}
+		if _, _, err = with.loadKey(); err == nil {
 			log.Info("there is a key already; nothing to do", "keys", cfg.Keys)
 		}
 	}

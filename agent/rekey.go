@@ -34,7 +34,7 @@ type nextKey struct {
 
 // mayTakeKey says whether a new key can be taken up: it must be kept, and known to the only manager.
 func (c *Config) mayTakeKey() bool {
-	return len(c.Managers) == 1 && durable.CanReplace(c.Keys) == nil
+	return len(c.Managers) == 1 && c.KeyText == "" && durable.CanReplace(c.Keys) == nil
 }
 
 // takeKey begins to take up the key that the manager ordered.

@@ -55,7 +55,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "enroll-key", Usage: "`FILE` with its key in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
 			&cli.StringFlag{Name: "enroll-names", Usage: "`PATTERN` that the names of new agents must match, as in web*"},
 			&cli.StringFlag{Name: "enroll-address", Value: "any", Usage: "`WHERE` a new agent may send from: any, or what it asks for itself; or source, the address that it enrols from"},
-			&cli.StringFlag{Name: "enroll-duplicates", Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence)"},
+			&cli.StringFlag{Name: "enroll-duplicates", Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence); return, or return,POLICY: who shows the token or key it had gets that key back"},
 			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
 		},

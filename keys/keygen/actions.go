@@ -3,7 +3,6 @@ package keygen
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,12 +17,6 @@ import (
 
 	"ossecd/keys"
 )
-
-// maxText bounds the text that import reads: twice the base64 of the longest line, for white space in it.
-const maxText = 8 << 10
-
-// errText is what is wrong with the text that import got. It is not shown: it may hold the key.
-var errText = errors.New("the text is not what ossecd keygen export prints: base64 of one line ID NAME IP KEY")
 
 // agent is a key as JSON.
 type agent struct {
@@ -195,7 +188,7 @@ func export(c *call) error {
 
 func exported(k keys.Key) agent {
 	a := public(k)
-	a.Base64 = base64.StdEncoding.EncodeToString([]byte(k.Line()))
+	a.Base64 = k.Export()
 	return a
 }
 
@@ -230,11 +223,11 @@ func importKey(c *call) error {
 	text := c.arg
 	if text == "-" {
 		var err error
-		if text, err = readText(c.Context.Context, c.App.Reader, maxText); err != nil {
+		if text, err = readText(c.Context.Context, c.App.Reader, keys.MaxExport); err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}
 	}
-	k, err := decode(text)
+	k, err := keys.ParseExport(text)
 	if err != nil {
 		return err
 	}
@@ -259,23 +252,6 @@ func readText(ctx context.Context, r io.Reader, most int) (string, error) {
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-}
-
-// decode reads what export prints, with white space anywhere in it and the padding optional.
-func decode(text string) (keys.Key, error) {
-	if len(text) > maxText {
-		return keys.Key{}, fmt.Errorf("%w; it is over %d bytes long", errText, maxText)
-	}
-	text = strings.TrimRight(strings.Join(strings.Fields(text), ""), "=")
-	line, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(line) == 0 {
-		return keys.Key{}, errText
-	}
-	k, err := keys.ParseLine(strings.TrimRight(string(line), "\r\n"))
-	if err != nil {
-		return k, fmt.Errorf("%w; in the line: %w", errText, err)
-	}
-	return k, nil
 }
 
 func resetCounter(c *call) error {

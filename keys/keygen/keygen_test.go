@@ -172,13 +172,13 @@ func TestImport(t *testing.T) {
 		"bad line":       {base64.StdEncoding.EncodeToString([]byte("001 web/01 any 5f1d4b3a")), ""},
 		"two lines":      {base64.StdEncoding.EncodeToString([]byte(testLine + "\n" + testLine)), ""},
 		"escape":         {base64.StdEncoding.EncodeToString([]byte("001 web\x1b[2J any 5f1d4b3a")), ""},
-		"endless input":  {"-", strings.Repeat("A", maxText+1)},
-		"long and blank": {strings.Repeat(" ", maxText+1), ""},
+		"endless input":  {"-", strings.Repeat("A", keys.MaxExport+1)},
+		"long and blank": {strings.Repeat(" ", keys.MaxExport+1), ""},
 	} {
 		path := filepath.Join(t.TempDir(), "agent.keys")
 		_, _, err := run(t, path, test.stdin, "import", test.arg, "--keys", "{keys}")
-		if !errors.Is(err, errText) || strings.Contains(err.Error(), "5f1d") || strings.ContainsAny(err.Error(), "\n\x1b") {
-			t.Errorf("%s: got %v, want %v", name, err, errText)
+		if !errors.Is(err, keys.ErrExport) || strings.Contains(err.Error(), "5f1d") || strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%s: got %v, want %v", name, err, keys.ErrExport)
 		}
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s: a file was made", name)
@@ -339,7 +339,7 @@ func TestImportStops(t *testing.T) {
 	why := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	if text, err := readText(ctx, r, maxText); text != "" || !errors.Is(err, why) {
+	if text, err := readText(ctx, r, keys.MaxExport); text != "" || !errors.Is(err, why) {
 		t.Errorf("got %q, %v, want %v", text, err, why)
 	}
 }

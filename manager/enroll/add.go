@@ -29,12 +29,49 @@ func (c *clerk) addOne(f *keys.File, o *order) error {
 		o.why = badAddress
 		return nil
 	}
+	if c.proven(f, o) {
+		return c.giveBack(f, o, address)
+	}
 	if name, o.why = c.makeRoom(f, o, address); o.why != 0 {
 		return nil
 	}
 	var err error
-	o.key, err = f.Add(name, address, "")
+	if o.key, err = f.Add(name, address, ""); err == nil && o.token != "" {
+		err = f.SetToken(o.key.ID, o.token)
+	}
 	return err
+}
+
+// proven says whether an agent may have the key back that the agent of its name has: it knows that key, or shows the very
+// token with which that agent enrolled.
+func (c *clerk) proven(f *keys.File, o *order) bool {
+	holder, taken := f.Named(o.req.Name)
+	if !c.cfg.returns || !taken {
+		return false
+	}
+	return o.req.KeySum != "" && same(strings.ToLower(o.req.KeySum), keySum(holder)) || o.token != "" && f.Note(holder).Token == o.token
+}
+
+// giveBack gives an agent the key that it had. Where its address is to be another now, it is changed.
+func (c *clerk) giveBack(f *keys.File, o *order, address keys.Address) error {
+	holder, _ := f.Named(o.req.Name)
+	if address != keys.Any && address != holder.Address {
+		if ip, single := address.Single(); single {
+			if other, has := f.At(ip); has && other.ID != holder.ID {
+				o.why = addressTaken
+				return nil
+			}
+		}
+		var err error
+		if holder, err = f.SetAddress(holder.ID, address); err != nil {
+			return err
+		}
+	}
+	if next := f.Note(holder).Next; next != "" { // it may be the one that the agent had last
+		holder.Secret = next
+	}
+	o.key, o.returned = holder, true
+	return nil
 }
 
 // address is what the key of an order is to have as its address.

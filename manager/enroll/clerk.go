@@ -28,6 +28,7 @@ type order struct {
 	key      keys.Key // where why is 0
 	token    string   // ID of the token that was used, if one was
 	replaced string   // IDs of agents that had the name or the address
+	returned bool     // the agent had this key before
 	why      reason
 }
 

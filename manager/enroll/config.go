@@ -30,9 +30,11 @@ type Config struct {
 
 	Cert, Key string // PEM; empty: a certificate of our own, made at the first start and kept in Dir
 
-	Names      string // glob that names must match; empty: any
-	Address    string // "any", the default: what the agent asks for, or else any; "source": the address it comes from
-	Duplicates string // "refuse", the default, "number" or "replace-after=DURATION"
+	Names   string // glob that names must match; empty: any
+	Address string // "any", the default: what the agent asks for, or else any; "source": the address it comes from
+	// Duplicates is "refuse", the default, "number" or "replace-after=DURATION"; "return", alone or with a comma and one of
+	// these, gives an agent that proves itself the key back that it had.
+	Duplicates string
 
 	// The manager's part.
 	Keys    string                        // path of client.keys
@@ -42,6 +44,7 @@ type Config struct {
 
 	policy  policy
 	replace time.Duration // with replaceSilent
+	returns bool          // who proves itself gets its key back
 }
 
 // policy is what is done about a name that is taken.
@@ -84,11 +87,15 @@ func (c *Config) Validate() error {
 	default:
 		fault("enroll_address: %q is unknown; use any or source", c.Address)
 	}
-	after, replace := strings.CutPrefix(c.Duplicates, replaceAfter)
+	duplicates := c.Duplicates
+	if rest, ok := strings.CutPrefix(duplicates, "return"); ok && (rest == "" || rest[0] == ',' && len(rest) > 1) {
+		c.returns, duplicates = true, strings.TrimPrefix(rest, ",")
+	}
+	after, replace := strings.CutPrefix(duplicates, replaceAfter)
 	switch {
-	case c.Duplicates == "" || c.Duplicates == "refuse":
+	case duplicates == "" || duplicates == "refuse":
 		c.policy = refuseTaken
-	case c.Duplicates == "number":
+	case duplicates == "number":
 		c.policy = numberTaken
 	case replace:
 		d, err := time.ParseDuration(after)
@@ -97,7 +104,7 @@ func (c *Config) Validate() error {
 		}
 		c.policy, c.replace = replaceSilent, d
 	default:
-		fault("enroll_duplicates: %q is unknown; use refuse, number, or replace-after=1h", c.Duplicates)
+		fault("enroll_duplicates: %q is unknown; use refuse, number, or replace-after=1h, with return, before it if agents are to get their keys back", c.Duplicates)
 	}
 	return errors.Join(faults...)
 }

@@ -251,7 +251,14 @@ func (s *Server) answer(o *order) []byte {
 				attrs = append(attrs, a.key, a.value)
 			}
 		}
-		s.log.Info("agent enrolled", attrs...)
+		if o.key.Name != o.req.Name {
+			attrs = append(attrs, "asked_for", o.req.Name)
+		}
+		what := "agent enrolled"
+		if o.returned {
+			what = "agent enrolled again, and got its key back"
+		}
+		s.log.Info(what, attrs...)
 		return proto.AppendEnrollKey(nil, o.key.Line(), o.req.Dialect())
 	}
 	text := o.why.answer(o.req.Name, o.address)
