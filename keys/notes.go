@@ -41,14 +41,13 @@ type noteLine struct {
 }
 
 const (
-	notesSuffix  = ".notes"
-	notesHead    = "# ossecd's notes on the agents of %s: ID, fingerprint of KEY, made, groups, token, next KEY, ordered. Secret like it.\n"
-	nothing      = "-"
-	printLen     = 16
-	maxGroups    = 16
-	maxGroup     = 64
-	maxToken     = 64
-	maxNotesFile = maxFile
+	notesSuffix = ".notes"
+	notesHead   = "# ossecd's notes on the agents of %s: ID, fingerprint of KEY, made, groups, token, next KEY, ordered. Secret like it.\n"
+	nothing     = "-"
+	printLen    = 16
+	maxGroups   = 16
+	maxGroup    = 64
+	maxToken    = 64
 )
 
 var (
@@ -91,6 +90,9 @@ func LoadNotes(path string) (*Notes, error) {
 
 func (n *Notes) parse(text string) error {
 	i := 0
+	if len(n.lines) == 0 {
+		n.lines = make(map[string]noteLine, strings.Count(text, "\n"))
+	}
 	for line := range strings.Lines(text) {
 		i++
 		line = strings.TrimRight(line, "\r\n")
@@ -110,8 +112,15 @@ func (n *Notes) parse(text string) error {
 }
 
 func parseNote(line string) (id string, l noteLine, err error) {
-	f := strings.Split(line, " ")
-	if len(f) != 7 || len(line) > maxLine {
+	var f [7]string
+	rest, more := line, len(line) <= maxLine
+	for i := range f {
+		if !more {
+			return "", l, errNote
+		}
+		f[i], rest, more = strings.Cut(rest, " ")
+	}
+	if more {
 		return "", l, errNote
 	}
 	if err := CheckID(f[0]); err != nil {

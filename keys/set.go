@@ -115,10 +115,17 @@ func Parse(r io.Reader, file string) (*Set, []Fault, error) {
 }
 
 func readText(r io.Reader, file string) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
+	// The size is asked for first: a file that is read by growing a buffer costs five times its size.
+	var b bytes.Buffer
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			b.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
+		}
+	}
+	if _, err := b.ReadFrom(io.LimitReader(r, maxFile+1)); err != nil {
 		return nil, fmt.Errorf("keys: %s: %w", file, err)
 	}
+	text := b.Bytes()
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("keys: %s has over %d MB: %w", file, maxFile>>20, errNoKeysFile)
 	}
