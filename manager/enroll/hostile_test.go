@@ -130,7 +130,7 @@ func TestSlow(t *testing.T) {
 					tt.act(&rig{t: t}, theirs)
 					close(acted)
 				}()
-				s.serve(t.Context(), ours, netip.AddrPortFrom(loopback, 1))
+				s.letIn(t, t.Context(), ours)
 				if took := time.Since(began); took != requestWithin {
 					t.Errorf("cut off after %v, want %v", took, requestWithin)
 				}
@@ -144,18 +144,39 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// letIn serves a connection from loopback.
+func (s *Server) letIn(t *testing.T, ctx context.Context, conn net.Conn) {
+	stay, why := s.visitors.enter(conn, loopback, time.Now())
+	if why != 0 {
+		t.Errorf("not let in: %v", why)
+		return
+	}
+	defer s.visitors.leave(stay)
+	s.serve(ctx, conn, netip.AddrPortFrom(loopback, 1), stay)
+}
+
+// noted is a connection that notes whether it was closed.
+type noted bool
+
+func (n *noted) Close() error { *n = true; return nil }
+
 // An address has so many connections, and no more.
 func TestVisitors(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	v := newVisitors()
+	last := make(map[string]*stay)
 	enter := func(ip string, want reason) {
 		t.Helper()
-		if got := v.enter(netip.MustParseAddr(ip), now); got != want {
+		s, got := v.enter(new(noted), netip.MustParseAddr(ip), now)
+		if got != want {
 			t.Errorf("%s: got %v, want %v", ip, got, want)
 		}
+		if got == 0 {
+			last[ip] = s
+		}
 	}
-	leave := func(ip string) { v.leave(netip.MustParseAddr(ip)) }
+	leave := func(ip string) { v.leave(last[ip]) }
 	for range maxOpenFrom {
 		enter("192.0.2.1", 0)
 	}
@@ -173,11 +194,31 @@ func TestVisitors(t *testing.T) {
 	enter("2001:db8::ffff", tooMany)
 	enter("2001:db8:0:1::1", 0)
 
-	// All together.
-	for n := 0; v.open < maxOpen; n++ {
+	// All together: who waits longest makes room, unless it has asked.
+	v = newVisitors()
+	first := new(noted)
+	idle, _ := v.enter(first, netip.MustParseAddr("192.0.2.1"), now)
+	for n := range maxOpen {
+		if *first {
+			t.Errorf("put out after %d others", n)
+		}
 		enter(fmt.Sprintf("10.0.%d.%d", n/256, n%256), 0)
 	}
+	if !bool(*first) || !v.wasPutOut(idle) || v.ask(idle) {
+		t.Error("the first was not put out")
+	}
+	v.leave(idle)
+	for n := range maxOpen {
+		if !v.ask(last[fmt.Sprintf("10.0.%d.%d", n/256, n%256)]) {
+			t.Fatalf("number %d was put out", n)
+		}
+	}
 	enter("192.0.2.3", tooMany)
+	leave("10.0.0.7")
+	enter("192.0.2.3", 0)
+	if v.stays.Len() != 1 || v.asked != maxOpen-1 {
+		t.Errorf("%d wait and %d have asked", v.stays.Len(), v.asked)
+	}
 
 	// Each as often as the rate allows.
 	v = newVisitors()
@@ -209,13 +250,14 @@ func TestVisitors(t *testing.T) {
 	// What is remembered is bounded, and open connections are not forgotten.
 	for n := range 3 * maxVisitors {
 		ip := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
-		if why := v.enter(ip, now); why != 0 {
+		s, why := v.enter(new(noted), ip, now)
+		if why != 0 {
 			t.Fatalf("%v: %v", ip, why)
 		}
-		v.leave(ip)
+		v.leave(s)
 	}
-	if len(v.from) > maxVisitors || v.open != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
-		t.Errorf("%d visitors, %d open", len(v.from), v.open)
+	if len(v.from) > maxVisitors || v.stays.Len() != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
+		t.Errorf("%d visitors, %d open", len(v.from), v.stays.Len())
 	}
 }
 
@@ -270,7 +312,7 @@ func TestLostAnswer(t *testing.T) {
 			}
 			theirs.Close()
 		}()
-		s.serve(ctx, ours, netip.AddrPortFrom(loopback, 1))
+		s.letIn(t, ctx, ours)
 		if !strings.Contains(logs.String(), `msg="an agent may not have got the key that was made for it" agent=001 name=web01`) {
 			t.Errorf("the log has\n%s", logs.String())
 		}

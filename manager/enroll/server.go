@@ -111,14 +111,15 @@ func (s *Server) Run(ctx context.Context) {
 			continue
 		}
 		from := addrOf(conn)
-		if why := s.visitors.enter(from.Addr(), time.Now()); why != 0 {
+		stay, why := s.visitors.enter(conn, from.Addr(), time.Now())
+		if why != 0 {
 			conn.Close()
 			s.refusals.note(why, from)
 			continue
 		}
 		all.Go(func() {
-			defer s.visitors.leave(from.Addr())
-			s.serve(ctx, conn, from)
+			defer s.visitors.leave(stay)
+			s.serve(ctx, conn, from, stay)
 		})
 	}
 	all.Wait()
@@ -136,7 +137,7 @@ func addrOf(conn net.Conn) netip.AddrPort {
 }
 
 // serve takes one request and answers it.
-func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort) {
+func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort, stay *stay) {
 	defer raw.Close()
 	goOn := context.AfterFunc(ctx, func() { raw.Close() })
 	defer goOn()
@@ -144,6 +145,12 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort) {
 	conn := tls.Server(raw, s.tls)
 	o := &order{from: from.Addr(), done: make(chan struct{})}
 	detail := o.read(conn)
+	if o.why == 0 && !s.visitors.ask(stay) {
+		return // it was put out at the last moment, and comes again
+	}
+	if o.why != 0 && s.visitors.wasPutOut(stay) {
+		o.why, detail = tooMany, nil
+	}
 	if o.why == 0 {
 		select {
 		case s.clerk.orders <- o:

@@ -1,6 +1,8 @@
 package enroll
 
 import (
+	"container/list"
+	"io"
 	"net/netip"
 	"sync"
 	"time"
@@ -8,10 +10,23 @@ import (
 
 // visitors are the addresses that connect: how many connections each has, and how often it came and guessed of late. An
 // IPv6 host has a whole /64, which counts as one address.
+//
+// Where all places are taken, who has waited longest without a whole request makes room: idle connections, however many, do not keep
+// out an agent, which needs a moment only.
 type visitors struct {
-	mu   sync.Mutex
-	open int
-	from map[netip.Prefix]*visitor
+	mu    sync.Mutex
+	stays list.List // of *stay that have not asked yet, oldest first
+	asked int       // those that have
+	from  map[netip.Prefix]*visitor
+}
+
+// stay is a connection that was let in.
+type stay struct {
+	conn   io.Closer
+	from   netip.Prefix
+	place  *list.Element // nil once it has asked or was put out
+	putOut bool          // it made room for another
+	left   bool
 }
 
 type visitor struct {
@@ -45,36 +60,78 @@ func prefixOf(ip netip.Addr) netip.Prefix {
 }
 
 // enter lets a connection in, or says why not. leave is called once for each that was let in.
-func (v *visitors) enter(ip netip.Addr, now time.Time) reason {
+func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, reason) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.open >= maxOpen {
-		return tooMany
-	}
 	g := v.get(prefixOf(ip), now)
 	g.connects.drain(now, connectRate)
 	g.guesses.drain(now, guessRate)
 	switch {
 	case g.open >= maxOpenFrom:
-		return tooMany
+		return nil, tooMany
 	case g.guesses.used > guessBurst-1:
-		return guessing
+		return nil, guessing
 	case g.connects.used > connectBurst-1:
-		return tooFast
+		return nil, tooFast
+	}
+	if v.stays.Len()+v.asked >= maxOpen {
+		oldest := v.stays.Front()
+		if oldest == nil {
+			return nil, tooMany
+		}
+		s := oldest.Value.(*stay)
+		s.putOut = true
+		s.conn.Close()
+		v.free(s)
 	}
 	g.connects.used++
 	g.open++
-	v.open++
-	return 0
+	s := &stay{conn: conn, from: prefixOf(ip)}
+	s.place = v.stays.PushBack(s)
+	return s, 0
 }
 
-func (v *visitors) leave(ip netip.Addr) {
+// ask notes that a connection has sent a whole request, and stays until it is answered; it says false where it was put out.
+func (v *visitors) ask(s *stay) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.open--
-	if g := v.from[prefixOf(ip)]; g != nil {
+	if s.place == nil {
+		return false
+	}
+	v.stays.Remove(s.place)
+	s.place = nil
+	v.asked++
+	return true
+}
+
+// leave lets go of a connection.
+func (v *visitors) leave(s *stay) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.free(s)
+}
+
+// free gives back the place of a connection, once. v.mu is held.
+func (v *visitors) free(s *stay) {
+	if s.left {
+		return
+	}
+	s.left = true
+	if s.place != nil {
+		v.stays.Remove(s.place)
+		s.place = nil
+	} else {
+		v.asked--
+	}
+	if g := v.from[s.from]; g != nil {
 		g.open--
 	}
+}
+
+func (v *visitors) wasPutOut(s *stay) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return s.putOut
 }
 
 // guessed notes a wrong password or token.
