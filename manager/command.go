@@ -27,6 +27,9 @@ Examples:
    ossecd manager --keys client.keys --state ./state
    ossecd manager --config /etc/ossecd/ossecd.toml --check
    ossecd manager --listen 192.0.2.10:1514 --listen '[2001:db8::10]:1514' --events /var/log/ossecd/events.json
+   ossecd manager --ossec-home /var/ossec        in place of a stock server's remote daemon
+   ossecd manager status                         how the running manager is
+   ossecd manager order all syscheck-restart     tell agents to check their files now
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens`
 
 // Command is "ossecd manager".
@@ -44,6 +47,8 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
 			&cli.StringSliceFlag{Name: "sink", Hidden: true},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
+			&cli.StringFlag{Name: "control-socket", Usage: "unix socket at `PATH` for ossecd manager order and status", DefaultText: "STATE/control.sock"},
+			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server in place of whose remote daemon this runs: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
 			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of that queue one agent may fill, in `PERCENT`"},
@@ -59,7 +64,8 @@ func Command(demo Demo) *cli.Command {
 			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
 		},
-		Action: func(c *cli.Context) error { return action(c, demo) },
+		Action:      func(c *cli.Context) error { return action(c, demo) },
+		Subcommands: []*cli.Command{orderCommand(), statusCommand()},
 	}
 }
 
@@ -82,14 +88,20 @@ func action(c *cli.Context, demo Demo) error {
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
-		QueueSize: c.Int("queue-size"), AgentShare: c.Int("agent-share"),
+		QueueSize: c.Int("queue-size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"), AgentShare: c.Int("agent-share"),
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),
 			ClientCA: c.String("enroll-client-ca"), Cert: c.String("enroll-cert"), Key: c.String("enroll-key"), Names: c.String("enroll-names"),
 			Address: c.String("enroll-address"), Duplicates: c.String("enroll-duplicates"),
 		},
 	}
-	if len(cfg.Sinks) > 0 && !c.IsSet("events") {
+	if cfg.Control == "" {
+		cfg.Control = controlSocket(cfg.State)
+	}
+	if cfg.OssecHome != "" && !c.IsSet("keys") {
+		cfg.Keys = cfg.inStock(stockKeys)
+	}
+	if (len(cfg.Sinks) > 0 || cfg.OssecHome != "") && !c.IsSet("events") {
 		cfg.Events = ""
 	}
 	err = errors.Join(err, afterErr, cfg.Validate())

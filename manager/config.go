@@ -29,6 +29,12 @@ type Config struct {
 	// Sinks are further places for events: the tables [[manager.sink]], each as a JSON object.
 	Sinks []string
 
+	// Control is the path of the control socket; empty for none.
+	Control string
+	// OssecHome is the install directory of a stock server in place of whose remote daemon we run, or empty. Its counters,
+	// agent information, queues of events and of active responses are used.
+	OssecHome string
+
 	// DisconnectAfter is the silence after which an agent is reported; 0 goes by each agent's own keepalive
 	// interval.
 	DisconnectAfter time.Duration

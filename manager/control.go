@@ -31,11 +31,14 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	case proto.AgentKeepalive:
 		if k, err := proto.ParseKeepalive(rest); err == nil {
 			r.keepalive(a, &k, now)
+			if r.m.info != nil {
+				r.m.info.note(a, rest)
+			}
 		}
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back.conn != nil {
-		r.send(a, r.ack(a))
+		r.voice.say(a, []byte(r.ack(a)))
 		r.offerKey(a)
 	}
 	if a.life.state != connected {

@@ -31,6 +31,8 @@ type manager struct {
 	refusals *refusals
 	watch    *watch
 	sinks    *sink.Hub
+	orders   orders
+	info     *agentInfo // nil without a stock layout
 
 	taking  sync.Mutex // held while keys are taken up
 	taken   *keys.Set  // that were taken up last
@@ -38,7 +40,8 @@ type manager struct {
 
 	used used // next keys that agents have used
 
-	run string // names this run to agents that are ours
+	run     string // names this run to agents that are ours
+	started time.Time
 
 	complaints struct {
 		sync.Mutex
@@ -74,8 +77,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		m.sinks.Abandon()
 		return err
 	}
+	doors, err := m.openDoors()
+	if err != nil {
+		closeAll(conns)
+		m.sinks.Abandon()
+		return err
+	}
 	enrolment, err := m.openEnrolment()
 	if err != nil {
+		closeDoors(doors)
 		closeAll(conns)
 		m.sinks.Abandon()
 		return err
@@ -83,7 +93,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	m.sinks.Start()
 	m.sayListening(conns)
 
-	err = m.serve(ctx, conns, enrolment)
+	err = m.serve(ctx, conns, enrolment, doors)
 	began := time.Now()
 	flushed := make(chan error, 1)
 	go func() { flushed <- m.lastFlush() }()
@@ -102,14 +112,15 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	}
 	m.sinks = sink.NewHub(specs, log)
 	m.complaints.next = make(map[string]time.Time)
-	m.run = rand.Text()
+	m.run, m.started = rand.Text(), time.Now()
 	m.used.kick = make(chan struct{}, 1)
 	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
 	return m
 }
 
-// serve runs everything that goes on while the manager does, and returns once all of it has ended. enrolment may be nil.
-func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enroll.Server) error {
+// serve runs everything that goes on while the manager does, and returns once all of it has ended. enrolment may be
+// nil.
+func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enroll.Server, doors []door) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all, lookedLast sync.WaitGroup
@@ -128,6 +139,9 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 	}
 	if enrolment != nil {
 		run(enrolment.Run)
+	}
+	for _, d := range doors {
+		run(d.run)
 	}
 	run(m.refusals.run)
 	run(m.watch.run)
@@ -196,7 +210,12 @@ func (m *manager) openState() (err error) {
 }
 
 // ridsDir holds the stock counter files.
-func (m *manager) ridsDir() string { return filepath.Join(m.cfg.State, "rids") }
+func (m *manager) ridsDir() string {
+	if m.cfg.OssecHome != "" {
+		return m.cfg.inStock(stockRids)
+	}
+	return filepath.Join(m.cfg.State, "rids")
+}
 
 // slots are the received counters of all agents.
 func (m *manager) slots(yield func(*keys.Slot) bool) {

@@ -2,7 +2,6 @@ package manager
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -20,18 +19,17 @@ type receiver struct {
 	conn   PacketConn
 	log    *slog.Logger
 	opener *proto.Opener
-	sealer *proto.Sealer
-	answer []byte // the datagram at hand
+	voice  *voice
 
 	events sink.Lot // of the batch at hand
 }
 
 func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
-	s, err := proto.NewSealer(1) // acks are too short for a higher level to matter
+	v, err := m.newVoice()
 	if err != nil {
 		return nil, err
 	}
-	return &receiver{m: m, conn: conn, log: m.log, opener: proto.NewOpener(), sealer: s}, nil
+	return &receiver{m: m, conn: conn, log: m.log, opener: proto.NewOpener(), voice: v}, nil
 }
 
 // run receives until the socket is closed.
@@ -191,26 +189,4 @@ func (r *receiver) tooOld(a *agent, message *proto.Message, from netip.AddrPort,
 		"source", from.String(), "its_global", message.Counter.Global, "its_local", message.Counter.Local,
 		"last_global", last.Global, "last_local", last.Local,
 		"remedy", "if the host was restored or reinstalled, give the agent a new key, or run: ossecd keygen reset-counter "+a.key.ID+" --state "+r.m.cfg.State)
-}
-
-// send seals a control message for a and sends it to where a was last heard. a.mu is held.
-func (r *receiver) send(a *agent, text string) {
-	count, err := r.m.sender.Next()
-	if err != nil {
-		r.m.complain("an answer was not sent", err)
-		return
-	}
-	var random [2]byte
-	rand.Read(random[:])
-	e := proto.Envelope{Method: a.method, Dialect: a.dialect, Counter: count, Random: uint16(random[0])<<8 | uint16(random[1])}
-	if a.method == proto.AES && a.dialect != proto.Wazuh {
-		rand.Read(e.IV[:])
-	}
-	r.answer, err = r.sealer.Seal(r.answer[:0], a.inUse(), &e, []byte(text))
-	if err == nil {
-		err = a.back.conn.WritePacket(r.answer, a.back.to, a.back.from)
-	}
-	if err != nil {
-		r.log.Debug("answer", "agent", a.key.ID, "to", a.back.to.String(), "err", err)
-	}
 }

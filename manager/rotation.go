@@ -83,7 +83,7 @@ func (a *agent) inUse() *proto.Cipher {
 // offerKey tells an agent its next key, if it has one, has not used it yet, and can take it. a.mu is held.
 func (r *receiver) offerKey(a *agent) {
 	if s := a.spare.Load(); s != nil && a.takes && a.uses == nil {
-		r.send(a, proto.NewKey+s.key.Line())
+		r.voice.say(a, []byte(proto.NewKey+s.key.Line()))
 	}
 }
 
@@ -224,7 +224,7 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 		return
 	}
 	a.uses, a.method, a.back = nil, message.Method, returnPath{r.conn, from, to}
-	r.send(a, proto.Removed)
+	r.voice.say(a, []byte(proto.Removed))
 	if a.mayLog(saidGoodbye, now) {
 		r.log.Info("a removed agent was told so", "agent", a.key.ID, "name", a.key.Name, "source", from.String())
 	}

@@ -42,6 +42,10 @@ var sinkTypes = map[string]func(t *sink.Table, spec *sink.Spec) opener{
 
 // planSinks reads the tables of Config.Sinks, and adds the sink of Config.Events or Config.Out.
 func (c *Config) planSinks() (plans []plan, err error) {
+	tables := c.Sinks
+	if c.OssecHome != "" {
+		tables = append(slices.Clip(tables), c.stockSink())
+	}
 	if len(c.Sinks) > maxSinks {
 		return nil, fmt.Errorf("sink: %d are too many; use %d at most", len(c.Sinks), maxSinks)
 	}
@@ -52,10 +56,10 @@ func (c *Config) planSinks() (plans []plan, err error) {
 		plans = append(plans, c.plan(stdoutName, openStdout(false)))
 	case c.Events != "":
 		plans = append(plans, c.plan(c.Events, openFile(file.Options{Path: c.Events})))
-	case len(c.Sinks) == 0:
+	case len(tables) == 0:
 		err = errors.New("events: empty; name a file, or - for standard output")
 	}
-	for i, text := range c.Sinks {
+	for i, text := range tables {
 		p, faults := c.planSink(text, i+1)
 		if faults == nil && slices.ContainsFunc(plans, func(q plan) bool { return q.spec.Name == p.spec.Name }) {
 			faults = fmt.Errorf("name: %.40q is taken by another sink; give each its own", p.spec.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -124,6 +125,17 @@ func (h *Hub) Reopen() {
 
 // Gone is sent the reason when a sink is gone for good, which is an end for the manager.
 func (h *Hub) Gone() <-chan error { return h.gone }
+
+// Counts gives each sink's name and counts.
+func (h *Hub) Counts() iter.Seq2[string, Counts] {
+	return func(yield func(string, Counts) bool) {
+		for _, q := range h.queues {
+			if !yield(q.name, q.tally()) {
+				return
+			}
+		}
+	}
+}
 
 // LogCounts logs the counts of each sink for which they have changed since the last time. One goroutine at a time may call it.
 func (h *Hub) LogCounts() {

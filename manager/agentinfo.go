@@ -1,0 +1,100 @@
+package manager
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"ossecd/proto"
+)
+
+// agentInfo writes the stock agent information files, NAME-IP: the first line of the last keepalive and the cipher. Their
+// times are the liveness that stock programs go by (docs/protocol.md, "Control messages").
+type agentInfo struct {
+	dir  *os.Root
+	fail func(error)
+
+	mu      sync.Mutex
+	waiting map[string]string // content by name
+	wake    chan struct{}
+	written map[string]string // for the goroutine of run
+}
+
+func openAgentInfo(path string, fail func(error)) (*agentInfo, error) {
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &agentInfo{dir: dir, fail: fail, waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
+}
+
+// note takes what is behind "#!-" in a keepalive of a, whose mu is held. It does not wait for the disk.
+func (i *agentInfo) note(a *agent, keepalive []byte) {
+	line, _, _ := strings.Cut(string(keepalive[:min(len(keepalive), maxInfo)]), "\n")
+	method := "blowfish"
+	if a.method == proto.AES {
+		method = "aes"
+	}
+	ip, _, _ := strings.Cut(a.key.Address.String(), "/")
+	i.mu.Lock()
+	i.waiting[a.key.Name+"-"+ip] = strings.Map(printable, line) + "\ncrypto_method:" + method + "\n"
+	i.mu.Unlock()
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
+}
+
+const maxInfo = 1024 // bytes of a keepalive that a stock manager looks at
+
+// printable has control characters left out.
+func printable(r rune) rune {
+	if r < 0x20 || r == 0x7f {
+		return -1
+	}
+	return r
+}
+
+// run writes what is noted until ctx ends.
+func (i *agentInfo) run(ctx context.Context) {
+	defer i.dir.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-i.wake:
+		}
+		i.mu.Lock()
+		now := i.waiting
+		i.waiting = make(map[string]string)
+		i.mu.Unlock()
+		for name, content := range now {
+			if err := i.write(name, content); err != nil {
+				i.fail(err)
+			}
+		}
+	}
+}
+
+// write brings a file up to date. One that has the content already gets the present time alone.
+func (i *agentInfo) write(name, content string) error {
+	if i.written[name] == content {
+		if now := time.Now(); i.dir.Chtimes(name, now, now) == nil {
+			return nil
+		}
+	}
+	f, err := i.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		i.written[name] = content
+	}
+	return err
+}

@@ -1,0 +1,196 @@
+package manager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// request is what the stock analysis daemon or control tool asks for (docs/protocol.md, "Events").
+type request struct {
+	all    bool
+	id     string // of the one agent meant, if any
+	sender string // name of the agent whose event it was, where that one is meant
+	text   string // the control message
+}
+
+var errRequest = errors.New("not of the form LOCATION FLAGS AGENT MESSAGE")
+
+// parseRequest reads a datagram of the active-response queue:
+//
+//	(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)
+//	(msg_to_agent) [] N!S 001 syscheck restart
+//
+// The location is an agent's own text, and could itself hold what looks like flags. The command of the analysis daemon ends
+// with the location once more; the longest location that does so is the true one.
+func parseRequest(d []byte) (request, error) {
+	d, _, _ = bytes.Cut(d, []byte{0})
+	text := string(d)
+	var found request
+	ok := false
+	for at := 0; ; {
+		i := strings.IndexByte(text[at:], ' ')
+		if i < 0 {
+			break
+		}
+		at += i + 1
+		r, err := parseFlags(text[at:])
+		if err != nil {
+			continue
+		}
+		location := text[:at-1]
+		if !ok || strings.Contains(r.text, " "+location+" ") {
+			name, _, end := strings.Cut(strings.TrimPrefix(location, "("), ") ")
+			if r.sender != "" && (!end || location[0] != '(') {
+				continue // no agent is named there
+			}
+			if r.sender != "" {
+				r.sender = name
+			}
+			found, ok = r, true
+		}
+	}
+	if !ok {
+		return request{}, fmt.Errorf("%.80q is %w", text, errRequest)
+	}
+	message, err := checkOrder(found.text)
+	found.text = message
+	return found, err
+}
+
+// parseFlags reads "FLAGS AGENT MESSAGE". A sender that is meant is not known yet, and given as "?".
+func parseFlags(s string) (r request, err error) {
+	flags, rest, _ := strings.Cut(s, " ")
+	id, message, ok := strings.Cut(rest, " ")
+	if !ok || len(flags) != 3 || strings.IndexByte("AN", flags[0]) < 0 || strings.IndexByte("R!N", flags[1]) < 0 || strings.IndexByte("SN", flags[2]) < 0 || message == "" {
+		return r, errRequest
+	}
+	r.all, r.text = flags[0] == 'A', execdPrefix+message
+	switch flags[1] {
+	case 'R':
+		r.sender = "?"
+	case '!':
+		r.text = "#!-" + message
+	}
+	if flags[2] == 'S' {
+		r.id = id
+	}
+	if !r.all && r.sender == "" && r.id == "" {
+		return r, errRequest
+	}
+	return r, nil
+}
+
+// fulfil sends what was asked for to those who are meant.
+func (m *manager) fulfil(r request) ([]Told, error) {
+	if r.all {
+		return m.orders.send(nil, r.text)
+	}
+	var ids []string
+	if r.id != "" {
+		ids = append(ids, r.id)
+	}
+	if r.sender != "" {
+		id := m.idOf(r.sender)
+		if id == "" {
+			return nil, fmt.Errorf("agent %.130q: %w", r.sender, errNoAgent)
+		}
+		ids = append(ids, id)
+	}
+	return m.orders.send(ids, r.text)
+}
+
+// idOf is the ID of the agent of this name, or "".
+func (m *manager) idOf(name string) string {
+	for id, a := range m.roster.Load().byID {
+		if a.key.Name == name {
+			return id
+		}
+	}
+	return ""
+}
+
+// listenAR opens the active-response queue: a unix datagram socket, 0660, with the group of its directory. One that is
+// there already is replaced if nobody reads it.
+func listenAR(path string) (*net.UnixConn, error) {
+	address := &net.UnixAddr{Name: path, Net: "unixgram"}
+	if c, err := net.DialUnix("unixgram", nil, address); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("active responses: another process reads %s; stop the stock remote daemon first (ossec-control stop)", path)
+	}
+	if err := removeSocket(path); err != nil {
+		return nil, err
+	}
+	c, err := net.ListenUnixgram("unixgram", address)
+	if err != nil {
+		return nil, fmt.Errorf("active responses: %w; make the directory writable for this user", err)
+	}
+	if err := openToGroup(path); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// removeSocket removes a socket that an earlier process left behind, and nothing else.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Mode().Type() != fs.ModeSocket {
+		err = fmt.Errorf("%s is there and is no socket; remove it, or name another place", path)
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	return err
+}
+
+// serveAR reads requests until ctx ends.
+func (m *manager) serveAR(ctx context.Context, c *net.UnixConn) {
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			m.complain("active responses are not read", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		r, err := parseRequest(b[:n])
+		var told []Told
+		if err == nil {
+			told, err = m.fulfil(r)
+		}
+		if err != nil {
+			m.complain("an active response was not passed on", err)
+			continue
+		}
+		m.logOrder("active-response queue", r.text, told)
+	}
+}
+
+// logOrder logs an order that was given.
+func (m *manager) logOrder(from, text string, told []Told) {
+	reached := 0
+	for _, t := range told {
+		if t.Reachable {
+			reached++
+		}
+	}
+	m.log.Info("order", "from", from, "order", text[:min(len(text), 200)], "agents", len(told), "reached", reached)
+}

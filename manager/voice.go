@@ -1,0 +1,46 @@
+package manager
+
+import (
+	"crypto/rand"
+
+	"ossecd/proto"
+)
+
+// voice seals messages to agents. It is for one goroutine at a time.
+type voice struct {
+	m        *manager
+	sealer   *proto.Sealer
+	datagram []byte // at hand
+}
+
+func (m *manager) newVoice() (*voice, error) {
+	s, err := proto.NewSealer(1) // answers are too short for a higher level to matter
+	if err != nil {
+		return nil, err
+	}
+	return &voice{m: m, sealer: s}, nil
+}
+
+// say seals a message for a and sends it to where a was last heard, which must be known. A failure is logged and
+// returned. a.mu is held.
+func (v *voice) say(a *agent, message []byte) error {
+	count, err := v.m.sender.Next()
+	if err != nil {
+		v.m.complain("an answer was not sent", err)
+		return err
+	}
+	var random [2]byte
+	rand.Read(random[:])
+	e := proto.Envelope{Method: a.method, Dialect: a.dialect, Counter: count, Random: uint16(random[0])<<8 | uint16(random[1])}
+	if a.method == proto.AES && a.dialect != proto.Wazuh {
+		rand.Read(e.IV[:])
+	}
+	v.datagram, err = v.sealer.Seal(v.datagram[:0], a.inUse(), &e, message)
+	if err == nil {
+		err = a.back.conn.WritePacket(v.datagram, a.back.to, a.back.from)
+	}
+	if err != nil {
+		v.m.log.Debug("answer", "agent", a.key.ID, "to", a.back.to.String(), "err", err)
+	}
+	return err
+}
