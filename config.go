@@ -32,6 +32,8 @@ import (
 //	[[agent.source]]
 //	type = "journald"
 //
+// So does a single one, [agent.active_response].
+//
 // One file can serve both daemons of a host. Whichever reads it checks all of it.
 
 const (
@@ -222,6 +224,10 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 			p.at(value, p.tables(section, name, value))
 			return
 		}
+		if name == key && isTable(f) {
+			p.at(value, p.table(section, f, value))
+			return
+		}
 		if name == key {
 			p.at(value, p.set(section, f, value))
 			return
@@ -265,6 +271,21 @@ func (p *parser) tables(section, key string, value toml.Primitive) error {
 	return nil
 }
 
+// table takes a single table.
+func (p *parser) table(section string, f cli.Flag, value toml.Primitive) error {
+	name := f.Names()[0]
+	var content map[string]any
+	if p.meta.PrimitiveDecode(value, &content) != nil || content == nil {
+		return fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", keyOf(name), section, section, keyOf(name))
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("%s in [%s]: %w", keyOf(name), section, err) // a float that JSON has not
+	}
+	p.found[section][name], p.lines[section][name] = []string{string(text)}, p.line(value)
+	return nil
+}
+
 // tableLines are the lines of the heads [[section.key]]. The library knows the last one alone. Tables may be written in
 // other ways, too; these have no lines.
 func (p *parser) tableLines(section, key string) (lines []int) {
@@ -277,6 +298,12 @@ func (p *parser) tableLines(section, key string) (lines []int) {
 		}
 	}
 	return lines
+}
+
+// isTable says that a flag is for one table.
+func isTable(f cli.Flag) bool {
+	s, ok := f.(*cli.StringFlag)
+	return ok && s.Hidden
 }
 
 // isTables says that a flag is for an array of tables.

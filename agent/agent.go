@@ -78,6 +78,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	responses, err := cfg.responses(log)
+	if err != nil {
+		return err
+	}
 	in := &intake{log: log, spool: queue, done: make(chan struct{})}
 	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
 		return err
@@ -88,7 +92,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	takes := cfg.mayTakeKey()
 	for i, s := range in.sessions {
-		s.outputs, s.about.takes = outputs, takes
+		s.outputs, s.responses, s.about.takes = outputs, responses, takes
 		if queue != nil {
 			s.spool = queue.Reader(i)
 		}
@@ -98,6 +102,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
+	if responses != nil {
+		running.Go(func() {
+			if err := responses.Run(ctx, &output{intake: in}); err != nil {
+				log.Error("active responses are not obeyed", "err", err)
+			}
+		})
+	}
 	var failures failures
 	for i, src := range sources {
 		running.Go(func() {

@@ -47,7 +47,8 @@ func Command() *cli.Command {
 			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "`TIME` with another manager than the first, more or less, after which that one is tried, and returned to; 0 stays"},
 			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
-			&cli.StringSliceFlag{Name: "source", Hidden: true}, // the tables [[agent.source]], each as JSON
+			&cli.StringSliceFlag{Name: "source", Hidden: true},     // the tables [[agent.source]], each as JSON
+			&cli.StringFlag{Name: "active-response", Hidden: true}, // the table [agent.active_response] as JSON
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
 			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHOSE` form of the protocol the manager speaks: ossec or wazuh"},
 			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
@@ -92,7 +93,8 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
+		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"),
+		Tables: c.StringSlice("source"), ActiveResponse: c.String("active-response"),
 		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	Files     []string // paths and globs of log files to follow
 	FromStart bool     // files met for the first time are read from their beginning
 	Tables    []string // each the JSON of one [[agent.source]] of the configuration file
+	// ActiveResponse is the JSON of the table [agent.active_response]; empty: none is obeyed.
+	ActiveResponse string
 	// Sources are run beside those for Files and Tables.
 	Sources []source.Source
 
@@ -133,6 +135,9 @@ func (c Config) Validate() error {
 		}
 	}
 	if _, err := c.tableSources(slog.New(slog.DiscardHandler)); err != nil {
+		faults = append(faults, err)
+	}
+	if _, err := c.responses(slog.New(slog.DiscardHandler)); err != nil {
 		faults = append(faults, err)
 	}
 	if c.Method != proto.Blowfish && c.Method != proto.AES {

@@ -37,9 +37,13 @@ func (s *session) receive(ctx context.Context, in inbound) {
 	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
 		s.pushPart(kind, rest, in.count)
 	case proto.ManagerExecd:
-		s.notes.warn("an active response was ordered", "command", sample(rest), "remedy", "not enabled here; nothing was run")
+		if s.responses == nil {
+			s.notes.warn("an active response was ordered", "command", sample(rest), "remedy", "not enabled here; nothing was run")
+		} else {
+			s.responses.Order(rest)
+		}
 	case proto.ManagerSyscheckNow:
-		s.notes.warn("an integrity check was ordered", "remedy", "not enabled here; nothing was checked")
+		s.checkNow()
 	case proto.ManagerForceReconnect:
 		if now.Before(s.obeys) {
 			s.notes.warn("an order to reconnect was passed over", "remedy", "none needed unless the manager gives it all the time: one a minute is obeyed")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"ossecd/agent/response"
 	"ossecd/agent/shared"
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
@@ -88,6 +89,8 @@ type session struct {
 	rekey  rekey
 	notes  notes
 	pace   pace
+
+	responses *response.Source // nil where they are not enabled
 }
 
 type state uint8

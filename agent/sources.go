@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/agent/source/command"
 	"ossecd/agent/source/file"
@@ -37,6 +38,31 @@ func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
 	}
 	tables, err := c.tableSources(log)
 	return append(list, tables...), err
+}
+
+// responses makes what obeys orders for active responses, nil where that is not enabled. Each fault begins with
+// "active_response: ".
+func (c *Config) responses(log *slog.Logger) (*response.Source, error) {
+	if c.ActiveResponse == "" {
+		return nil, nil
+	}
+	t, err := parseTable(c.ActiveResponse)
+	if err != nil {
+		return nil, fmt.Errorf("active_response: %w", err)
+	}
+	enabled, cfg := t.yes("enabled"), response.Config{Dir: t.text("dir"), Allow: t.texts("allow"), State: filepath.Join(c.State, "active-responses.json"), Log: log}
+	err = t.end()
+	var s *response.Source
+	if enabled {
+		var fault error
+		s, fault = response.New(cfg)
+		err = errors.Join(err, fault)
+	}
+	var faults []error
+	for _, fault := range each(err) {
+		faults = append(faults, fmt.Errorf("active_response: %w", fault))
+	}
+	return s, errors.Join(faults...)
 }
 
 // sourceName is what the log calls a source: the package that it is of.
@@ -90,6 +116,11 @@ func (c *Config) checkSources() error {
 			if err := s.Check(); err != nil {
 				faults = append(faults, fmt.Errorf("source[%d]: %w", i+1, err))
 			}
+		}
+	}
+	if r, err := c.responses(slog.New(slog.DiscardHandler)); err == nil && r != nil {
+		for _, fault := range each(r.Check()) {
+			faults = append(faults, fmt.Errorf("active_response: %w", fault))
 		}
 	}
 	return errors.Join(faults...)

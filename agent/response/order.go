@@ -1,0 +1,130 @@
+package response
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// order is what a manager ordered (docs/protocol.md, "Control messages").
+type order struct {
+	name string                     // with its time in seconds behind it, or with ! before it and no time
+	args []string                   // user, address, alert, rule …; nil with json
+	json map[string]json.RawMessage // the whole order, where it is Wazuh's form
+}
+
+const (
+	maxArgs = 16
+	maxArg  = 1024
+)
+
+// parse takes an order apart. What an alert has said stands in the arguments, so that they are as foreign as a log line: they
+// have no control characters, are no options, and the address is one.
+func parse(text []byte) (order, error) {
+	text = bytes.TrimRight(text, "\x00 \r\n")
+	if bytes.HasPrefix(text, []byte("{")) {
+		return parseJSON(text)
+	}
+	if !utf8.Valid(text) {
+		return order{}, errors.New("an order is not UTF-8")
+	}
+	words := strings.Fields(string(text))
+	if len(words) == 0 || len(words) > maxArgs+1 {
+		return order{}, fmt.Errorf("an order has %d words; a name and up to %d arguments are understood", len(words), maxArgs)
+	}
+	o := order{name: words[0], args: words[1:]}
+	for i, a := range o.args {
+		if err := checkArg(i, a); err != nil {
+			return order{}, err
+		}
+	}
+	return o, nil
+}
+
+func checkArg(i int, a string) error {
+	const user, address = 0, 1
+	switch {
+	case len(a) > maxArg || strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("argument %d, %.40q, is too long or has control characters", i+1, a)
+	case a == "-":
+	case a[0] == '-':
+		return fmt.Errorf("argument %d, %.40q, would be an option", i+1, a)
+	case i == user && strings.Trim(a, nameLetters) != "":
+		return fmt.Errorf("the user %.40q has characters that no user's name has", a)
+	case i == address:
+		if _, err := netip.ParseAddr(a); err != nil {
+			return fmt.Errorf("the address %.40q is none", a)
+		}
+	}
+	return nil
+}
+
+const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@$\\+"
+
+func parseJSON(text []byte) (order, error) {
+	var o order
+	var name string
+	if err := json.Unmarshal(text, &o.json); err != nil {
+		return o, fmt.Errorf("an order is no JSON object: %w", err)
+	}
+	if err := json.Unmarshal(o.json["command"], &name); err != nil || name == "" {
+		return o, errors.New("an order in JSON has no command")
+	}
+	var parameters map[string]json.RawMessage
+	if p := o.json["parameters"]; p != nil && json.Unmarshal(p, &parameters) != nil {
+		return o, errors.New("an order in JSON has parameters that are no object")
+	}
+	o.name = name
+	return o, nil
+}
+
+// line is the line of JSON that a program gets: the order, with the action in place of the name.
+func line(o map[string]json.RawMessage, action, path string) ([]byte, error) {
+	parameters := map[string]json.RawMessage{}
+	if p := o["parameters"]; p != nil {
+		if err := json.Unmarshal(p, &parameters); err != nil {
+			return nil, err
+		}
+	}
+	parameters["program"], _ = json.Marshal(path)
+	out := map[string]any{"version": 1, "origin": origin{"ossecd", "ossecd"}, "command": action, "parameters": parameters}
+	b, err := json.Marshal(out)
+	return append(b, '\n'), err
+}
+
+type origin struct {
+	Name   string `json:"name"`
+	Module string `json:"module"`
+}
+
+// resolve finds the allowed program that a name means, which may lack the program's extension and has the time after which it is
+// undone, in seconds, behind it. Where several would do it is the one with the shortest name, so that all digits are the time.
+func resolve(name string, allow []string) (program string, timeout time.Duration, err error) {
+	if direct, ok := strings.CutPrefix(name, "!"); ok {
+		for _, a := range allow {
+			if a == direct {
+				return a, 0, nil
+			}
+		}
+		return "", 0, fmt.Errorf("%.80q is not allowed", direct)
+	}
+	digits := len(name) - len(strings.TrimRight(name, "0123456789"))
+	for n := min(digits, 9); n >= 0; n-- {
+		base, text := name[:len(name)-n], name[len(name)-n:]
+		for _, a := range allow {
+			if a != base && strings.TrimSuffix(a, filepath.Ext(a)) != base {
+				continue
+			}
+			seconds, _ := strconv.Atoi("0" + text)
+			return a, time.Duration(seconds) * time.Second, nil
+		}
+	}
+	return "", 0, fmt.Errorf("%.80q is not allowed", name)
+}

@@ -1,0 +1,90 @@
+package response
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text string
+		name string
+		args []string
+	}{
+		{"artest10 - 10.9.8.7 (from_the_server) (no_rule_id)", "artest10", []string{"-", "10.9.8.7", "(from_the_server)", "(no_rule_id)"}},
+		{"host-deny600 root 2001:db8::1 1.2 5712 (web)->/var/log/auth.log\x00", "host-deny600", []string{"root", "2001:db8::1", "1.2", "5712", "(web)->/var/log/auth.log"}},
+		{"restart0\n", "restart0", []string{}},
+	} {
+		o, err := parse([]byte(tt.text))
+		if err != nil || o.name != tt.name || !reflect.DeepEqual(o.args, tt.args) {
+			t.Errorf("%q: %+v, %v", tt.text, o, err)
+		}
+	}
+	for _, text := range []string{
+		"", " ", "\x00", "x - 10.0.0.1;reboot", "x - host.example", "x -rf 10.0.0.1", "x - 10.0.0.1 --option", "x $(id) 10.0.0.1", "x a\x01b -",
+		"x - \xff", "x" + strings.Repeat(" -", 17), "x - - " + strings.Repeat("a", 1025), "{", "{}", `{"command":7}`, `{"command":""}`, `{"command":"x","parameters":[]}`,
+	} {
+		if o, err := parse([]byte(text)); err == nil {
+			t.Errorf("%q: %+v", text, o)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	allow := []string{"firewall-drop", "host-deny.sh", "block2", "drop", "drop6"}
+	for _, tt := range []struct {
+		name, program string
+		timeout       int
+	}{
+		{"firewall-drop600", "firewall-drop", 600},
+		{"firewall-drop", "firewall-drop", 0},
+		{"host-deny60", "host-deny.sh", 60},
+		{"host-deny.sh60", "host-deny.sh", 60},
+		{"block20", "block2", 0},
+		{"block260", "block2", 60},
+		{"drop60", "drop", 60},
+		{"!drop6", "drop6", 0},
+		{"!drop60", "", 0},
+		{"../drop", "", 0},
+		{"other", "", 0},
+		{"host", "", 0},
+		{"", "", 0},
+		{"600", "", 0},
+	} {
+		program, timeout, err := resolve(tt.name, allow)
+		if program != tt.program || timeout != time.Duration(tt.timeout)*time.Second || (err != nil) != (program == "") {
+			t.Errorf("%q: %q, %v, %v", tt.name, program, timeout, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("artest10 - 10.9.8.7 (from_the_server) (no_rule_id)"))
+	f.Add([]byte(`{"version":1,"origin":{"name":"node01","module":"wazuh-execd"},"command":"firewall-drop600","parameters":{"extra_args":[],"alert":{"data":{"srcip":"10.0.0.1"}}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		o, err := parse(text)
+		if err != nil {
+			return
+		}
+		for _, a := range o.args {
+			if a == "" || len(a) > maxArg || a != "-" && a[0] == '-' || strings.ContainsAny(a, "\x00\n\r\x1b") {
+				t.Errorf("argument %q", a)
+			}
+		}
+		if program, _, err := resolve(o.name, []string{"one", "two.sh"}); err == nil && program != "one" && program != "two.sh" {
+			t.Errorf("program %q", program)
+		}
+		if o.json == nil {
+			return
+		}
+		b, err := line(o.json, "add", "/bin/x")
+		if err != nil || strings.Count(string(b), "\n") != 1 || !json.Valid(b) {
+			t.Errorf("a line %q, %v", b, err)
+		}
+	})
+}

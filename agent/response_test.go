@@ -1,0 +1,106 @@
+//go:build unix
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An order is obeyed where that is enabled, and the manager hears of it.
+func TestAnActiveResponse(t *testing.T) {
+	two(t, func(c *Config) {
+		dir := filepath.Join(filepath.Dir(c.State), "bin")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "deny.sh"), []byte("#!/bin/sh\necho \"$@\" >> "+filepath.Join(dir, "out")+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		table, err := json.Marshal(map[string]any{"enabled": true, "dir": dir, "allow": []string{"deny.sh"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ActiveResponse = string(table)
+	}, func(r *rig, m, _ *fakeManager) {
+		r.start()
+		time.Sleep(time.Second)
+		m.take()
+		m.send("#!-execd deny60 - 10.9.8.7 (from_the_server) (no_rule_id)")
+		m.send("#!-execd other60 - 10.9.8.7 (from_the_server) (no_rule_id)")
+		time.Sleep(2 * time.Minute)
+		var told []string
+		for _, h := range m.take() {
+			if _, text, ok := strings.Cut(h.text, "deny.sh "); ok && strings.HasPrefix(h.text, "1:active-responses.log:") {
+				told = append(told, text)
+			}
+		}
+		if got := strings.Join(told, ", "); got != "add - 10.9.8.7 (from_the_server) (no_rule_id), delete - 10.9.8.7 (from_the_server) (no_rule_id)" {
+			t.Errorf("the manager heard %q", got)
+		}
+		if r.log.count("was refused", "other60") != 1 {
+			t.Errorf("the other one: %s", r.log)
+		}
+		r.mustStop()
+	})
+}
+
+// Nothing is run unless it is enabled.
+func TestActiveResponsesAreOff(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"", `{}`, `{"enabled":false,"dir":"/tmp","allow":["x"]}`} {
+		c := Config{ActiveResponse: table}
+		if s, err := c.responses(nil); s != nil || err != nil {
+			t.Errorf("%s: %v, %v", table, s, err)
+		}
+	}
+	for _, table := range []string{`{"enabled":true}`, `{"enabled":true,"dir":"bin","allow":["x"]}`, `{"enabled":true,"dir":"/bin","allow":["../x"]}`, `{"enable":true}`, `{"enabled":"yes"}`} {
+		c := Config{ActiveResponse: table}
+		if _, err := c.responses(nil); err == nil || !strings.HasPrefix(err.Error(), "active_response: ") {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
+}
+
+// An order for an integrity check goes to the install whose collectors feed us.
+func TestAnIntegrityCheck(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	run := filepath.Join(root, "var/run")
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Tables: []string{`{"type":"socket","path":"` + root + `/queue/ossec/queue"}`, `{"type":"socket","path":"/elsewhere/queue"}`, `{"type":"command"}`, `no table`}}
+	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != root {
+		t.Errorf("roots %q", roots)
+	}
+	log := new(logBuffer)
+	s := bareSession(t, Config{}, func() net.Conn { return newDeaf(func() {}) })
+	s.log = slog.New(slog.NewTextHandler(log, nil))
+	s.notes.log = s.log
+	s.checkNow()
+	s.cfg.Tables = c.Tables
+	s.checkNow()
+	if log.count("no syscheckd feeds this agent") != 1 || log.count("handed to syscheckd") != 1 {
+		t.Errorf("said: %s", log)
+	}
+	mark := filepath.Join(run, ".syscheck_run")
+	if text, err := os.ReadFile(mark); err != nil || string(text) != "/var/run/.syscheck_run\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	outside := filepath.Join(root, "outside")
+	if err := errors.Join(os.Remove(mark), os.Symlink(outside, mark)); err != nil {
+		t.Fatal(err)
+	}
+	s.checkNow()
+	if _, err := os.Stat(outside); err == nil || log.count("cannot be handed") != 1 {
+		t.Errorf("a link led out: %s", log)
+	}
+}
