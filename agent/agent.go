@@ -98,10 +98,21 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		}
 	}
 
+	var theirs *pushed
+	if cfg.PushedSources {
+		if theirs, err = newPushed(&cfg, in, log); err != nil {
+			return err
+		}
+		in.sessions[0].theirs = theirs
+	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
+	if theirs != nil {
+		running.Go(func() { theirs.run(ctx) })
+	}
 	if responses != nil {
 		running.Go(func() {
 			if err := responses.Run(ctx, &output{intake: in}); err != nil {

@@ -49,6 +49,8 @@ func Command() *cli.Command {
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
 			&cli.StringSliceFlag{Name: "source", Hidden: true},     // the tables [[agent.source]], each as JSON
 			&cli.StringFlag{Name: "active-response", Hidden: true}, // the table [agent.active_response] as JSON
+			&cli.BoolFlag{Name: "pushed-sources", Usage: "run what an ossecd.toml among the manager's shared files names as [[agent.source]], too: files and systemd's journal"},
+			&cli.BoolFlag{Name: "pushed-commands", Usage: "with --pushed-sources: commands, too. The manager can then run anything as this user"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
 			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHOSE` form of the protocol the manager speaks: ossec or wazuh"},
 			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
@@ -100,6 +102,7 @@ func configOf(c *cli.Context) (Config, error) {
 	}
 	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
+	cfg.PushedSources, cfg.PushedCommands = c.Bool("pushed-sources"), c.Bool("pushed-commands")
 	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")
 	cfg.FailBack, cfg.LocalAddr = c.Duration("fail-back"), c.String("local-addr")
 	switch c.String("mode") {

@@ -37,6 +37,10 @@ type Config struct {
 	Tables    []string // each the JSON of one [[agent.source]] of the configuration file
 	// ActiveResponse is the JSON of the table [agent.active_response]; empty: none is obeyed.
 	ActiveResponse string
+	// PushedSources has [[agent.source]] of an ossecd.toml that the first manager pushes run, too: files and journals, and
+	// commands with PushedCommands.
+	PushedSources  bool
+	PushedCommands bool
 	// Sources are run beside those for Files and Tables.
 	Sources []source.Source
 
@@ -126,7 +130,7 @@ func (c Config) Validate() error {
 		}
 		seen[address] = true
 	}
-	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 {
+	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 && !c.PushedSources {
 		fault("file: nothing to follow; name at least one log file or glob, or another [[agent.source]]")
 	}
 	for _, f := range c.Files {
@@ -139,6 +143,9 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.responses(slog.New(slog.DiscardHandler)); err != nil {
 		faults = append(faults, err)
+	}
+	if c.PushedCommands && !c.PushedSources {
+		fault("pushed-commands: goes with pushed-sources, which has the manager's sources run")
 	}
 	if c.Method != proto.Blowfish && c.Method != proto.AES {
 		fault("crypto: unknown; use blowfish or aes")

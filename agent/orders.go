@@ -142,6 +142,9 @@ func (s *session) stored(r stored) {
 		s.notes.warn("a pushed file was not stored", "file", r.name, "err", r.err)
 	} else {
 		s.log.Info("shared file stored", "file", r.name, "bytes", r.size)
+		if s.theirs != nil {
+			s.theirs.changed()
+		}
 	}
 	s.about.sums = r.sums
 	s.about.forget()

@@ -91,6 +91,7 @@ type session struct {
 	pace   pace
 
 	responses *response.Source // nil where they are not enabled
+	theirs    *pushed          // sources of the first manager, nil where it is not allowed
 }
 
 type state uint8

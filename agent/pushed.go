@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/BurntSushi/toml"
+
+	"ossecd/agent/source"
+	"ossecd/keys/durable"
+)
+
+// pushed runs the sources of a file that the manager pushes, where the host's own configuration allows it. A file with a fault
+// changes nothing: what was accepted last goes on, over restarts, too.
+//
+//	STATE/shared/ossecd.toml     as pushed
+//	STATE/pushed/accepted.toml   the last one without a fault
+//	STATE/pushed/sources/        positions, apart from those of the host's own sources
+type pushed struct {
+	cfg    Config // with a state directory of its own
+	file   string
+	intake *intake
+	log    *slog.Logger
+	again  chan struct{} // the shared files changed; has room for one
+}
+
+const (
+	pushedName = "ossecd.toml"
+	maxPushed  = 256 << 10 // bytes
+	maxTables  = 256
+)
+
+func newPushed(cfg *Config, in *intake, log *slog.Logger) (*pushed, error) {
+	p := &pushed{cfg: *cfg, file: filepath.Join(cfg.State, "shared", pushedName), intake: in, log: log.With("from", pushedName), again: make(chan struct{}, 1)}
+	p.cfg.State, p.cfg.Tables, p.cfg.Files, p.cfg.Sources = filepath.Join(cfg.State, "pushed"), nil, nil, nil
+	if err := os.MkdirAll(filepath.Join(p.cfg.State, sourcesDir), 0o700); err != nil {
+		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
+	}
+	return p, nil
+}
+
+// changed says that the shared files may have. It never waits.
+func (p *pushed) changed() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
+// run runs the sources until ctx ends.
+func (p *pushed) run(ctx context.Context) {
+	accepted := filepath.Join(p.cfg.State, "accepted.toml")
+	list, text, err := p.load(p.file)
+	if err != nil {
+		p.refuse(err)
+		if list, text, err = p.load(accepted); err != nil {
+			p.refuse(err)
+		}
+	}
+	for {
+		if err := durable.ReplaceFile(accepted, text, 0o600); err != nil {
+			p.log.Warn("accepted sources are not saved", "err", err)
+		}
+		stop := p.start(ctx, list)
+		list, text = p.next(ctx, text)
+		stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// next waits for a file that is another than the present one and has no fault, or for the end of ctx.
+func (p *pushed) next(ctx context.Context, text []byte) ([]source.Source, []byte) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-p.again:
+		}
+		switch list, next, err := p.load(p.file); {
+		case err != nil:
+			p.refuse(err)
+		case !bytes.Equal(next, text):
+			return list, next
+		}
+	}
+}
+
+func (p *pushed) refuse(err error) {
+	p.log.Error("the manager's sources are refused; those of before stay", "err", err, "remedy", "mend the file on the manager")
+}
+
+// start starts sources; what it returns ends them and waits.
+func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, src := range list {
+		out := &output{intake: p.intake, name: sourceName(src), share: share{most: p.cfg.shareOf(2)}}
+		running.Go(func() {
+			if err := src.Run(ctx, out); err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+				p.log.Error("a source ended", "err", err, "remedy", "mend what it names; other sources go on")
+			}
+		})
+	}
+	if len(list) > 0 {
+		p.log.Info("sources of the manager", "count", len(list))
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// load makes the sources of a file; there are none in one that is missing.
+func (p *pushed) load(path string) (list []source.Source, text []byte, err error) {
+	f, err := os.OpenInRoot(filepath.Dir(path), filepath.Base(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	if text, err = io.ReadAll(io.LimitReader(f, maxPushed+1)); err != nil {
+		return nil, nil, err
+	}
+	if len(text) > maxPushed {
+		return nil, nil, fmt.Errorf("%s has more than %d bytes", pushedName, maxPushed)
+	}
+	cfg := p.cfg
+	if cfg.Tables, err = pushedTables(string(text), cfg.PushedCommands); err != nil {
+		return nil, nil, err
+	}
+	list, err = cfg.tableSources(p.log)
+	return list, text, err
+}
+
+// pushedTables are the tables [[agent.source]] of a pushed file, each as JSON. It may have nothing else, and only types that open
+// no door of the host: no listener, no socket, and no command unless that is allowed.
+func pushedTables(text string, commands bool) (tables []string, err error) {
+	var file struct {
+		Agent struct {
+			Source []map[string]any `toml:"source"`
+		} `toml:"agent"`
+	}
+	meta, err := toml.Decode(text, &file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", pushedName, err)
+	}
+	for _, key := range meta.Keys() {
+		if name := key.String(); len(key) < 3 && name != "agent" && name != "agent.source" {
+			return nil, fmt.Errorf("%s: %.80q; it may have tables [[agent.source]] and nothing else", pushedName, name)
+		}
+	}
+	if len(file.Agent.Source) > maxTables {
+		return nil, fmt.Errorf("%s: %d sources; up to %d are taken", pushedName, len(file.Agent.Source), maxTables)
+	}
+	types := []string{"file", "journald"}
+	if commands {
+		types = append(types, "command", "full_command")
+	}
+	for i, content := range file.Agent.Source {
+		kind, _ := content["type"].(string)
+		if !slices.Contains(types, kind) {
+			return nil, fmt.Errorf("source[%d]: type: %.40q is not taken from a manager; use one of %q, or write it into the host's own file", i+1, kind, types)
+		}
+		text, err := json.Marshal(content)
+		if err != nil {
+			return nil, fmt.Errorf("source[%d]: %w", i+1, err)
+		}
+		tables = append(tables, string(text))
+	}
+	return tables, nil
+}

@@ -1,0 +1,137 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPushedTables(t *testing.T) {
+	t.Parallel()
+	const file = "[[agent.source]]\ntype = \"file\"\nglobs = [\"/a\"]\n"
+	for _, tt := range []struct {
+		text     string
+		commands bool
+		want     int
+		fault    string
+	}{
+		{"", false, 0, ""},
+		{"# nothing\n", false, 0, ""},
+		{file, false, 1, ""},
+		{file + "[[agent.source]]\ntype = \"journald\"\n", false, 2, ""},
+		{"[[agent.source]]\ntype = \"command\"\nshell = \"x\"\n", false, 0, "source[1]: type: \"command\" is not taken"},
+		{"[[agent.source]]\ntype = \"full_command\"\nshell = \"x\"\n", true, 1, ""},
+		{"[[agent.source]]\ntype = \"socket\"\npath = \"/etc/x\"\n", true, 0, "source[1]: type: \"socket\" is not taken"},
+		{file + "[[agent.source]]\ntype = \"syslog\"\n", true, 0, "source[2]: type: \"syslog\" is not taken"},
+		{"[[agent.source]]\ntype = 7\n", true, 0, "source[1]: type: \"\" is not taken"},
+		{"[agent]\nkeys = \"/etc/shadow\"\n", false, 0, "nothing else"},
+		{"[agent.active_response]\nenabled = true\n", false, 0, "nothing else"},
+		{"[manager]\n", false, 0, "nothing else"},
+		{"[agent]\nsource = 7\n", false, 0, "ossecd.toml: "},
+		{"[[agent.source]\n", false, 0, "ossecd.toml: "},
+		{strings.Repeat("[[agent.source]]\n", maxTables+1), false, 0, "up to 256"},
+	} {
+		got, err := pushedTables(tt.text, tt.commands)
+		if len(got) != tt.want || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%.80q: %d, %v", tt.text, len(got), err)
+		}
+	}
+}
+
+// waitUntil waits for what other goroutines bring about.
+func waitUntil(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+// A new file takes the place of the one before, one with a fault does not, over a restart either.
+func TestPushedSources(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := Config{State: dir, SpoolSize: 1 << 20, SourceShare: 100, Dialect: 1}
+	log := new(logBuffer)
+	queue, err := cfg.openSpool(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queue.Close()
+	in := &intake{log: slog.New(slog.NewTextHandler(log, nil)), spool: queue, done: make(chan struct{})}
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table := func(name string) string {
+		return "[[agent.source]]\ntype = \"file\"\nfrom_start = true\nglobs = ['" + filepath.Join(dir, name) + "']\n"
+	}
+	follows := func(name string) func() bool {
+		return func() bool { return log.count("following file", name) > 0 }
+	}
+	start := func() (*pushed, func()) {
+		t.Helper()
+		p, err := newPushed(&cfg, in, in.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { p.run(ctx); close(done) }()
+		return p, func() { cancel(); <-done }
+	}
+	for _, name := range []string{"a.log", "b.log", "c.log"} {
+		write(name, "line\n")
+	}
+	write("shared/ossecd.toml", table("a.log"))
+	p, stop := start()
+	waitUntil(t, "a is followed", follows("a.log"))
+	write("shared/ossecd.toml", table("b.log"))
+	p.changed()
+	waitUntil(t, "b is followed", follows("b.log"))
+	write("shared/ossecd.toml", table("c.log")+"globz = 1\n")
+	p.changed()
+	waitUntil(t, "a fault is told", func() bool { return log.count("refused", "globz") == 1 })
+	add := func(text string) {
+		t.Helper()
+		f, err := os.OpenFile(filepath.Join(dir, "b.log"), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	add("more\n")
+	r := queue.Reader(0)
+	var got []string
+	read := func(want string) func() bool {
+		return func() bool {
+			if e, ok := r.Next(); ok {
+				got = append(got, filepath.Base(e.Location)+":"+string(e.Message))
+			}
+			return strings.Join(got, " ") == want
+		}
+	}
+	waitUntil(t, "b goes on", read("a.log:line b.log:line b.log:more"))
+	stop()
+	add("later\n")
+	_, stop = start()
+	waitUntil(t, "b goes on after a restart", read("a.log:line b.log:line b.log:more b.log:later"))
+	stop()
+	if follows("c.log")() {
+		t.Error("a file with a fault was taken")
+	}
+}
