@@ -33,11 +33,12 @@ type plan struct {
 }
 
 // sinkTypes read the keys of a [[manager.sink]] beyond those that all types have.
-var sinkTypes = map[string]func(t *sink.Table, spec *sink.Spec) opener{
+var sinkTypes = map[string]func(c *Config, t *sink.Table, spec *sink.Spec) opener{
 	"file":        fileSink,
 	"stdout":      stdoutSink,
 	"ossec-queue": queueSink,
 	"syslog":      syslogSink,
+	"nats":        natsSink,
 }
 
 // planSinks reads the tables of Config.Sinks, and adds the sink of Config.Events or Config.Out.
@@ -90,11 +91,11 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	if read == nil {
 		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
 	}
-	p.open = read(t, &p.spec)
+	p.open = read(c, t, &p.spec)
 	return p, t.End()
 }
 
-func fileSink(t *sink.Table, _ *sink.Spec) opener {
+func fileSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
 		MaxSize: int64(t.Int("max_size", 0, 1, 1<<20)) << 20, Daily: t.Bool("daily"),
@@ -113,7 +114,7 @@ func openFile(o file.Options) opener {
 	return func(ctx context.Context, log *slog.Logger) (sink.Sink, error) { return file.Open(ctx, o, log) }
 }
 
-func stdoutSink(t *sink.Table, _ *sink.Spec) opener {
+func stdoutSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	return openStdout(t.Word("format", "json", "archives") == "archives")
 }
 
@@ -125,7 +126,7 @@ func openStdout(archives bool) opener {
 
 // queueSink leaves out who comes, since agents themselves tell that they have started; and who goes, which the stock monitor
 // daemon tells where it has files to tell it by, unless that is asked for.
-func queueSink(t *sink.Table, spec *sink.Spec) opener {
+func queueSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
 	spec.Filter.Without = []string{sink.Connected}
 	if !t.Bool("disconnects") {
@@ -141,7 +142,7 @@ var (
 	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 )
 
-func syslogSink(t *sink.Table, _ *sink.Spec) opener {
+func syslogSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	o := syslog.Options{
 		Address: t.String("address", ""), Protocol: t.Word("protocol", "udp", "tcp", "tls"), CA: t.String("ca", ""),
 		Facility: place(t, "facility", "local0", facilities), Severity: place(t, "severity", "info", severities),

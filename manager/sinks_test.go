@@ -22,7 +22,8 @@ func TestSinkFaults(t *testing.T) {
 		{"stdout", `{"type":"stdout"}`, nil},
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
-		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use file, ossec-queue`}},
+		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_bytes":1000,"duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
+		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use file, nats, ossec-queue`}},
 		{"no table", `[]`, []string{"sink[1]: "}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
 		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep and compress are about files"}},
@@ -34,6 +35,10 @@ func TestSinkFaults(t *testing.T) {
 		{"syslog values", `{"type":"syslog","address":"host","ca":"x","facility":"lokal","severity":"bad","protocol":"sctp","max_size":70000}`, []string{
 			"sink[1]: protocol: ", "sink[1]: facility: ", "sink[1]: severity: ", "sink[1]: max_size: ", "sink[1]: address: ", "sink[1]: ca: ",
 		}},
+		{"nats values", `{"type":"nats","servers":["192.0.2.20:4222"],"subject":"a.{id}","replicas":6,"max_age":"7d","user":"u","cert":"c"}`, []string{
+			"sink[1]: replicas: ", "sink[1]: max_age: ", "sink[1]: subject: ", "sink[1]: servers: ", "sink[1]: stream: missing", "sink[1]: user: ", "sink[1]: cert: ",
+		}},
+		{"nats stream", `{"type":"nats","stream":"a.b","max_age":"1m","duplicate_window":"2m"}`, []string{"sink[1]: servers: missing", "sink[1]: stream: ", "sink[1]: duplicate_window: "}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,6 +17,7 @@ type Event struct {
 	Location []byte
 	Message  []byte
 	Count    uint64 // the counter of its message, by which it is told from all others of the agent; 0 for reports
+	Serial   uint64 // no two events of a manager have the same, those of its earlier runs among them
 	Action   []byte // what the manager itself reports; empty for an agent's event
 	Number   uint64 // what the report counts, or 0
 }
@@ -35,9 +36,10 @@ const own = "ossecd"
 // A record is an event in a queue, numbers in little-endian order:
 //
 //	0  size of the whole   4  time, Unix ns   12  count or number   20  queue
-//	21 length of source    22 of action       23  of ID   24  of name   25  of IP   26  of location (4 bytes)
-//	30 source, action, ID, name, IP, location, message
-const recordHead = 30
+//	21 length of source    22 of action       23  of ID   24  of name   25  of IP   26 of location (4 bytes)
+//	30 serial, set by stamp
+//	38 source, action, ID, name, IP, location, message
+const recordHead = 38
 
 // appendHead appends the head of a record, whose size is set by finish.
 func appendHead(b []byte, at int64, number uint64, queue byte, source, action int, a *Agent, location int) []byte {
@@ -50,8 +52,12 @@ func appendHead(b []byte, at int64, number uint64, queue byte, source, action in
 	} else {
 		b = append(b, 0, 0, 0)
 	}
-	return binary.LittleEndian.AppendUint32(b, uint32(location))
+	b = binary.LittleEndian.AppendUint32(b, uint32(location))
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 }
+
+// stamp gives a record its serial.
+func stamp(record []byte, serial uint64) { binary.LittleEndian.PutUint64(record[30:], serial) }
 
 // maxText is the longest text in a record that is not location or message. Longer ones are cut; none is.
 const maxText = 255
@@ -97,7 +103,7 @@ func (b *Batch) Next(e *Event) bool {
 	size := recordSize(r)
 	*b, r = r[size:], r[:size]
 	number := binary.LittleEndian.Uint64(r[12:])
-	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[4:]))), Queue: r[20]}
+	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[4:]))), Queue: r[20], Serial: binary.LittleEndian.Uint64(r[30:])}
 	rest := r[recordHead:]
 	cut := func(n int) (part []byte) {
 		part, rest = rest[:n:n], rest[n:]

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +41,7 @@ type Spec struct {
 	Limit  int    // bytes that may wait for it
 	Share  int    // how much of that one agent may fill, in percent
 	Filter Filter
+	Write  int                                     // about how many bytes of events one Write is given at most; 0 is 64 KB
 	Open   func(ctx context.Context) (Sink, error) // blocks at most until ctx ends
 }
 
@@ -49,14 +51,19 @@ type Hub struct {
 	log    *slog.Logger
 	gone   chan error
 	told   []Counts // by LogCounts
+	serial atomic.Uint64
 }
 
 // NewHub makes a hub of sinks that are not open yet.
 func NewHub(specs []Spec, log *slog.Logger) *Hub {
 	h := &Hub{log: log, gone: make(chan error, len(specs)), told: make([]Counts, len(specs))}
+	h.serial.Store(uint64(time.Now().UnixNano())) // there are fewer than one a nanosecond: those of the last run are below
 	for i, s := range specs {
-		q := &queue{number: i, name: s.Name, limit: s.Limit, share: s.Limit / 100 * s.Share, open: s.Open, log: log, filling: 1,
-			wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), gone: h.gone}
+		q := &queue{number: i, name: s.Name, limit: s.Limit, share: s.Limit / 100 * s.Share, write: s.Write, open: s.Open, log: log, filling: 1,
+			wake: make(chan struct{}, 1), closing: make(chan struct{}), serial: &h.serial, done: make(chan struct{}), gone: h.gone}
+		if q.write == 0 {
+			q.write = writeSize
+		}
 		if !s.Filter.empty() {
 			q.filter = &s.Filter
 		}
@@ -108,6 +115,13 @@ func (h *Hub) Start() {
 
 // Put takes events and never blocks. more says that others follow at once. The lot may be used again afterwards.
 func (h *Hub) Put(l *Lot, more bool) {
+	serial := h.serial.Add(uint64(len(l.ends))) - uint64(len(l.ends))
+	from := 0
+	for _, e := range l.ends {
+		serial++
+		stamp(l.records[from:], serial)
+		from = e.at
+	}
 	for _, q := range h.queues {
 		q.put(l, more)
 	}

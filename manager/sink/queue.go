@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// writeSize is about how much a sink is given at once. What a stop finds unwritten is counted in steps of it.
+	// writeSize is about how much a sink is given at once, unless it wants more. What a stop finds unwritten is counted in steps of it.
 	writeSize = 64 << 10
 
 	// logEvery is how often one complaint about a sink is logged at most.
@@ -30,10 +31,12 @@ type queue struct {
 	name   string
 	limit  int     // bytes that wait at most
 	share  int     // bytes of them that one agent may have in pending
+	write  int     // bytes that the sink is given at once
 	filter *Filter // nil lets all pass
 	open   func(context.Context) (Sink, error)
 	sink   Sink               // set before run
 	stop   context.CancelFunc // ends run's context
+	serial *atomic.Uint64     // of the last event of all queues
 	log    *slog.Logger
 
 	mu       sync.Mutex
@@ -216,7 +219,9 @@ func (q *queue) take(empty []byte) (records Batch, closed, reopen bool) {
 // report adds an event about lost ones, for which there is always room: mu is held.
 func (q *queue) report(about *Agent, text string, lost uint64) {
 	q.counts.Received++
-	q.hold(appendReport(nil, about, time.Now().UnixNano(), text, Lost, lost))
+	r := appendReport(nil, about, time.Now().UnixNano(), text, Lost, lost)
+	stamp(r, q.serial.Add(1))
+	q.hold(r)
 }
 
 // run hands events to the sink until close was called and all is written, or ctx ends.
@@ -255,7 +260,7 @@ func (q *queue) deliver(ctx context.Context, records Batch) bool {
 	var nextLog time.Time
 	retry := retryFirst
 	for len(records) > 0 {
-		some, n := records.cut(writeSize)
+		some, n := records.cut(q.write)
 		r, err := q.sink.Write(ctx, some)
 		if err == nil && r.Done != n {
 			err = fmt.Errorf("%d of %d events were taken", r.Done, n)

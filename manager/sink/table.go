@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/xrash/smetrics"
 )
@@ -45,6 +46,11 @@ func (t *Table) take(key string) (any, bool) {
 	t.known = append(t.known, key)
 	v, ok := t.values[key]
 	return v, ok
+}
+
+// Has says whether one of some keys is there.
+func (t *Table) Has(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { _, ok := t.values[key]; return ok })
 }
 
 // String is a text, or the fallback where the key is missing.
@@ -95,6 +101,21 @@ func (t *Table) Bool(key string) bool {
 		t.Fault(key, "wants true or false")
 	}
 	return b
+}
+
+// Duration is a time such as "90s" in a range, or the fallback where the key is missing.
+func (t *Table) Duration(key string, fallback, least, most time.Duration) time.Duration {
+	v, ok := t.take(key)
+	if !ok {
+		return fallback
+	}
+	s, _ := v.(string)
+	d, err := time.ParseDuration(s)
+	if err != nil || d < least || d > most {
+		t.Fault(key, `wants a duration such as "90s", "5m" or "24h", from %v to %v`, least, most)
+		return fallback
+	}
+	return d
 }
 
 // Strings is a list of texts, none of them empty; nil where the key is missing.
