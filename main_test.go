@@ -19,7 +19,7 @@ import (
 const raceEnv = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ossecd": main})
+	testscript.Main(m, map[string]func(){"ossecd": main, "nats-server": natsServer})
 }
 
 // waitLimit bounds every wait of a test for something that another process does.
@@ -71,6 +71,10 @@ type daemon struct {
 
 // startDaemon runs ossecd with its output in files.
 func startDaemon(dir, name string, env []string, args ...string) (*daemon, error) {
+	return startProgram("ossecd", dir, name, env, args...)
+}
+
+func startProgram(program, dir, name string, env []string, args ...string) (*daemon, error) {
 	out, err := os.Create(filepath.Join(dir, name+".out"))
 	if err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func startDaemon(dir, name string, env []string, args ...string) (*daemon, error
 		return nil, err
 	}
 	defer errOut.Close()
-	d := &daemon{cmd: exec.Command("ossecd", args...), done: make(chan struct{})}
+	d := &daemon{cmd: exec.Command(program, args...), done: make(chan struct{})}
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = dir, out, errOut, append(env, raceEnv)
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
