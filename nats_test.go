@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -281,4 +282,70 @@ func TestKilledNATSServerAndManager(t *testing.T) {
 		t.Errorf("%d events are lost, %d are there twice", lost, twice)
 	}
 	t.Logf("%d events in a file, %d in the stream; %d were in the memory of the manager when it was killed", len(received), len(after), killed)
+}
+
+// What waits for a sink whose server is away survives a kill of the manager, and a stop, and is delivered when the server is
+// there, each event once.
+func TestEventsWaitOnDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeKey(t, dir)
+	c := &cluster{t: t, dir: dir, clients: []string{fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])}, nodes: make([]*daemon, 1)}
+	if err := os.WriteFile(filepath.Join(dir, "n0.conf"), fmt.Appendf(nil, "listen: %q\njetstream { store_dir: %q }\n", c.clients[0], filepath.Join(dir, "store")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := "[manager]\nkeys = \"client.keys\"\nstate = \"m\"\nevents = \"events.json\"\n[[manager.sink]]\ntype = \"nats\"\nname = \"to nats\"\nservers = [\"" + c.urls() + "\"]\nstream = \"OSSEC\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "ossecd.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	events := filepath.Join(dir, "events.json")
+	const count = 2000
+	send := func(name string) *daemon {
+		d := runDaemon(t, dir, "manager", "manager", "--config", "ossecd.toml", "--listen", "127.0.0.1:0")
+		addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+		load := runDaemon(t, dir, "load", "send-test", "--keys", "client.keys", "--manager", addr, "--count", fmt.Sprint(count), "--rate", "5000", name)
+		waitForFile(t, events, regexp.MustCompile(fmt.Sprintf(`"%s \d+"`, name)), count)
+		load.wait(waitLimit)
+		return d
+	}
+	killed := send("killed")
+	segments := filepath.Join(dir, "m", "sinks", "to=20nats", "0000000000000001")
+	c.eventually(func(context.Context) error {
+		text, err := os.ReadFile(segments)
+		if err == nil && !strings.Contains(string(text), fmt.Sprintf("killed %d", count)) {
+			err = fmt.Errorf("not all is on the disk: %d bytes", len(text))
+		}
+		return err
+	})
+	killed.kill()
+	stopped := send("stopped")
+	stopped.cmd.Process.Signal(syscall.SIGTERM)
+	if !stopped.wait(waitLimit) || stopped.cmd.ProcessState.ExitCode() != 0 {
+		log, _ := os.ReadFile(filepath.Join(dir, "manager.err"))
+		t.Fatalf("it does not end well: %v\n%s", stopped.cmd.ProcessState, log)
+	}
+	c.start(0)
+	js := c.jetStream()
+	send("last")
+	var texts, ids map[string]int
+	c.eventually(func(ctx context.Context) error {
+		s, err := js.Stream(ctx, "OSSEC")
+		if err != nil {
+			return err
+		}
+		texts, ids = c.drain(s)
+		for _, name := range []string{"killed", "stopped", "last"} {
+			for i := range count {
+				if texts[fmt.Sprintf("%s %d", name, i+1)] != 1 {
+					return fmt.Errorf("%s %d is there %d times", name, i+1, texts[fmt.Sprintf("%s %d", name, i+1)])
+				}
+			}
+		}
+		return nil
+	})
+	for id, n := range ids {
+		if n != 1 {
+			t.Errorf("message ID %q is there %d times", id, n)
+		}
+	}
 }

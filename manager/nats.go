@@ -64,7 +64,7 @@ func natsSink(c *Config, t *sink.Table, spec *sink.Spec) opener {
 	if s := o.Secrets; (s.Cert == "") != (s.Key == "") {
 		t.Fault("cert", "goes with key, and that with it")
 	}
-	spec.Write = nats.WriteSize
+	spec.Write, spec.Disk.Limit = nats.WriteSize, defaultQueueDisk
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) {
 		id, err := managerID(c.State)
 		if err != nil {

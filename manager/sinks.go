@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,6 +20,27 @@ import (
 
 // maxSinks bounds the sinks, of each of which every agent knows a little.
 const maxSinks = 32
+
+const (
+	// defaultQueueDisk is how much may wait on disk for a sink whose other side can be away, in bytes.
+	defaultQueueDisk = 1 << 30
+
+	maxQueueDisk = 1 << 20 // MB
+	maxSinkName  = 64      // bytes
+)
+
+// dirName is a name for a directory: letters, digits, "-" and "_" stand for themselves, and other bytes for their number.
+func dirName(name string) string {
+	var b strings.Builder
+	for _, c := range []byte(name) {
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "=%02x", c)
+		}
+	}
+	return b.String()
+}
 
 // stdoutName is what people call standard output.
 const stdoutName = "standard output"
@@ -92,6 +114,13 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
 	}
 	p.open = read(c, t, &p.spec)
+	p.spec.Disk.Limit = int64(t.Int("queue_disk", int(p.spec.Disk.Limit>>20), 0, maxQueueDisk)) << 20
+	if p.spec.Disk.Limit > 0 {
+		p.spec.Disk.Dir = filepath.Join(c.State, "sinks", dirName(p.spec.Name))
+	}
+	if len(p.spec.Name) > maxSinkName {
+		t.Fault("name", "%.40q is longer than %d bytes", p.spec.Name, maxSinkName)
+	}
 	return p, t.End()
 }
 
@@ -128,6 +157,7 @@ func openStdout(archives bool) opener {
 // daemon tells where it has files to tell it by, unless that is asked for.
 func queueSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
+	spec.Disk.Limit = defaultQueueDisk
 	spec.Filter.Without = []string{sink.Connected}
 	if !t.Bool("disconnects") {
 		spec.Filter.Without = append(spec.Filter.Without, sink.Disconnected)
@@ -142,7 +172,7 @@ var (
 	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 )
 
-func syslogSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
+func syslogSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
 	o := syslog.Options{
 		Address: t.String("address", ""), Protocol: t.Word("protocol", "udp", "tcp", "tls"), CA: t.String("ca", ""),
 		Facility: place(t, "facility", "local0", facilities), Severity: place(t, "severity", "info", severities),
@@ -150,6 +180,8 @@ func syslogSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	most := 1 << 20
 	if o.Protocol == "udp" {
 		most = 65_000
+	} else {
+		spec.Disk.Limit = defaultQueueDisk
 	}
 	o.MaxSize = t.Int("max_size", 8192, 2048, most)
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {

@@ -40,6 +40,7 @@ type Spec struct {
 	Name   string // for people; no two are alike
 	Limit  int    // bytes that may wait for it
 	Share  int    // how much of that one agent may fill, in percent
+	Disk   Disk   // more that may wait, after that
 	Filter Filter
 	Write  int                                     // about how many bytes of events one Write is given at most; 0 is 64 KB
 	Open   func(ctx context.Context) (Sink, error) // blocks at most until ctx ends
@@ -47,7 +48,7 @@ type Spec struct {
 
 // Hub gives events to all sinks. Its methods may be called by many goroutines.
 type Hub struct {
-	queues []*queue
+	queues []*eventQueue
 	log    *slog.Logger
 	gone   chan error
 	told   []Counts // by LogCounts
@@ -59,8 +60,8 @@ func NewHub(specs []Spec, log *slog.Logger) *Hub {
 	h := &Hub{log: log, gone: make(chan error, len(specs)), told: make([]Counts, len(specs))}
 	h.serial.Store(uint64(time.Now().UnixNano())) // there are fewer than one a nanosecond: those of the last run are below
 	for i, s := range specs {
-		q := &queue{number: i, name: s.Name, limit: s.Limit, share: s.Limit / 100 * s.Share, write: s.Write, open: s.Open, log: log, filling: 1,
-			wake: make(chan struct{}, 1), closing: make(chan struct{}), serial: &h.serial, done: make(chan struct{}), gone: h.gone}
+		q := &eventQueue{number: i, name: s.Name, limit: s.Limit, share: s.Limit / 100 * s.Share, write: s.Write, open: s.Open, log: log, filling: 1, done: 1, next: 1, percent: s.Share, place: s.Disk,
+			wake: make(chan struct{}, 1), closing: make(chan struct{}), serial: &h.serial, ended: make(chan struct{}), gone: h.gone}
 		if q.write == 0 {
 			q.write = writeSize
 		}
@@ -86,10 +87,9 @@ func (h *Hub) NewAgent(id, name, ip string) *Agent {
 // Open opens all sinks, or none. It blocks at most until ctx ends.
 func (h *Hub) Open(ctx context.Context) error {
 	for i, q := range h.queues {
-		var err error
-		if q.sink, err = q.open(ctx); err != nil {
+		if err := q.openAll(ctx); err != nil {
 			for _, q := range h.queues[:i] {
-				q.sink.Close()
+				q.abandon()
 			}
 			return err
 		}
@@ -100,7 +100,7 @@ func (h *Hub) Open(ctx context.Context) error {
 // Abandon closes the sinks after Open, where there will be no Start.
 func (h *Hub) Abandon() {
 	for _, q := range h.queues {
-		q.sink.Close()
+		q.abandon()
 	}
 }
 
@@ -110,6 +110,9 @@ func (h *Hub) Start() {
 		var ctx context.Context
 		ctx, q.stop = context.WithCancel(context.Background())
 		go q.run(ctx)
+		if q.disk != nil {
+			go q.spills()
+		}
 	}
 }
 

@@ -16,8 +16,10 @@ type Agent struct {
 // stake is an agent's part in a queue.
 type stake struct {
 	shut    bool   // the queue's filter lets nothing of it pass
-	filling uint64 // of which pending bytes speaks
+	filling uint64 // of which filling bytes speaks
 	bytes   int
+	backlog uint64 // of which backlog on the disk stored speaks
+	stored  int64
 	lost    uint64 // events lost for being over the share, not reported yet
 	floods  complaint
 }

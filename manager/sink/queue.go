@@ -2,8 +2,6 @@ package sink
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -22,37 +20,70 @@ const (
 	retryMost  = 3 * time.Second
 )
 
-// queue takes records from the receivers and gives them to its sink in a goroutine of its own, so that a slow sink
+// chunk is records that follow each other, in memory.
+type chunk struct {
+	first uint64 // number of the first one
+	n     int
+	b     Batch
+}
+
+func (c *chunk) end() uint64 { return c.first + uint64(c.n) }
+
+// from is the records of c from a number on.
+func (c *chunk) from(number uint64) (b Batch, n int) {
+	if number <= c.first {
+		return c.b, c.n
+	}
+	if number >= c.end() {
+		return nil, 0
+	}
+	skip := int(number - c.first)
+	return c.b.skip(skip), c.n - skip
+}
+
+// eventQueue takes records from the receivers and gives them to its sink in a goroutine of its own, so that a slow sink
 // never stalls a socket. What waits is bounded: past the limit the newest events are lost, counted, logged, and reported
-// by an event of their own once there is room. No agent may fill more than its share of what waits, so that one that
+// by an event of their own once there is room. With a queue on disk, records go there before that limit is reached: see spill. No agent may fill more than its share of what waits, so that one that
 // floods loses its own events and not those of others; these are reported under its name.
-type queue struct {
-	number int // its place among an agent's stakes
-	name   string
-	limit  int     // bytes that wait at most
-	share  int     // bytes of them that one agent may have in pending
-	write  int     // bytes that the sink is given at once
-	filter *Filter // nil lets all pass
-	open   func(context.Context) (Sink, error)
-	sink   Sink               // set before run
-	stop   context.CancelFunc // ends run's context
-	serial *atomic.Uint64     // of the last event of all queues
-	log    *slog.Logger
+type eventQueue struct {
+	number  int // its place among an agent's stakes
+	name    string
+	limit   int // bytes that wait at most
+	share   int // bytes of them that one agent may have in pending
+	percent int // the same as the two of them
+	place   Disk
+	write   int     // bytes that the sink is given at once
+	filter  *Filter // nil lets all pass
+	open    func(context.Context) (Sink, error)
+	sink    Sink               // set before run
+	stop    context.CancelFunc // ends run's context
+	serial  *atomic.Uint64     // of the last event of all queues
+	log     *slog.Logger
 
 	mu       sync.Mutex
-	pending  []byte   // whole records that the writer has not taken yet
-	filling  uint64   // the number of this pending, counted up from 1
-	waiting  int      // bytes taken in and not written, pending ones among them
+	chunks   []*chunk // in memory, and not taken by the writer; oldest first
+	hand     *chunk   // of these, the one that the writer has taken; nil where it has none
+	sealed   bool     // the newest chunk takes no more
+	spare    []byte   // for the next chunk
+	unread   int      // bytes in chunks
+	waiting  int      // bytes in chunks and hand
+	done     uint64   // number of the first record that the sink is not done with
+	next     uint64   // number of the next record
+	filling  uint64   // counts up when all that was in chunks has left them
+	mark     uint64   // number of the record that it counts up for
 	lost     uint64   // events lost and not reported yet
 	crowders []*Agent // those with lost events of their own that are not reported yet
 	slow     complaint
+	damaged  uint64 // those of them that could not be read from the disk
 	closed   bool
 	reopen   bool
 	counts   Counts
 
+	spill // nothing where disk is nil
+
 	wake    chan struct{} // holds a token where there is something to do
 	closing chan struct{} // closed by close
-	done    chan struct{} // closed when run ends
+	ended   chan struct{} // closed when run ends
 	gone    chan<- error  // is sent why run ended early, where a sink is gone for good
 }
 
@@ -96,7 +127,7 @@ func (c *complaint) ended(lost uint64) (count uint64) {
 
 // put takes events and never blocks. more says that others follow at once: then a full write is waited for, since a wake-up
 // of the writer costs more than an event.
-func (q *queue) put(l *Lot, more bool) {
+func (q *eventQueue) put(l *Lot, more bool) {
 	if q.filter != nil {
 		q.judge(l)
 	}
@@ -110,15 +141,19 @@ func (q *queue) put(l *Lot, more bool) {
 		}
 		from = e.at
 	}
-	wait := more && len(q.pending) < writeSize
+	wait := more && q.unread < writeSize
+	crowded := q.disk != nil && q.waiting > q.limit/2
 	q.mu.Unlock()
+	if crowded {
+		q.nudgeSpill()
+	}
 	if !wait {
 		q.nudge()
 	}
 }
 
 // judge says in l.pass which events the filter lets pass.
-func (q *queue) judge(l *Lot) {
+func (q *eventQueue) judge(l *Lot) {
 	l.pass = l.pass[:0]
 	b := Batch(l.records)
 	var e Event
@@ -136,8 +171,29 @@ func (q *queue) judge(l *Lot) {
 	}
 }
 
+// openAll opens the sink, and its queue on disk.
+func (q *eventQueue) openAll(ctx context.Context) (err error) {
+	if q.place.Dir != "" {
+		if err := q.openDisk(q.place); err != nil {
+			return err
+		}
+	}
+	if q.sink, err = q.open(ctx); err != nil && q.disk != nil {
+		q.disk.Close()
+	}
+	return err
+}
+
+// abandon closes what openAll opened.
+func (q *eventQueue) abandon() {
+	q.sink.Close()
+	if q.disk != nil {
+		q.disk.Close()
+	}
+}
+
 // nudge wakes the writer.
-func (q *queue) nudge() {
+func (q *eventQueue) nudge() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -145,7 +201,7 @@ func (q *queue) nudge() {
 }
 
 // add takes one record. mu is held.
-func (q *queue) add(record []byte, a *Agent) {
+func (q *eventQueue) add(record []byte, a *Agent) {
 	q.counts.Received++
 	switch {
 	case q.closed || q.waiting+len(record) > q.limit:
@@ -171,214 +227,48 @@ func (q *queue) add(record []byte, a *Agent) {
 	}
 }
 
-// hold puts a record among the pending ones. mu is held.
-func (q *queue) hold(record []byte) {
-	q.pending = append(q.pending, record...)
+// chunkSize is from where on records go to another chunk, so that memory is given back in parts. Without a disk there is but
+// one, which the writer takes whole.
+const chunkSize = 256 << 10
+
+// hold puts a record behind all others. mu is held.
+func (q *eventQueue) hold(record []byte) {
+	if len(q.chunks) == 0 || q.sealed || q.disk != nil && len(q.chunks[len(q.chunks)-1].b) >= chunkSize {
+		q.chunks = append(q.chunks, &chunk{first: q.next, b: q.spare[:0]})
+		q.spare, q.sealed = nil, false
+	}
+	c := q.chunks[len(q.chunks)-1]
+	c.b = append(c.b, record...)
+	c.n++
+	q.next++
+	q.unread += len(record)
 	q.waiting += len(record)
 	q.counts.Pending++
 }
 
+// turn begins another filling where the last one has left memory, by the writer or to the disk. mu is held.
+func (q *eventQueue) turn() {
+	oldest := q.next
+	if len(q.chunks) > 0 {
+		oldest = q.chunks[0].first
+	}
+	if oldest >= q.mark {
+		q.filling++
+		q.mark = q.next
+	}
+}
+
 // overShare says whether n more bytes are too many for an agent; if not, they are counted.
-func (q *queue) overShare(s *stake, n int) bool {
+func (q *eventQueue) overShare(s *stake, n int) bool {
 	if s.filling != q.filling {
 		s.filling, s.bytes = q.filling, 0
 	}
 	if s.bytes+n > q.share {
 		return true
 	}
+	if q.disk != nil && q.backlogged() && q.overStored(s, n) {
+		return true
+	}
 	s.bytes += n
 	return false
-}
-
-// take swaps what waits for an empty buffer, and reports lost events at its end.
-func (q *queue) take(empty []byte) (records Batch, closed, reopen bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, a := range q.crowders {
-		s := &a.stakes[q.number]
-		q.report(a, fmt.Sprintf("ossecd: %d events of '%s-%s' lost: it sent more than its share.", s.lost, a.Name, a.IP), s.lost)
-		if n := s.floods.ended(s.lost); n > 0 {
-			q.log.Warn("events lost", "agent", a.ID, "name", a.Name, "events", q.name, "count", n)
-		}
-		s.lost = 0
-	}
-	q.crowders = q.crowders[:0]
-	if q.lost > 0 {
-		q.report(nil, fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", q.lost), q.lost)
-		if n := q.slow.ended(q.lost); n > 0 {
-			q.log.Warn("events lost", "events", q.name, "count", n)
-		}
-		q.lost = 0
-	}
-	records, q.pending = q.pending, empty[:0]
-	q.filling++
-	reopen, q.reopen = q.reopen, false
-	return records, q.closed, reopen
-}
-
-// report adds an event about lost ones, for which there is always room: mu is held.
-func (q *queue) report(about *Agent, text string, lost uint64) {
-	q.counts.Received++
-	r := appendReport(nil, about, time.Now().UnixNano(), text, Lost, lost)
-	stamp(r, q.serial.Add(1))
-	q.hold(r)
-}
-
-// run hands events to the sink until close was called and all is written, or ctx ends.
-func (q *queue) run(ctx context.Context) {
-	defer close(q.done)
-	var buffer []byte
-	for {
-		records, closed, reopen := q.take(buffer)
-		if reopen {
-			q.reopenSink()
-		}
-		if !q.deliver(ctx, records) {
-			return
-		}
-		buffer = records
-		if cap(buffer) > 1<<20 && len(records) < cap(buffer)/8 {
-			buffer = nil // a burst is over: give the memory back
-		}
-		if len(records) > 0 {
-			continue
-		}
-		if closed {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-q.wake:
-		}
-	}
-}
-
-// deliver gives records to the sink; what fails is tried again until ctx ends, and false returned then. A sink that is gone
-// for good is not tried again.
-func (q *queue) deliver(ctx context.Context, records Batch) bool {
-	var nextLog time.Time
-	retry := retryFirst
-	for len(records) > 0 {
-		some, n := records.cut(q.write)
-		r, err := q.sink.Write(ctx, some)
-		if err == nil && r.Done != n {
-			err = fmt.Errorf("%d of %d events were taken", r.Done, n)
-		}
-		if r.Done > 0 {
-			rest := records.skip(r.Done)
-			q.settle(r, len(records)-len(rest))
-			records, retry = rest, retryFirst
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, ErrGone) {
-			q.gone <- err
-			return false
-		}
-		if ctx.Err() != nil {
-			return false // close counts what is left
-		}
-		if now := time.Now(); now.After(nextLog) {
-			q.log.Error("events cannot be written; trying again", "events", q.name, "err", err,
-				"remedy", "free space on the disk, or mend what reads the events")
-			nextLog = now.Add(logEvery)
-		}
-		if !q.pause(ctx, retry) {
-			return false
-		}
-		retry = min(2*retry, retryMost)
-	}
-	return true
-}
-
-// pause waits before a further try; a stop cuts it short. It returns false when ctx has ended.
-func (q *queue) pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	closing := q.closing
-	if q.isClosed() {
-		closing = nil
-		timer.Reset(retryFirst) // the time is short
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-closing:
-	case <-timer.C:
-	}
-	return true
-}
-
-func (q *queue) isClosed() bool {
-	select {
-	case <-q.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-// settle counts events that the sink is done with, which were of some bytes.
-func (q *queue) settle(r Result, bytes int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting -= bytes
-	q.counts.Pending -= uint64(r.Done)
-	q.counts.Delivered += uint64(r.Done - r.Refused)
-	q.counts.Lost += uint64(r.Refused)
-}
-
-func (q *queue) reopenSink() {
-	if s, ok := q.sink.(Reopener); ok {
-		if err := s.Reopen(); err != nil {
-			q.log.Error("a file of events was not opened anew", "events", q.name, "err", err,
-				"remedy", "let this user make files in the directory, and send SIGHUP again")
-		}
-	}
-}
-
-func (q *queue) tally() Counts {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.counts
-}
-
-// ErrUnwritten says that events were lost at a stop.
-var ErrUnwritten = errors.New("events were not written")
-
-// close takes no more events and waits until all that came before are written, or until deadline is closed; then it ends
-// run's context. What is not written is counted in the error. A write that hangs leaves the goroutine of run behind.
-func (q *queue) close(deadline <-chan struct{}, within time.Duration) error {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-	close(q.closing)
-	q.nudge()
-	select {
-	case <-q.done:
-	case <-deadline:
-	}
-	q.stop()
-	var err error
-	if q.endsSoon() {
-		err = q.sink.Close()
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if n := q.counts.Pending + q.lost; n > 0 {
-		return errors.Join(err, fmt.Errorf("%d %w to %s within %v; look at what reads them", n, ErrUnwritten, q.name, within))
-	}
-	return err
-}
-
-// endsSoon says whether run has ended, or does since its context has.
-func (q *queue) endsSoon() bool {
-	select {
-	case <-q.done:
-		return true
-	case <-time.After(endWithin):
-		return false
-	}
 }

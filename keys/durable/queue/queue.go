@@ -288,6 +288,13 @@ func (q *Queue) Read() Position {
 	return q.read
 }
 
+// End is the number that the next record will have.
+func (q *Queue) End() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.next
+}
+
 // Waiting is how many events were not read yet.
 func (q *Queue) Waiting() uint64 {
 	q.mu.Lock()
