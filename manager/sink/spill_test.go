@@ -78,7 +78,7 @@ func TestToTheDiskAndBack(t *testing.T) {
 			numbered(h, i*100+1, i*100+100)
 			time.Sleep(500 * time.Millisecond)
 		}
-		if c := h.Counts()[0]; c != (Counts{Received: 1000, Pending: 1000}) {
+		if c := h.queues[0].tally(); c != (Counts{Received: 1000, Pending: 1000}) {
 			t.Errorf("counts %+v", c)
 		}
 		time.Sleep(2 * spillAfter)
@@ -97,7 +97,7 @@ func TestToTheDiskAndBack(t *testing.T) {
 		if err := h.Close(2 * time.Second); err != nil {
 			t.Error(err)
 		}
-		c := h.Counts()[0]
+		c := h.queues[0].tally()
 		adds(t, c)
 		if c.Pending != 400 || c.Lost != 0 {
 			t.Errorf("counts %+v", c)
@@ -107,13 +107,13 @@ func TestToTheDiskAndBack(t *testing.T) {
 		h = start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
 		numbered(h, 1501, 1600)
 		end(t, h)
-		if c := h.Counts()[0]; c != (Counts{Received: 500, Delivered: 500}) {
+		if c := h.queues[0].tally(); c != (Counts{Received: 500, Delivered: 500}) {
 			t.Errorf("counts %+v", c)
 		}
 		inOrder(t, r, 1, 1600)
 		h = start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
 		end(t, h)
-		if c := h.Counts()[0]; c != (Counts{}) {
+		if c := h.queues[0].tally(); c != (Counts{}) {
 			t.Errorf("after all was delivered there is %+v", c)
 		}
 	})
@@ -170,7 +170,7 @@ func TestPartOfALoad(t *testing.T) {
 			t.Error(err)
 		}
 		taken := strings.Count(r.String(), "\n")
-		if c := h.Counts()[0]; taken != 30 || int(c.Pending) != 100-taken {
+		if c := h.queues[0].tally(); taken != 30 || int(c.Pending) != 100-taken {
 			t.Errorf("%d taken, counts %+v", taken, c)
 		}
 		r.set(nil, 0)
@@ -194,7 +194,7 @@ func TestDiskAndMemoryFull(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		c := h.Counts()[0]
+		c := h.queues[0].tally()
 		adds(t, c)
 		if c.Received != 3000 || c.Lost == 0 || c.Pending < 1700 || c.Pending > 2100 {
 			t.Errorf("counts %+v; the disk has %d bytes", c, h.queues[0].disk.Size())
@@ -227,7 +227,7 @@ func TestDiskFails(t *testing.T) {
 		if n := strings.Count(logs.String(), "cannot go to the disk"); n != 1 {
 			t.Errorf("%d lines about it:\n%s", n, logs.String())
 		}
-		if c := h.Counts()[0]; c != (Counts{Received: 500, Pending: 500}) {
+		if c := h.queues[0].tally(); c != (Counts{Received: 500, Pending: 500}) {
 			t.Errorf("counts %+v", c)
 		}
 		r.set(nil, 0)
@@ -291,7 +291,7 @@ func TestDamagedDisk(t *testing.T) {
 		r.set(nil, 0)
 		h = start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
 		end(t, h)
-		c := h.Counts()[0]
+		c := h.queues[0].tally()
 		if c.Received != 10_001 || c.Lost == 0 || strings.Count(r.String(), "\n") != int(c.Delivered) {
 			t.Errorf("counts %+v, %d lines", c, strings.Count(r.String(), "\n"))
 		}
@@ -325,12 +325,12 @@ func TestFaultsAtOnce(t *testing.T) {
 			case 2:
 				r.set(nil, 0)
 			}
-			adds(t, h.Counts()[0])
+			adds(t, h.queues[0].tally())
 		}
 	})
 	const events = 10_000
 	for i := range events {
-		for h.Counts()[0].Pending > 5000 { // memory alone is too small for all
+		for h.queues[0].tally().Pending > 5000 { // memory alone is too small for all
 			time.Sleep(time.Millisecond)
 		}
 		h.give(fmt.Sprintf("event %d", i+1), nil)
@@ -340,11 +340,11 @@ func TestFaultsAtOnce(t *testing.T) {
 	}
 	close(stop)
 	faults.Wait()
-	for deadline := time.Now().Add(time.Minute); h.Counts()[0].Pending > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); h.queues[0].tally().Pending > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	end(t, h)
-	if c := h.Counts()[0]; c.Lost == 0 {
+	if c := h.queues[0].tally(); c.Lost == 0 {
 		inOrder(t, r, 1, events)
 	} else {
 		t.Errorf("counts %+v", c)
