@@ -201,7 +201,7 @@ func readAll(c *call, most int) (string, error) {
 // importFile adds all lines of a keys file.
 func importFile(c *call) error {
 	path := c.String("file")
-	in := c.App.Reader
+	var in io.Reader
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
