@@ -33,6 +33,7 @@ type agent struct {
 	before  uint64 // the highest count that earlier runs took
 	first   uint64 // the first that this run took, 0 for none
 	life    life
+	push    *pushState // nil until it reported what shared files it has
 	low     lowCounts
 	twins   *twins                        // nil until it spoke
 	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds

@@ -31,6 +31,10 @@ type Config struct {
 
 	// Control is the path of the control socket; empty for none.
 	Control string
+	// Shared is the directory of the files that agents of no group get, or empty; Groups are the tables [[manager.group]], each as
+	// a JSON object.
+	Shared string
+	Groups []string
 	// OssecHome is the install directory of a stock server in place of whose remote daemon we run, or empty. Its counters,
 	// agent information, queues of events and of active responses are used.
 	OssecHome string
@@ -58,6 +62,7 @@ type Config struct {
 
 	accepts proto.Method // of CryptoAccept; 0 is any
 	plans   []plan       // of Events, Out and Sinks
+	groups  []*sharing   // of Groups and Shared
 }
 
 // Defaults, as documented in the command's help.
@@ -113,6 +118,9 @@ func (c *Config) Validate() error {
 	}
 	var err error
 	if c.plans, err = c.planSinks(); err != nil {
+		faults = append(faults, err)
+	}
+	if c.groups, err = c.planGroups(); err != nil {
 		faults = append(faults, err)
 	}
 	switch c.CryptoAccept {

@@ -25,12 +25,18 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 			a.dialect = proto.Wazuh
 		}
 		a.life.keepalive = time.Time{}
+		if r.m.pusher != nil {
+			r.m.pusher.started(a)
+		}
 		if err := r.m.sender.Rebase(); err != nil {
 			r.m.complain("the sending counter was not raised", err)
 		}
 	case proto.AgentKeepalive:
 		if k, err := proto.ParseKeepalive(rest); err == nil {
 			r.keepalive(a, &k, now)
+			if r.m.pusher != nil {
+				r.m.pusher.reported(a, &k, now)
+			}
 			if r.m.info != nil {
 				r.m.info.note(a, rest)
 			}

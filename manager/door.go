@@ -24,6 +24,12 @@ func (m *manager) openDoors() (doors []door, err error) {
 		return doors, err
 	}
 	m.orders.m = m
+	if len(m.cfg.groups) > 0 {
+		if m.pusher, err = m.newPusher(m.cfg.groups); err != nil {
+			return doors, err
+		}
+		doors = append(doors, door{m.pusher.run, func() {}})
+	}
 	if m.cfg.Control != "" {
 		if c, err := m.openControl(); err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)

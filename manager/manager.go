@@ -33,6 +33,7 @@ type manager struct {
 	sinks    *sink.Hub
 	orders   orders
 	info     *agentInfo // nil without a stock layout
+	pusher   *pusher    // nil without shared files
 
 	taking  sync.Mutex // held while keys are taken up
 	taken   *keys.Set  // that were taken up last

@@ -1,0 +1,122 @@
+package manager
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ossecd/proto"
+)
+
+// Bounds of shared files: what an agent of ours takes.
+const (
+	maxMerged      = 20 << 20 // bytes
+	maxMergedFiles = 256
+)
+
+// merged is the files of a directory as agents get them, joined in the order of their names (docs/protocol.md, "Control messages").
+// It never changes.
+type merged struct {
+	sum   string // MD5 as hexadecimal digits, as agents report it
+	data  []byte
+	files int
+}
+
+// sharedDir is a directory of files for agents.
+type sharedDir struct {
+	path    string
+	seen    string // names, sizes and times of its files at the last look
+	built   string // those of which the last merged was made
+	skipped string // names that were left out, as logged
+}
+
+// look makes a new merged where the files have changed, and not since the last look: whoever writes several is given time to
+// finish. It is nil where there is nothing new. A directory without files gives one without data, which is not pushed.
+func (d *sharedDir) look() (m *merged, skipped []string, err error) {
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	var names []string
+	var seen strings.Builder
+	for _, e := range entries {
+		name := e.Name()
+		if name == proto.MergedName || strings.HasPrefix(name, ".") {
+			continue
+		}
+		info, err := root.Stat(name)
+		if err != nil || !info.Mode().IsRegular() || !proto.BaseName(name) {
+			if err != nil || !info.IsDir() {
+				skipped = append(skipped, name)
+			}
+			continue
+		}
+		names = append(names, name)
+		fmt.Fprintf(&seen, "%s/%d/%d/", name, info.Size(), info.ModTime().UnixNano())
+	}
+	first := d.built == "" && d.seen == ""
+	settled := d.seen == seen.String() || first
+	d.seen = seen.String()
+	if d.built == d.seen && !first || !settled {
+		return nil, skipped, nil
+	}
+	if m, err = merge(root, names); err != nil {
+		return nil, skipped, err
+	}
+	d.built = d.seen
+	return m, skipped, nil
+}
+
+func merge(root *os.Root, names []string) (*merged, error) {
+	if len(names) > maxMergedFiles {
+		return nil, fmt.Errorf("%d files are too many; agents take %d", len(names), maxMergedFiles)
+	}
+	m := &merged{files: len(names)}
+	for _, name := range names {
+		content, err := readShared(root, name)
+		if err != nil {
+			return nil, err
+		}
+		m.data = fmt.Appendf(m.data, "!%d %s\n", len(content), name)
+		if m.data = append(m.data, content...); len(m.data) > maxMerged {
+			return nil, fmt.Errorf("they have over %d bytes together, which is what agents take", maxMerged)
+		}
+	}
+	sum := md5.Sum(m.data)
+	m.sum = hex.EncodeToString(sum[:])
+	return m, nil
+}
+
+func readShared(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxMerged+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(root.Name(), name), err)
+	}
+	return content, nil
+}
+
+// chunk is the piece of m's data from at on that goes into one message. No piece begins like a control message.
+func (m *merged) chunk(at int) []byte {
+	end := min(at+chunkSize, len(m.data))
+	for end > at+1 && proto.IsControl(m.data[end:]) {
+		end--
+	}
+	return m.data[at:end]
+}
+
+// chunkSize is how much of a file a message carries: so do stock managers, since stock agents read datagrams of 1,024 bytes.
+const chunkSize = 900

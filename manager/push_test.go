@@ -1,0 +1,200 @@
+package manager
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ossecd/proto"
+)
+
+// sharedRig is a manager in a bubble with shared files for all, and others for db*.
+func sharedRig(t *testing.T, f func(r *rig, all, dbs string)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, anyLine, fixedLine)
+		all, dbs := t.TempDir(), t.TempDir()
+		r.cfg.Shared, r.cfg.Groups = all, []string{fmt.Sprintf(`{"name":"dbs","agents":["db*"],"shared":%q}`, dbs)}
+		writeShared(t, all, "b.conf", strings.Repeat("x", 897)+"#!-up file\n"+strings.Repeat("0123456789", 200))
+		writeShared(t, all, "a.txt", "")
+		writeShared(t, all, ".hidden", "no")
+		writeShared(t, all, proto.MergedName, "no")
+		writeShared(t, dbs, "db.conf", "for databases\n")
+		r.start()
+		f(r, all, dbs)
+		r.end()
+	})
+}
+
+func writeShared(t *testing.T, dir, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reports sends a keepalive that tells the sum of the merged file, and takes the answer.
+func (p *peer) reports(sum string) {
+	p.r.t.Helper()
+	p.send(string(proto.AppendKeepalive(nil, &proto.Keepalive{Uname: "Linux", Program: "OSSEC HIDS v4", Files: []proto.FileSum{{Name: proto.MergedName, Sum: sum}}})))
+	if got := p.answer(); got != proto.Ack {
+		p.r.t.Fatalf("got %.80q, want an ack", got)
+	}
+}
+
+// pushed takes a whole push, and returns the file and its sum; nil where none comes within a second.
+func (p *peer) pushed() (data []byte, sum string) {
+	p.r.t.Helper()
+	first := p.answer()
+	if first == "" {
+		return nil, ""
+	}
+	kind, rest := proto.ParseFromManager([]byte(first))
+	sum, name, err := proto.ParseUpFile(rest)
+	if kind != proto.ManagerUpFile || err != nil || name != proto.MergedName {
+		p.r.t.Fatalf("got %.80q, want the beginning of a push", first)
+	}
+	data = []byte{}
+	for {
+		text := p.answer()
+		switch kind, rest := proto.ParseFromManager([]byte(text)); {
+		case text == proto.CloseFile:
+			if s := md5.Sum(data); hex.EncodeToString(s[:]) != sum {
+				p.r.t.Errorf("the pushed file has not the sum %s", sum)
+			}
+			return data, sum
+		case kind == proto.ManagerChunk && len(rest) > 0 && len(rest) <= 900:
+			data = append(data, rest...)
+		default:
+			p.r.t.Fatalf("got %.80q in a push", text)
+		}
+	}
+}
+
+func TestPush(t *testing.T) {
+	sharedRig(t, func(r *rig, all, dbs string) {
+		p := r.dial(anyLine, "198.51.100.9", proto.AES, proto.OSSEC, 100)
+		p.hello()
+		p.reports("")
+		got, sum := p.pushed()
+		want := "!0 a.txt\n!2908 b.conf\n" + strings.Repeat("x", 897) + "#!-up file\n" + strings.Repeat("0123456789", 200)
+		if string(got) != want {
+			t.Errorf("got %q", got)
+		}
+		p.reports(sum)
+		if got, _ := p.pushed(); got != nil {
+			t.Errorf("who has it was pushed %q", got)
+		}
+		db := r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 100)
+		db.hello()
+		db.reports(sum)
+		if got, _ := db.pushed(); string(got) != "!14 db.conf\nfor databases\n" {
+			t.Errorf("the group got %q", got)
+		}
+
+		// A change reaches those of the group without their asking, and no others.
+		writeShared(t, all, "c.txt", "new")
+		time.Sleep(3 * sharedEvery)
+		if got, _ := p.pushed(); !bytes.HasSuffix(got, []byte("!3 c.txt\nnew")) {
+			t.Errorf("after the change: %q", got)
+		}
+		if got, _ := db.pushed(); got != nil {
+			t.Errorf("the other group got %q", got)
+		}
+
+		// What was lost on the way is pushed again, but not before the agent could have stored it.
+		p.reports("")
+		if got, _ := p.pushed(); got != nil {
+			t.Error("pushed again at once")
+		}
+		time.Sleep(pushAgain)
+		p.reports("")
+		if got, _ := p.pushed(); got == nil {
+			t.Error("not pushed again")
+		}
+
+		// A directory that is gone leaves things as they are.
+		if err := os.RemoveAll(all); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(pushAgain)
+		p.reports("")
+		if got, _ := p.pushed(); got == nil {
+			t.Error("nothing pushed once the directory was gone")
+		}
+	})
+}
+
+// TestPushDisturbed restarts the agent in the middle of a push.
+func TestPushDisturbed(t *testing.T) {
+	sharedRig(t, func(r *rig, all, _ string) {
+		writeShared(t, all, "big", strings.Repeat("0123456789", 10_000))
+		time.Sleep(3 * sharedEvery)
+		p := r.dial(anyLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 100)
+		p.hello()
+		p.reports("")
+		for range 10 {
+			if p.answer() == "" {
+				t.Fatal("no push")
+			}
+		}
+		p.send(proto.Startup)
+		acks := 0
+		for text := p.answer(); text != ""; text = p.answer() {
+			if text == proto.CloseFile {
+				t.Error("the push went on")
+			}
+			if text == proto.Ack {
+				acks++
+			}
+		}
+		if acks != 1 {
+			t.Errorf("%d answers to the startup", acks)
+		}
+		p.reports("")
+		if got, _ := p.pushed(); len(got) < 100_000 {
+			t.Errorf("got %d bytes anew", len(got))
+		}
+	})
+}
+
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", "x", strings.Repeat("x", 900), strings.Repeat("#!-", 700), strings.Repeat("x", 899) + "#!-#!-"} {
+		m := &merged{data: append([]byte("!"), content...)}
+		var all []byte
+		for at := 0; at < len(m.data); {
+			c := m.chunk(at)
+			if len(c) == 0 || len(c) > chunkSize || proto.IsControl(c) {
+				t.Fatalf("%.20q: chunk %.20q of %d bytes", content, c, len(c))
+			}
+			all = append(all, c...)
+			at += len(c)
+		}
+		if !bytes.Equal(all, m.data) {
+			t.Errorf("%.20q: came out as %.20q", content, all)
+		}
+	}
+}
+
+func TestGroupFaults(t *testing.T) {
+	t.Parallel()
+	for table, want := range map[string]string{
+		`{"name":"a"}`:                               "group[1]: agents: missing",
+		`{"agents":["a"]}`:                           "group[1]: shared: missing",
+		`{"agents":["["],"shared":"d"}`:              "no pattern",
+		`{"agents":["a"],"shared":"d","sharde":"x"}`: `did you mean "shared"`,
+	} {
+		cfg := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Groups: []string{table}}
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", table, err, want)
+		}
+	}
+}
