@@ -45,7 +45,8 @@ type pushState struct {
 const (
 	pushesAtOnce = 32
 	pushEvery    = 10 * time.Millisecond
-	pushBurst    = 2 // messages to an agent per pushEvery: 180 KB/s for one agent, 5.8 MB/s for all
+	pushPace     = 5 * time.Millisecond // between messages to an agent: 180 KB/s for one, 5.8 MB/s for all
+	pushBurst    = 8                    // messages to an agent at once, at most, where a busy system is late with a tick
 
 	// pushAgain is how long an agent may take to report what was pushed before it is pushed again.
 	pushAgain = 30 * time.Second
@@ -131,11 +132,14 @@ func (p *pusher) run(ctx context.Context) {
 	look := time.NewTicker(sharedEvery)
 	defer look.Stop()
 	var active []*push
+	var paid time.Time // until when the messages due were sent; zero while there are none
 	for {
 		if active = p.take(active); len(active) == 0 {
 			tick.Stop() // an idle manager is not woken
-		} else {
+			paid = time.Time{}
+		} else if paid.IsZero() {
 			tick.Reset(pushEvery)
+			paid = time.Now()
 		}
 		select {
 		case <-ctx.Done():
@@ -146,7 +150,9 @@ func (p *pusher) run(ctx context.Context) {
 				p.read(g)
 			}
 		case <-tick.C:
-			p.step(active)
+			due := int(time.Since(paid) / pushPace)
+			paid = paid.Add(time.Duration(due) * pushPace)
+			p.step(active, min(due, pushBurst))
 		}
 	}
 }
@@ -174,22 +180,22 @@ func (p *pusher) take(active []*push) []*push {
 	return kept
 }
 
-// step sends the next messages of each push. One that has ended has no agent any more.
-func (p *pusher) step(active []*push) {
+// step sends the next messages of each push, n at most. One that has ended has no agent any more.
+func (p *pusher) step(active []*push, n int) {
 	for _, u := range active {
-		if !p.send(u) {
+		if !p.send(u, n) {
 			u.a = nil
 		}
 	}
 }
 
-// send sends the next messages of a push, and says whether it goes on.
-func (p *pusher) send(u *push) bool {
+// send sends the next n messages of a push, and says whether it goes on.
+func (p *pusher) send(u *push, n int) bool {
 	a := u.a
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.push
-	for range pushBurst {
+	for range n {
 		if a.life.state != connected || a.back.conn == nil || s.began != u.began {
 			s.busy = false
 			return false
