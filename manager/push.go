@@ -43,9 +43,9 @@ type pushState struct {
 }
 
 const (
-	pushesAtOnce = 32
+	pushesAtOnce = 48
 	pushEvery    = 10 * time.Millisecond
-	pushPace     = 5 * time.Millisecond // between messages to an agent: 180 KB/s for one, 5.8 MB/s for all
+	pushPace     = 5 * time.Millisecond // between messages to an agent: 180 KB/s for one, 8.6 MB/s for all
 	pushBurst    = 8                    // messages to an agent at once, at most, where a busy system is late with a tick
 
 	// pushAgain is how long an agent may take to report what was pushed before it is pushed again.
