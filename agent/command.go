@@ -95,9 +95,9 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"),
-		Tables: c.StringSlice("source"), ActiveResponse: c.String("active-response"),
-		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
+		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
+		ActiveResponse: c.String("active-response"),
+		FromStart:      c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
 	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")

@@ -96,10 +96,20 @@ func TestPushedSources(t *testing.T) {
 	}
 	write("shared/ossecd.toml", table("a.log"))
 	p, stop := start()
-	waitUntil(t, "a is followed", follows("a.log"))
+	r := queue.Reader(0)
+	var got []string
+	read := func(want string) func() bool {
+		return func() bool {
+			if e, ok := r.Next(); ok {
+				got = append(got, filepath.Base(e.Location)+":"+string(e.Message))
+			}
+			return strings.Join(got, " ") == want
+		}
+	}
+	waitUntil(t, "a is read", read("a.log:line"))
 	write("shared/ossecd.toml", table("b.log"))
 	p.changed()
-	waitUntil(t, "b is followed", follows("b.log"))
+	waitUntil(t, "b is read", read("a.log:line b.log:line"))
 	write("shared/ossecd.toml", table("c.log")+"globz = 1\n")
 	p.changed()
 	waitUntil(t, "a fault is told", func() bool { return log.count("refused", "globz") == 1 })
@@ -115,16 +125,6 @@ func TestPushedSources(t *testing.T) {
 		f.Close()
 	}
 	add("more\n")
-	r := queue.Reader(0)
-	var got []string
-	read := func(want string) func() bool {
-		return func() bool {
-			if e, ok := r.Next(); ok {
-				got = append(got, filepath.Base(e.Location)+":"+string(e.Message))
-			}
-			return strings.Join(got, " ") == want
-		}
-	}
 	waitUntil(t, "b goes on", read("a.log:line b.log:line b.log:more"))
 	stop()
 	add("later\n")
