@@ -32,6 +32,7 @@ type receiver struct {
 	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot
 	refused *refusals
 	opener  *proto.Opener
+	pushing bool // a file comes, in pieces that can look like anything
 }
 
 // run reads until the socket is closed.
@@ -98,12 +99,22 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	case m.Dialect != r.dialect:
 		return r.refuse(otherDialect)
 	}
+	kind, _ := proto.ParseFromManager(m.Payload)
+	if proto.OnlyAgentsSay(m.Payload) || kind == proto.ManagerChunk && !r.pushing {
+		return r.refuse(notAManagers)
+	}
 	switch slot.Accept(m.Counter.Value()) {
 	case proto.Repeated:
 		return r.refuse(repeatedCount)
 	case proto.TooOld:
 		r.refused.old(m.Counter.Value())
 		return r.refuse(oldCount)
+	}
+	switch kind {
+	case proto.ManagerUpFile:
+		r.pushing = true
+	case proto.ManagerCloseFile:
+		r.pushing = false
 	}
 	r.refused.fresh()
 	return inbound{append([]byte{}, m.Payload...), m.Counter.Value()}, true

@@ -16,6 +16,7 @@ const (
 	wrongKey
 	wrongChecksum
 	otherDialect
+	notAManagers
 	repeatedCount
 	oldCount
 	numReasons
@@ -29,6 +30,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	wrongKey:      {"wrong key", "the manager's key for this agent differs from ours: export it there (ossecd keygen export) and import it here"},
 	wrongChecksum: {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
 	otherDialect:  {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
+	notAManagers:  {"not from a manager", "a message that only agents send, or a piece of no file: somebody sends back what agents sent"},
 	repeatedCount: {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
 	oldCount:      {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
 }

@@ -55,6 +55,14 @@ func (a *agent) knownDialect() proto.Dialect {
 	return a.dialect
 }
 
+// dialectOf is the dialect of a message, which Blowfish does not show: there it is that of the last AES message. a.mu is held.
+func (a *agent) dialectOf(m *proto.Message) proto.Dialect {
+	if m.Method == proto.AES {
+		return m.Dialect
+	}
+	return a.dialect
+}
+
 // returnPath is where answers to an agent go.
 type returnPath struct {
 	conn PacketConn

@@ -103,6 +103,16 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	control := proto.IsControl(message.Payload)
+	var e proto.Event
+	if control {
+		if proto.OnlyManagersSay(message.Payload) {
+			m.refusals.authenticated(notAnAgents, a, from, now)
+			return
+		}
+	} else if e, err = proto.ParseEvent(message.Payload, a.dialectOf(&message)); err != nil {
+		m.refusals.authenticated(badEvent, a, from, now)
+		return
+	}
 	verdict := slot.Accept(message.Counter.Value())
 	m.lookForTwin(a, &message, verdict, from, now)
 	switch verdict {
@@ -133,11 +143,6 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	if control {
 		r.control(a, message.Payload, verdict == proto.Late, now)
-		return
-	}
-	e, err := proto.ParseEvent(message.Payload, a.dialect)
-	if err != nil {
-		m.refusals.authenticated(badEvent, a, from, now)
 		return
 	}
 	if string(e.Location) == collectorMark {

@@ -175,6 +175,30 @@ func sealAs(t testing.TB, keyLine string, e proto.Envelope) func(message string)
 	}
 }
 
+// What the manager sent opens under the agent's key, too. Sent back with the agent's ID it is no life of the agent's, and
+// its count does not make the agent's own look old.
+func TestOwnMessagesSentBack(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine)
+	from := netip.MustParseAddrPort("192.0.2.9:1111")
+	ours := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 2_000_000_000}})
+	said := []string{proto.Ack, string(proto.AppendAck(nil, &proto.Run{Name: "A", First: proto.Counter{Global: 1}})), proto.SyscheckNow, proto.ForceReconnect,
+		"#!-execd restart-ossec0 add - null", "#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n", proto.CloseFile, "!12 ar.conf\nrest of a file",
+		proto.NewKey + anyLine, proto.Removed}
+	for _, message := range said {
+		r.receive(ours(message), from, netip.Addr{}, time.Now())
+	}
+	a := r.m.roster.Load().byID["001"]
+	if got := r.m.refusals.counts[notAnAgents].Load() + r.m.refusals.counts[badEvent].Load(); got != uint64(len(said)) || a.slot.Highest() != 0 || !a.life.lastSeen.IsZero() {
+		t.Errorf("%d of %d refused; highest count %d, last seen %v", got, len(said), a.slot.Highest(), a.life.lastSeen)
+	}
+	theirs := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
+	r.receive(theirs("1:/var/log/test:line"), from, netip.Addr{}, time.Now())
+	if r.events.Len() != 1 {
+		t.Error("the agent's event was not taken")
+	}
+}
+
 // Answers follow control messages; of agents that are ours they follow fresh events too, so that a NAT may change
 // its mind between two keepalives.
 func TestReturnPath(t *testing.T) {

@@ -26,6 +26,7 @@ const (
 	// From here on the message was authentic.
 	repeatedCount
 	oldCount
+	notAnAgents
 	badEvent
 	lostCounter // counted as oldCount; only its log line is its own
 	cameAgain   // no refusal: only its log line is limited like one
@@ -47,6 +48,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	wrongChecksum:  {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
 	repeatedCount:  {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay; many mean that two hosts use one key"},
 	oldCount:       {"old count", "far below the last count: the agent was restored or lost its rids, or somebody replays old traffic"},
+	notAnAgents:    {"not from an agent", "a message that only managers send: somebody on the way sends back what we sent"},
 	lostCounter:    {"lost counter", ""},
 	cameAgain:      {"connected", ""},
 	saidGoodbye:    {"goodbye", ""},
