@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -145,7 +146,7 @@ func (m *fakeManager) sendRaw(d []byte) {
 	m.mu.Lock()
 	to := m.last
 	m.mu.Unlock()
-	if err := m.end.WritePacket(d, to, netip.Addr{}); err != nil {
+	if err := m.end.WritePacket(d, to, netip.Addr{}); err != nil && !errors.Is(err, net.ErrClosed) { // as at the end of a test
 		m.t.Error(err)
 	}
 }

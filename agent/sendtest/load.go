@@ -233,17 +233,18 @@ func parallel(n int, cancel context.CancelCauseFunc, f func(i int) error) error 
 
 // send sends the events, and returns once the manager has shown that it took in all of them.
 func (l *load) send(ctx context.Context, cancel context.CancelCauseFunc) error {
-	began := time.Now()
-	err := parallel(len(l.workers), cancel, func(i int) error {
+	for _, w := range l.workers {
 		b, err := newBench()
 		if err != nil {
 			return err
 		}
-		w := l.workers[i]
 		for _, ln := range w.lines {
 			ln.use(b)
 		}
-		return l.work(ctx, w, newPace(began, l.rate, len(l.workers)))
+	}
+	began := time.Now() // once all is ready: what is late is made up for
+	err := parallel(len(l.workers), cancel, func(i int) error {
+		return l.work(ctx, l.workers[i], newPace(began, l.rate, len(l.workers)))
 	})
 	if err != nil {
 		return err
