@@ -47,7 +47,7 @@ func parseRequest(d []byte) (request, error) {
 		location := text[:at-1]
 		if !ok || strings.Contains(r.text, " "+location+" ") {
 			name, _, end := strings.Cut(strings.TrimPrefix(location, "("), ") ")
-			if r.sender != "" && (!end || location[0] != '(') {
+			if r.sender != "" && (!end || name == "" || location[0] != '(') {
 				continue // no agent is named there
 			}
 			if r.sender != "" {

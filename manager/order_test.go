@@ -57,6 +57,7 @@ func TestParseRequest(t *testing.T) {
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte("(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)\x00"))
 	f.Add([]byte("(msg_to_agent) [] A!N (null) syscheck restart\x00"))
+	f.Add([]byte("()  NRN  0"))
 	f.Fuzz(func(t *testing.T, d []byte) {
 		r, err := parseRequest(d)
 		if err == nil && (!proto.IsControl([]byte(r.text)) || len(r.text) > maxOrder || !r.all && r.id == "" && r.sender == "") {
