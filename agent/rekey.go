@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -9,6 +11,9 @@ import (
 	"ossecd/keys/durable"
 	"ossecd/proto"
 )
+
+// rekeyWithin bounds the wait for the keys file while another process holds it.
+const rekeyWithin = 5 * time.Second
 
 // rekey puts a new key, which the manager ordered, into the keys file, so that the session need not wait for the disk. From
 // then on the session uses it. The manager takes the old key as long as it has not heard us under the new one; so a kill at any time leaves
@@ -58,13 +63,35 @@ func (s *session) takeKey(line []byte) {
 		return
 	}
 	s.rekey.busy = true
+	old := s.key
 	s.rekey.running.Go(func() {
 		r := rekeyed{key: key, next: &nextKey{cipher: proto.NewCipher(key.CipherKey())}}
 		if r.next.slot, r.err = s.counts.received.Slot(key.ID, key.Secret, s.managers[0], proto.Counter{}); r.err == nil {
-			r.err = durable.ReplaceFile(s.cfg.Keys, []byte(key.Line()+"\n"), 0o600)
+			r.err = replaceKey(s.cfg.Keys, old, key)
 		}
 		s.rekey.done <- r
 	})
+}
+
+// replaceKey puts a key in place of old in the keys file. A file that has another key by now, or none, stays as it is: somebody
+// has changed it on purpose.
+func replaceKey(path string, old, key keys.Key) error {
+	ctx, cancel := context.WithTimeout(context.Background(), rekeyWithin)
+	defer cancel()
+	unlock, err := durable.LockFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch now, _, err := loadKey(path); {
+	case err != nil:
+		return err
+	case now == key:
+		return durable.SyncDir(filepath.Dir(path)) // it was written before, and that it lasts was not sure
+	case now != old:
+		return fmt.Errorf("%s was changed since we read it; %s is in use until the agent is started anew", path, old)
+	}
+	return durable.ReplaceFile(path, []byte(key.Line()+"\n"), 0o600)
 }
 
 // useKey goes over to a key that is in the keys file.

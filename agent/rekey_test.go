@@ -114,6 +114,39 @@ func TestNewKeyRefused(t *testing.T) {
 	}
 }
 
+// A keys file that was changed or removed since we read it is left alone: what is in it now is somebody's wish.
+func TestNewKeyLeavesChangedFile(t *testing.T) {
+	for name, text := range map[string]string{
+		"another key":  "009 dyn9 any " + newSecret + "\n",
+		"several keys": anyKey + "\n009 dyn9 any " + newSecret + "\n",
+		"removed":      "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+				m.take()
+				if text == "" {
+					if err := os.Remove(r.cfg.Keys); err != nil {
+						t.Fatal(err)
+					}
+				} else if err := os.WriteFile(r.cfg.Keys, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				m.send(proto.NewKey + newLine)
+				time.Sleep(12 * time.Second)
+				if got, err := os.ReadFile(r.cfg.Keys); string(got) != text {
+					t.Errorf("the keys file has %q, %v", got, err)
+				}
+				if r.log.count("a new key was not taken up") == 0 || r.log.count(newSecret) > 0 {
+					t.Errorf("the log says\n%s", r.log)
+				}
+				if got := m.take(); len(got) == 0 { // under the old key
+					t.Error("the agent fell silent")
+				}
+			})
+		})
+	}
+}
+
 func TestToldRemoved(t *testing.T) {
 	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
 		m.answerWith(func(string) []string { return []string{proto.Removed} })

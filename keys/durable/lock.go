@@ -68,12 +68,31 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // one lock, whatever name the file is called by
 	}
+	makeLock(path)
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, lockEvery); err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("gave up waiting for %s.lock, which another process holds", path)
 		}
-		return nil, fmt.Errorf("lock %s.lock: %w; the directory must exist and be writable", path, err)
+		return nil, fmt.Errorf("lock %s.lock: %w; the directory must exist and be writable, and the lock belong to the owner of the file: remove it if it does not", path, err)
 	}
 	return func() { lock.Unlock() }, nil
+}
+
+// makeLock makes the lock of the file at path if it is missing. It belongs to the owner of the file, or of its directory where there
+// is no file yet: one that root makes must not keep out a daemon that runs as another user. Only a lock that is made here is
+// given away, never what stood there. What goes wrong shows when the lock is taken.
+func makeLock(path string) {
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return
+	}
+	defer lock.Close()
+	like, err := os.Stat(path)
+	if err != nil {
+		like, err = os.Stat(filepath.Dir(path))
+	}
+	if err == nil {
+		keepOwner(lock, like)
+	}
 }

@@ -35,3 +35,59 @@ func TestReplaceFileOwner(t *testing.T) {
 		t.Errorf("got %d:%d %v, want %d:%d 0640", got.Uid, got.Gid, info.Mode(), uid, gid)
 	}
 }
+
+// A lock that root makes beside another user's file is that user's, who could not lock the file otherwise. It needs root to tell.
+func TestLockFileOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 4711, 4712
+	}
+	lock := func(of string) {
+		t.Helper()
+		unlock, err := LockFile(t.Context(), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+	}
+	owner := func(name string, uid, gid int) {
+		t.Helper()
+		info, err := os.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := info.Sys().(*syscall.Stat_t)
+		if int(got.Uid) != uid || int(got.Gid) != gid {
+			t.Errorf("%s: got %d:%d, want %d:%d", filepath.Base(name), got.Uid, got.Gid, uid, gid)
+		}
+	}
+	if err := os.WriteFile(path, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	lock(path)
+	owner(path+".lock", uid, gid)
+
+	// Where there is no file yet, it is the directory that tells.
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	lock(filepath.Join(dir, "none"))
+	owner(filepath.Join(dir, "none.lock"), uid, gid)
+
+	// What is there already, or behind a link, is given to nobody.
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, filepath.Join(dir, "linked.lock")); err != nil {
+		t.Fatal(err)
+	}
+	lock(filepath.Join(dir, "linked"))
+	owner(other, os.Getuid(), os.Getgid())
+}
