@@ -83,6 +83,9 @@ func Command() *cli.Command {
 			if _, _, err := cfg.loadKey(); err != nil {
 				return cli.Exit(err.Error(), 2)
 			}
+			for _, secret := range []string{keyEnv, tokenEnv} { // they were read, and are not for the programs that sources run
+				os.Unsetenv(secret)
+			}
 			return Run(c.Context, cfg, slog.Default())
 		},
 	}

@@ -30,7 +30,8 @@ Examples:
    ossecd manager --ossec-home /var/ossec        in place of a stock server's remote daemon
    ossecd manager status                         how the running manager is
    ossecd manager order all syscheck-restart     tell agents to check their files now
-   ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens`
+   ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
+   ossecd manager enroll-info                    the fingerprint by which agents know the manager`
 
 // Command is "ossecd manager".
 func Command(demo Demo) *cli.Command {
@@ -67,7 +68,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
 		},
 		Action:      func(c *cli.Context) error { return action(c, demo) },
-		Subcommands: []*cli.Command{orderCommand(), statusCommand()},
+		Subcommands: []*cli.Command{orderCommand(), statusCommand(), enrollInfoCommand()},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ossecd/keys"
 	"ossecd/keys/tokens"
 )
 
@@ -40,6 +41,7 @@ func tokenCommand() *cli.Command {
 				&cli.IntFlag{Name: "uses", Value: 1, Usage: "how many agents may use it, `N`; 0 is any number"},
 				&cli.DurationFlag{Name: "expires", Value: defaultExpires, Usage: "for how `LONG` it is good, as in 1h or 72h; 0 is forever"},
 				&cli.StringFlag{Name: "name", Value: "*", Usage: "`PATTERN` that the names of agents must match, as in web*"},
+				&cli.StringFlag{Name: "groups", Usage: "`GROUPS` that its agents are put into, with commas between them, instead of those that they ask for"},
 				&cli.StringFlag{Name: "fingerprint", Usage: "`SHA256` of the manager's certificate, which it logs at its start: with it in the token, an agent knows the manager"},
 				&cli.StringFlag{Name: "cert", Usage: "`FILE` with the manager's certificate, instead of its fingerprint"}),
 			sub("list", "", "list all tokens; what is shown lets nobody in", tokenListDescription, tokenList),
@@ -54,11 +56,13 @@ type token struct {
 	Uses    *int       `json:"uses"`    // null: any number
 	Expires *time.Time `json:"expires"` // null: never
 	Names   string     `json:"names"`
+	Groups  []string   `json:"groups,omitempty"`
 	Token   string     `json:"token,omitempty"` // where it was just made
 }
 
 func publicToken(t tokens.Token) token {
 	out := token{ID: t.ID(), Names: t.Names}
+	out.Groups, _ = keys.ParseGroups(t.Groups)
 	if t.Uses != tokens.Unlimited {
 		out.Uses = &t.Uses
 	}
@@ -79,12 +83,16 @@ func tokenAdd(c *call) error {
 	if err := tokens.CheckNames(c.String("name")); err != nil {
 		return cli.Exit("--name "+err.Error(), exitUsage)
 	}
+	groups, err := keys.ParseGroups(c.String("groups"))
+	if err != nil {
+		return cli.Exit("--groups "+err.Error(), exitUsage)
+	}
 	fingerprint, err := fingerprintOf(c)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	t := tokens.Token{Uses: uses, Names: c.String("name")}
+	t := tokens.Token{Uses: uses, Names: c.String("name"), Groups: strings.Join(groups, ",")}
 	if uses == 0 {
 		t.Uses = tokens.Unlimited
 	}
@@ -153,7 +161,7 @@ func tokenList(c *call) error {
 	all := []token{}
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "ID\tUSES\tEXPIRES\tNAMES")
+	fmt.Fprint(w, "ID\tUSES\tEXPIRES\tNAMES\tGROUPS")
 	now := time.Now()
 	for _, t := range f.All() {
 		all = append(all, publicToken(t))
@@ -167,7 +175,7 @@ func tokenList(c *call) error {
 				expires += " (expired)"
 			}
 		}
-		fmt.Fprintf(w, "\n%s\t%s\t%s\t%s", t.ID(), uses, expires, t.Names)
+		fmt.Fprintf(w, "\n%s\t%s\t%s\t%s\t%s", t.ID(), uses, expires, t.Names, orNone(t.Groups))
 	}
 	w.Flush()
 	return c.print(all, text.String())
@@ -194,7 +202,7 @@ from the file meanwhile. Stock agents can use one, too, in place of the password
 
 Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
-   ossecd keygen token add --uses 20 --expires 1h --name 'web*' --fingerprint 0acf75450131dccc7848dbcd903b9fa8198d67cf8aeeff5bfcf97e915492fcb5`
+   ossecd keygen token add --uses 20 --expires 1h --name 'web*' --groups web,eu --fingerprint 0acf75450131dccc7848dbcd903b9fa8198d67cf8aeeff5bfcf97e915492fcb5`
 
 const tokenListDescription = `Example:
    ossecd keygen token list`

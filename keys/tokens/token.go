@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ossecd/keys"
 )
 
 // Token is what the manager knows of a token. It cannot be used to enrol.
@@ -17,6 +19,7 @@ type Token struct {
 	Uses    int               // how often it may be used yet, or Unlimited
 	Expires time.Time         // UTC, to the second; zero: never
 	Names   string            // the glob that an agent's name must match; "*" is any
+	Groups  string            // that its agents are put into, with commas between them; empty: none
 }
 
 // Unlimited is the number of uses of a token without a limit.
@@ -70,7 +73,7 @@ func CheckNames(glob string) error {
 // none stands in a line for what is not limited.
 const none = "-"
 
-// line is the token as its file has it: "SUM USES EXPIRES NAMES".
+// line is the token as its file has it: "SUM USES EXPIRES NAMES", and " GROUPS" where it has some.
 func (t *Token) line() string {
 	uses, expires := none, none
 	if t.Uses != Unlimited {
@@ -79,18 +82,30 @@ func (t *Token) line() string {
 	if !t.Expires.IsZero() {
 		expires = t.Expires.Format(time.RFC3339)
 	}
-	return hex.EncodeToString(t.Sum[:]) + " " + uses + " " + expires + " " + t.Names
+	text := hex.EncodeToString(t.Sum[:]) + " " + uses + " " + expires + " " + t.Names
+	if t.Groups != "" {
+		text += " " + t.Groups
+	}
+	return text
 }
 
-var errLine = errors.New("want four fields with single blanks between them: SHA256 USES EXPIRES NAMES, as ossecd keygen token add writes them")
+var errLine = errors.New("want four fields or five with single blanks between them: SHA256 USES EXPIRES NAMES GROUPS, as ossecd keygen token add writes them")
 
 // parseLine reads what line writes.
 func parseLine(line string) (Token, error) {
 	f := strings.Split(line, " ")
-	if len(f) != 4 {
+	if len(f) != 4 && len(f) != 5 {
 		return Token{}, errLine
 	}
 	t := Token{Uses: Unlimited, Names: f[3]}
+	if len(f) == 5 {
+		t.Groups = f[4]
+		if groups, err := keys.ParseGroups(t.Groups); err != nil || strings.Join(groups, ",") != t.Groups {
+			return t, fmt.Errorf("%.40q is no sorted row of groups with commas between them; %w", t.Groups, errLine)
+		} else if len(groups) == 0 {
+			return t, errLine
+		}
+	}
 	if !isHex(f[0], sha256.Size) {
 		return t, fmt.Errorf("%.70q is no SHA-256; %w", f[0], errLine)
 	}

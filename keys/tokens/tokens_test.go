@@ -204,6 +204,8 @@ func TestLoadFaults(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"# comment\n\n" + sum + " 1 - *\n" + sum[1:] + " 1 - *\n", "tokens:4: "},
 		{sum + " 1 -\n", "tokens:1: "},
+		{sum + " 1 - * \x1b[2J\n", "row of groups"},
+		{sum + " 1 - * b,a\n", "row of groups"},
 		{sum + " 1 - * \n", "four fields"},
 		{sum + "  1 - *\n", "four fields"},
 		{strings.ToUpper(sum) + " 1 - *\n", "no SHA-256"},
@@ -237,6 +239,7 @@ func TestLoadFaults(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	f.Add(testPrint + " 1 2026-11-24T03:57:47Z *\n# comment\n\n")
 	f.Add(testPrint + " - - web*\r\n")
+	f.Add(testPrint + " - - web* a,b\n")
 	f.Add(testPrint + " 0 2026-11-24T03:57:47+01:00 [a-z]?\n")
 	f.Add(testPrint + " 0 0000-01-01T00:00:00+01:00 x\n")
 	f.Add(testPrint + " 0 9999-12-31T23:59:59-01:00 x\n")

@@ -32,12 +32,22 @@ func (c *clerk) addOne(f *keys.File, o *order) error {
 	if c.proven(f, o) {
 		return c.giveBack(f, o, address)
 	}
+	if o.groups == "" {
+		o.groups = o.req.Groups
+	}
+	groups, err := keys.ParseGroups(o.groups)
+	if err != nil {
+		o.why = badGroup
+		return nil
+	}
 	if name, o.why = c.makeRoom(f, o, address); o.why != 0 {
 		return nil
 	}
-	var err error
 	if o.key, err = f.Add(name, address, ""); err == nil && o.token != "" {
 		err = f.SetToken(o.key.ID, o.token)
+	}
+	if err == nil && groups != nil {
+		err = f.SetGroups(o.key.ID, groups)
 	}
 	return err
 }

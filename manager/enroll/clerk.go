@@ -27,6 +27,7 @@ type order struct {
 	address  string   // what the agent asks for, or is given by the configuration; empty: nothing of its own
 	key      keys.Key // where why is 0
 	token    string   // ID of the token that was used, if one was
+	groups   string   // that its token has; they win over those that it asks for
 	replaced string   // IDs of agents that had the name or the address
 	returned bool     // the agent had this key before
 	why      reason
@@ -198,6 +199,7 @@ func (c *clerk) add(ctx context.Context, batch []*order, f *tokens.File) error {
 				if token, o.why = checkToken(f, o, time.Now()); o.why != 0 {
 					continue
 				}
+				o.groups = token.Groups
 			}
 			if err := c.addOne(k, o); err != nil {
 				return err

@@ -71,6 +71,7 @@ func TestRefusals(t *testing.T) {
 		{"", "Invalid request for new agent"},
 		{"OSSEC A:'web\x00'", "Invalid request for new agent"},
 		{"OSSEC A:'web02' G:'\x1b[2J'", "Invalid request for new agent"},
+		{"OSSEC A:'web02' V:'v4.14.5' G:'a,../b'", "Invalid group name: a,../b"},
 	} {
 		r.wantRefusal(tt.request, tt.text)
 	}
@@ -85,7 +86,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%d lines about invalid names:\n%s", n, r.logs.String())
 	}
 	r.stop()
-	r.waitLog(`"malformed request"=5 "invalid name"=7 "name not accepted"=1 "duplicate name"=2 "invalid address"=3 "duplicate address"=2`)
+	r.waitLog(`"malformed request"=5 "invalid name"=7 "name not accepted"=1 "duplicate name"=2 "invalid address"=3 "duplicate address"=2 "invalid group"=1`)
 }
 
 func TestPassword(t *testing.T) {
@@ -145,6 +146,30 @@ func TestTokens(t *testing.T) {
 			t.Errorf("the log has a token:\n%s", r.logs.String())
 		}
 	}
+}
+
+// What an agent asks for as its groups is noted, unless its token says which.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tokens")
+	r := newRig(t, func(c *Config) { c.Tokens = path })
+	free := addToken(t, path, tokens.Token{Uses: 3, Names: "*"})
+	bound := addToken(t, path, tokens.Token{Uses: 1, Names: "*", Groups: "eu,web"})
+	for _, tt := range []struct{ token, asked, want string }{
+		{free, "", ""}, {free, "b,a,b", "a,b"}, {bound, "admins", "eu,web"},
+	} {
+		name := fmt.Sprintf("web-%d", len(tt.asked))
+		k := r.wantKey(fmt.Sprintf("OSSEC PASS: %s OSSEC A:'%s' V:'v4.14.5' G:'%s'", tt.token, name, tt.asked), r.nextID()+" "+name+" any")
+		notes, err := keys.LoadNotes(r.cfg.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(notes.Of(k).Groups, ","); got != tt.want {
+			t.Errorf("asked for %q: got groups %q, want %q", tt.asked, got, tt.want)
+		}
+	}
+	r.wantRefusal("OSSEC PASS: "+free+" OSSEC A:'web-9' V:'v4.14.5' G:'a b'", "Invalid group name: a b")
+	r.wantKey("OSSEC PASS: "+free+" OSSEC A:'web-9'", r.nextID()+" web-9 any") // the refusal spent nothing
 }
 
 func TestNumberDuplicates(t *testing.T) {

@@ -69,7 +69,7 @@ func TestTooLong(t *testing.T) {
 	}
 	r.waitLog(`reason="request too long" count=1`)
 	// The longest that is allowed is taken.
-	request := "OSSEC A:'web01' V:'v4.14.5' G:'"
+	request := "OSSEC A:'web01' V:'v4.14.5"
 	request += strings.Repeat("a", proto.MaxEnrollRequest-len(request)-2) + "'"
 	r.wantKey(request, "001 web01 any")
 	if text := r.logs.String(); strings.Contains(text, strings.Repeat("a", 1000)) {
@@ -353,9 +353,23 @@ func TestRefusalsLimited(t *testing.T) {
 		time.Sleep(2*logEvery + time.Second)
 		synctest.Wait()
 		lines(`reason="invalid name" count=5 source=127.0.0.1:1 name=b`)
+		// Each address has its line; where there are too many, those past the bound share one.
+		for i := range 2 * maxTold {
+			r.note(badGroup, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), 1))
+		}
+		if n := strings.Count(logs.String()[told:], "\n"); n < maxTold-2 || n > maxTold+1 {
+			t.Errorf("%d lines about %d addresses", n, 2*maxTold)
+		}
+		time.Sleep(3 * logEvery)
+		synctest.Wait()
+		r.mu.Lock()
+		if len(r.told) != 0 {
+			t.Errorf("%d addresses are kept", len(r.told))
+		}
+		r.mu.Unlock()
 		cancel()
 		<-done
-		if got := fmt.Sprint(r.summary()); got != "[too slow 1 invalid name 6]" {
+		if got := fmt.Sprint(r.summary()); got != fmt.Sprintf("[too slow 1 invalid name 6 invalid group %d]", 2*maxTold) {
 			t.Errorf("in all: %s", got)
 		}
 	})

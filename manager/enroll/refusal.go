@@ -31,6 +31,7 @@ const (
 	nameTaken
 	badAddress
 	addressTaken
+	badGroup
 	failed
 	numReasons
 )
@@ -56,17 +57,20 @@ var reasons = [numReasons]struct{ name, answer, remedy string }{
 	nameTaken:     {"duplicate name", "Duplicate agent name: ", "remove the agent that has it (ossecd keygen remove), change the name, or see enroll-duplicates"},
 	badAddress:    {"invalid address", "Invalid IP: ", "an agent may ask for an address, a network or any"},
 	addressTaken:  {"duplicate address", "Duplicate IP: ", "agents with a single address are known by it alone: remove the one that has it, or use any"},
+	badGroup:      {"invalid group", "Invalid group name: ", "a group has 1 to 64 letters, digits, dots, dashes and underscores, and an agent 16 groups at most"},
 	failed:        {"our own failure", "Internal manager error adding agent: ", "the log says which"},
 }
 
 func (r reason) String() string { return reasons[r].name }
 
-// answer is what the agent is told about a request for name and address.
-func (r reason) answer(name, address string) string {
+// answer is what the agent is told about a request for name, address and groups.
+func (r reason) answer(name, address, groups string) string {
 	text := reasons[r].answer
 	switch {
 	case r == badAddress || r == addressTaken:
 		return text + address
+	case r == badGroup:
+		return text + groups
 	case text != "" && text[len(text)-1] == ' ':
 		return text + name
 	}
@@ -76,15 +80,25 @@ func (r reason) answer(name, address string) string {
 // isGuess says that the reason is one by which an address makes itself suspect.
 func (r reason) isGuess() bool { return r == wrongPassword || r == unknownToken }
 
-// refusals counts what was refused, and logs it at most once per reason and logEvery.
+// refusals counts what was refused, and logs it at most once per reason, address and logEvery.
 type refusals struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	count [numReasons]uint64
-	told  [numReasons]uint64 // count as of the last log line
-	next  [numReasons]time.Time
-	last  [numReasons][]any // about the last one, as attributes
+	count [numReasons]uint64   // in all
+	told  map[refused]*refusal // at most maxTold, and one more for each reason
+}
+
+// refused is a reason and an address (visitors.go says what counts as one); the zero address stands for all for which there is no room.
+type refused struct {
+	why  reason
+	from netip.Prefix
+}
+
+type refusal struct {
+	untold uint64
+	next   time.Time // nothing is logged before
+	last   []any     // about the last one, as attributes
 }
 
 // note counts a refusal; attrs say more about it.
@@ -92,18 +106,30 @@ func (r *refusals) note(why reason, from netip.AddrPort, attrs ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count[why]++
-	r.last[why] = append([]any{"source", from.String()}, attrs...)
-	r.tell(why, time.Now())
+	about := refused{why, prefixOf(from.Addr())}
+	if r.told[about] == nil && len(r.told) >= maxTold {
+		about.from = netip.Prefix{}
+	}
+	one := r.told[about]
+	if one == nil {
+		if r.told == nil {
+			r.told = make(map[refused]*refusal)
+		}
+		one = new(refusal)
+		r.told[about] = one
+	}
+	one.untold++
+	one.last = append([]any{"source", from.String()}, attrs...)
+	r.tell(why, one, time.Now())
 }
 
-// tell logs what was not told yet about a reason, if it is time. r.mu is held.
-func (r *refusals) tell(why reason, now time.Time) {
-	n := r.count[why] - r.told[why]
-	if n == 0 || now.Before(r.next[why]) {
+// tell logs what was not told yet, if it is time. r.mu is held.
+func (r *refusals) tell(why reason, one *refusal, now time.Time) {
+	if one.untold == 0 || now.Before(one.next) {
 		return
 	}
-	r.log.Warn("enrolment refused", append(append([]any{"reason", why.String(), "count", n}, r.last[why]...), "remedy", reasons[why].remedy)...)
-	r.told[why], r.next[why] = r.count[why], now.Add(logEvery)
+	r.log.Warn("enrolment refused", append(append([]any{"reason", why.String(), "count", one.untold}, one.last...), "remedy", reasons[why].remedy)...)
+	one.untold, one.next = 0, now.Add(logEvery)
 }
 
 // run tells until ctx ends what note left untold.
@@ -116,8 +142,11 @@ func (r *refusals) run(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			r.mu.Lock()
-			for why := range numReasons {
-				r.tell(why, now)
+			for about, one := range r.told {
+				if one.untold == 0 && !now.Before(one.next) {
+					delete(r.told, about)
+				}
+				r.tell(about.why, one, now)
 			}
 			r.mu.Unlock()
 		}

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -131,6 +132,9 @@ func (r *rig) keysFile() string {
 	}
 	return string(text)
 }
+
+// nextID is the ID that the next agent gets where none has a removed one.
+func (r *rig) nextID() string { return fmt.Sprintf("%03d", strings.Count(r.keysFile(), "\n")+1) }
 
 // wantKey asks for a key, checks that the keys file ends with it, and returns it.
 func (r *rig) wantKey(request, fields string) keys.Key {

@@ -234,6 +234,9 @@ func (s *Server) refuse(o *order, from netip.AddrPort, detail error) {
 	if o.why == badAddress || o.why == addressTaken {
 		attrs = append(attrs, "address", shown(o.address))
 	}
+	if o.why == badGroup {
+		attrs = append(attrs, "groups", shown(o.groups))
+	}
 	if o.token != "" {
 		attrs = append(attrs, "token", o.token)
 	}
@@ -253,7 +256,7 @@ func shown(s string) string { return s[:min(len(s), 140)] }
 func (s *Server) answer(o *order) []byte {
 	if o.why == 0 {
 		attrs := []any{"agent", o.key.ID, "name", o.key.Name, "address", o.key.Address.String(), "source", o.from.String()}
-		for _, a := range []struct{ key, value string }{{"token", o.token}, {"replaced", o.replaced}, {"groups", shown(o.req.Groups)}} {
+		for _, a := range []struct{ key, value string }{{"token", o.token}, {"replaced", o.replaced}, {"groups", o.groups}} {
 			if a.value != "" {
 				attrs = append(attrs, a.key, a.value)
 			}
@@ -268,7 +271,7 @@ func (s *Server) answer(o *order) []byte {
 		s.log.Info(what, attrs...)
 		return proto.AppendEnrollKey(nil, o.key.Line(), o.req.Dialect())
 	}
-	text := o.why.answer(o.req.Name, o.address)
+	text := o.why.answer(o.req.Name, o.address, o.groups)
 	if text == "" {
 		return nil
 	}

@@ -1,0 +1,49 @@
+package manager
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/manager/enroll"
+)
+
+// enrollInfoCommand is "ossecd manager enroll-info". It asks the files, so no manager need run.
+func enrollInfoCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "enroll-info",
+		Usage:     "show the certificate that agents know the manager by when they enrol",
+		ArgsUsage: " ",
+		Description: `The fingerprint is what agents take with --enroll-fingerprint, and keygen token add puts into a token.
+
+Examples:
+   ossecd manager enroll-info
+   ossecd manager enroll-info --state ./state --json`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "the manager's state `DIR`ectory"},
+			&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with its certificate in PEM", DefaultText: "STATE/enroll/cert.pem"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return cli.Exit(fmt.Sprintf("unexpected argument %q; enroll-info takes flags alone", c.Args().First()), 2)
+			}
+			cfg := Config{State: c.String("state"), Enroll: enroll.Config{Cert: c.String("enroll-cert")}}
+			e := cfg.enrolment()
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			w := c.App.Writer
+			if c.Bool("json") {
+				return json.NewEncoder(w).Encode(info)
+			}
+			_, err = fmt.Fprintf(w, "fingerprint  %s\ncertificate  %s\nvalid        %s to %s\nnames        %.500q\n", info.Fingerprint, info.Certificate,
+				info.From.Format(time.RFC3339), info.Until.Format(time.RFC3339), strings.Join(info.Names, ", "))
+			return err
+		},
+	}
+}
