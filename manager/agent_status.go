@@ -22,11 +22,7 @@ func (a *agent) status() AgentStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := AgentStatus{ID: a.key.ID, Name: a.key.Name, IP: a.key.Address.String(), State: stateNames[a.life.state], Interval: a.life.interval().Seconds()}
-	seen := a.life.lastSeen
-	if a.life.state == awaited || seen.IsZero() { // then it is when we started to wait
-		seen = a.slot.LastSeen()
-	}
-	if !seen.IsZero() {
+	if seen := a.heard(); !seen.IsZero() {
 		seen = seen.UTC().Round(time.Millisecond)
 		s.LastSeen = &seen
 	}

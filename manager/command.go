@@ -48,6 +48,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
 			&cli.StringSliceFlag{Name: "sink", Hidden: true},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
+			&cli.DurationFlag{Name: "remind-after", Usage: "report agents that are away again each `DURATION`, 1m or more", DefaultText: "never"},
 			&cli.StringFlag{Name: "control-socket", Usage: "unix socket at `PATH` for ossecd manager order and status", DefaultText: "STATE/control.sock"},
 			&cli.StringFlag{Name: "shared", Usage: "`DIR` whose files all agents get that are of no [[manager.group]]", DefaultText: "none; DIR/etc/shared with --ossec-home"},
 			&cli.StringSliceFlag{Name: "group", Hidden: true},
@@ -90,7 +91,7 @@ func action(c *cli.Context, demo Demo) error {
 	after, afterErr := parseDisconnectAfter(c.String("disconnect-after"))
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
-		DisconnectAfter: after, CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
+		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
 		QueueSize: c.Int("queue-size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
 		Shared: c.String("shared"), Groups: c.StringSlice("group"), AgentShare: c.Int("agent-share"),
 		Enroll: enroll.Config{

@@ -42,6 +42,8 @@ type Config struct {
 	// DisconnectAfter is the silence after which an agent is reported; 0 goes by each agent's own keepalive
 	// interval.
 	DisconnectAfter time.Duration
+	// RemindAfter is how often an agent that is away is reported again; 0 is never.
+	RemindAfter time.Duration
 
 	// QueueSize is how many megabytes of events may wait for a slow reader, each; AgentShare how much of them one agent may
 	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
@@ -63,6 +65,7 @@ type Config struct {
 	accepts proto.Method // of CryptoAccept; 0 is any
 	plans   []plan       // of Events, Out and Sinks
 	groups  []*sharing   // of Groups and Shared
+	labels  []labelling  // of Groups
 }
 
 // Defaults, as documented in the command's help.
@@ -75,6 +78,8 @@ const (
 	DefaultAgentShare = 50
 
 	maxQueueSize = 16 << 10
+
+	leastRemindAfter = time.Minute
 )
 
 // Validate fills in defaults and reports every fault of the configuration at once, each with its key. It looks at
@@ -104,6 +109,9 @@ func (c *Config) Validate() error {
 	if c.DisconnectAfter < 0 {
 		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)
 	}
+	if c.RemindAfter != 0 && c.RemindAfter < leastRemindAfter {
+		fault("remind_after: %v is too short; use %v or more, or 0 for no reminders", c.RemindAfter, leastRemindAfter)
+	}
 	if c.QueueSize == 0 {
 		c.QueueSize = DefaultQueueSize
 	}
@@ -120,7 +128,7 @@ func (c *Config) Validate() error {
 	if c.plans, err = c.planSinks(); err != nil {
 		faults = append(faults, err)
 	}
-	if c.groups, err = c.planGroups(); err != nil {
+	if c.groups, c.labels, err = c.planGroups(); err != nil {
 		faults = append(faults, err)
 	}
 	switch c.CryptoAccept {

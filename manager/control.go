@@ -13,6 +13,7 @@ import (
 // something newer came before it. a.mu is held.
 func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	r.handOver(true) // what is reported below comes after the events before
+	a.slot.SetLastSeen(now)
 	kind, rest := proto.ParseFromAgent(payload)
 	switch kind {
 	case proto.AgentShutdown:
@@ -50,12 +51,23 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	if a.life.state != connected {
 		a.life.state = connected
 		a.slot.SetConnected(true)
-		r.m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), sink.Connected, a)
-		if a.mayLog(cameAgain, now) {
-			r.m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String())
-		}
+		r.m.cameBack(a, now)
 	}
 	r.m.watch.look(a)
+}
+
+// cameBack reports an agent that is there from now on, and how long it was not where that is known. a.mu is held.
+func (m *manager) cameBack(a *agent, now time.Time) {
+	var details []byte
+	if o := &a.life.outage; !o.since.IsZero() {
+		details = sink.Member(details, "last_seen", o.since)
+		details = sink.Member(details, "outage", o.seconds(now))
+	}
+	m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), sink.Report{Action: sink.Connected, Details: string(details)}, a)
+	if a.mayLog(cameAgain, now) && !m.waves.passing(a) {
+		m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String(), "outage", a.life.outage.length(now))
+	}
+	a.life.outage = outage{}
 }
 
 // ack is the answer to a control message. a.mu is held.
@@ -93,28 +105,39 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 	if a.life.state == unseen {
 		return
 	}
+	heard := a.heard()
 	a.life.state = unseen
 	if m.roster.Load().byID[a.key.ID] != a {
 		return
 	}
 	a.slot.SetConnected(false)
-	a.slot.SetLastSeen(a.life.lastSeen)
-	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), sink.Disconnected, payer)
+	a.slot.SetLastSeen(heard)
+	a.life.outage = outage{since: heard}
+	if m.cfg.RemindAfter > 0 {
+		a.life.outage.remind = now.Add(m.cfg.RemindAfter)
+	}
+	reason := "goodbye"
+	if payer == nil {
+		reason = "silent"
+		tell = !m.waves.note(a, now, heard) && tell
+	}
+	details := sink.Member(a.about(heard), "reason", reason)
+	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), sink.Report{Action: sink.Disconnected, Details: string(details)}, payer)
 	if !tell {
 		return
 	}
-	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", a.life.lastSeen.UTC().Format(time.RFC3339),
+	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", heard.UTC().Format(time.RFC3339),
 		"remedy", "look whether the host and its agent run, and whether a firewall or NAT stands between")
 }
 
 // report emits an event about an agent. It counts toward the share of payer: the agent itself where that can bring as
 // many of them about as it likes, else nil.
-func (m *manager) report(a *agent, now time.Time, text, action string, payer *agent) {
+func (m *manager) report(a *agent, now time.Time, text string, r sink.Report, payer *agent) {
 	var l sink.Lot
 	var account *sink.Agent
 	if payer != nil {
 		account = payer.sinks
 	}
-	l.Report(a.sinks, account, now, text, action, 0)
+	l.Report(a.sinks, account, now, text, r)
 	m.sinks.Put(&l, false)
 }

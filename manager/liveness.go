@@ -23,6 +23,9 @@ import (
 type life struct {
 	state    presence
 	lastSeen time.Time // of its last authentic and fresh message
+	outage   outage
+
+	awaitedSince time.Time // where it is awaited
 
 	notify    time.Duration                    // the keepalive interval that it told, or 0
 	gaps      [keepaliveGapsKept]time.Duration // between its last keepalives
@@ -42,7 +45,9 @@ const (
 // resume takes up what an earlier run of the manager knew.
 func (l *life) resume(s *keys.Slot, now time.Time) {
 	if s.Connected() {
-		*l = life{state: awaited, lastSeen: now}
+		*l = life{state: awaited, lastSeen: now, awaitedSince: now}
+	} else {
+		l.outage.since = s.LastSeen()
 	}
 	l.learned = s.Interval()
 }

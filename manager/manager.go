@@ -30,6 +30,7 @@ type manager struct {
 	roster   atomic.Pointer[roster]
 	refusals *refusals
 	watch    *watch
+	waves    *waves
 	sinks    *sink.Hub
 	orders   orders
 	info     *agentInfo // nil without a stock layout
@@ -115,7 +116,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	m.complaints.next = make(map[string]time.Time)
 	m.run, m.started = rand.Text(), time.Now()
 	m.used.kick = make(chan struct{}, 1)
-	m.watch = newWatch(cfg.DisconnectAfter, m.gone)
+	m.watch, m.waves = newWatch(cfg.DisconnectAfter, m.gone), newWaves()
 	return m
 }
 
@@ -146,6 +147,8 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 	}
 	run(m.refusals.run)
 	run(m.watch.run)
+	run(m.watchWaves)
+	run(m.reminders)
 	run(func(ctx context.Context) { m.store.Watch(ctx, func(*keys.Set) { m.takeUpKeys() }) })
 	run(func(ctx context.Context) { every(ctx, restEvery, m.takeUpRest) })
 	run(m.hangups)

@@ -96,7 +96,11 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				}
 				continue
 			}
-			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, sinks: m.sinks.NewAgent(k.ID, k.Name, k.Address.String()), since: time.Now().Unix(), before: slot.Highest()}
+			known := m.sinks.NewAgent(k.ID, k.Name, k.Address.String())
+			if labels := labelsOf(m.cfg.labels, k.ID, k.Name); labels != nil {
+				known.SetLabels(labels)
+			}
+			a = &agent{key: k, cipher: proto.NewCipher(k.CipherKey()), slot: slot, sinks: known, since: time.Now().Unix(), before: slot.Highest()}
 			if was != nil && was.key.Secret == k.Secret {
 				was.mu.Lock()
 				a.life, a.before, a.first = was.life, was.before, was.first

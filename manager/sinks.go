@@ -61,6 +61,8 @@ var sinkTypes = map[string]func(c *Config, t *sink.Table, spec *sink.Spec) opene
 	"ossec-queue": queueSink,
 	"syslog":      syslogSink,
 	"nats":        natsSink,
+	"webhook":     webhookSink,
+	"command":     commandSink,
 }
 
 // planSinks reads the tables of Config.Sinks, and adds the sink of Config.Events or Config.Out.

@@ -23,7 +23,7 @@ func TestSinkFaults(t *testing.T) {
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
 		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_bytes":1000,"duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
-		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use file, nats, ossec-queue`}},
+		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use command, file, nats, ossec-queue`}},
 		{"no table", `[]`, []string{"sink[1]: "}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
 		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep and compress are about files"}},

@@ -12,6 +12,7 @@ type Event struct {
 	ID       []byte    // of the agent; empty for what concerns none
 	Name     []byte    // likewise
 	IP       []byte    // as in client.keys
+	Labels   []byte    // of the agent, a JSON object; empty for none
 	Source   []byte    // where its datagram came from, as text; empty for what the manager itself reports
 	Queue    byte
 	Location []byte
@@ -20,6 +21,7 @@ type Event struct {
 	Serial   uint64 // no two events of a manager have the same, those of its earlier runs among them
 	Action   []byte // what the manager itself reports; empty for an agent's event
 	Number   uint64 // what the report counts, or 0
+	Details  []byte // what else the report tells: members of a JSON object, joined by commas, or nothing
 }
 
 // Actions of what the manager itself reports.
@@ -28,7 +30,13 @@ const (
 	Disconnected = "agent-disconnected"
 	Lost         = "events-lost"
 	Cloned       = "agent-cloned"
+	Still        = "agent-still-disconnected"
+	ManyGone     = "agents-disconnected"       // many at once
+	ManyStill    = "agents-still-disconnected" // likewise
 )
+
+// Actions are all of them.
+var Actions = []string{Connected, Disconnected, Lost, Cloned, Still, ManyGone, ManyStill}
 
 // own is the location of what the manager itself reports.
 const own = "ossecd"
@@ -36,9 +44,11 @@ const own = "ossecd"
 // A record is an event in a queue, numbers in little-endian order:
 //
 //	0  size of the whole   4  time, Unix ns   12  count or number   20  queue
-//	21 length of source    22 of action       23  of ID   24  of name   25  of IP   26 of location (4 bytes)
+//	21 length of source    22 of action   23 of ID   24 of name   25 of IP   26 of location (2 bytes)   28 of labels (2 bytes)
 //	30 serial, set by stamp
-//	38 source, action, ID, name, IP, location, message
+//	38 source, action, ID, name, IP, labels, location, message
+//
+// A report has its details where an event has its source.
 const recordHead = 38
 
 // appendHead appends the head of a record, whose size is set by finish.
@@ -47,12 +57,14 @@ func appendHead(b []byte, at int64, number uint64, queue byte, source, action in
 	b = binary.LittleEndian.AppendUint64(b, uint64(at))
 	b = binary.LittleEndian.AppendUint64(b, number)
 	b = append(b, queue, byte(source), byte(action))
+	lengths := uint32(location)
 	if a != nil {
 		b = append(b, byte(len(a.ID)), byte(len(a.Name)), byte(len(a.IP)))
+		lengths |= uint32(a.labels) << 16
 	} else {
 		b = append(b, 0, 0, 0)
 	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(location))
+	b = binary.LittleEndian.AppendUint32(b, lengths)
 	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
@@ -61,6 +73,9 @@ func stamp(record []byte, serial uint64) { binary.LittleEndian.PutUint64(record[
 
 // maxText is the longest text in a record that is not location or message. Longer ones are cut; none is.
 const maxText = 255
+
+// MaxLabels is how many bytes an agent's labels have at most.
+const MaxLabels = 4 << 10
 
 // appendEvent appends the record of an agent's event.
 func appendEvent(b []byte, a *Agent, at int64, count uint64, from netip.AddrPort, queue byte, location, message []byte) []byte {
@@ -78,10 +93,15 @@ func appendEvent(b []byte, a *Agent, at int64, count uint64, from netip.AddrPort
 }
 
 // appendReport appends the record of what the manager itself reports. a may be nil.
-func appendReport(b []byte, a *Agent, at int64, text, action string, number uint64) []byte {
+func appendReport(b []byte, a *Agent, at int64, text string, r Report) []byte {
 	start := len(b)
-	b = appendHead(b, at, number, '1', 0, len(action), a, len(own))
-	b = append(b, action...)
+	details := r.Details
+	if len(details) > maxText {
+		details = "" // a part of it would be no JSON
+	}
+	b = appendHead(b, at, r.Number, '1', len(details), len(r.Action), a, len(own))
+	b = append(b, details...)
+	b = append(b, r.Action...)
 	if a != nil {
 		b = append(b, a.identity...)
 	}
@@ -111,10 +131,12 @@ func (b *Batch) Next(e *Event) bool {
 	}
 	e.Source, e.Action = cut(int(r[21])), cut(int(r[22]))
 	e.ID, e.Name, e.IP = cut(int(r[23])), cut(int(r[24])), cut(int(r[25]))
-	e.Location = cut(int(binary.LittleEndian.Uint32(r[26:])))
+	e.Labels = cut(int(binary.LittleEndian.Uint16(r[28:])))
+	e.Location = cut(int(binary.LittleEndian.Uint16(r[26:])))
 	e.Message = rest
 	if len(e.Action) > 0 {
 		e.Number = number
+		e.Source, e.Details = nil, e.Source
 	} else {
 		e.Count = number
 	}

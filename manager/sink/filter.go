@@ -9,11 +9,16 @@ type Filter struct {
 	Locations []string // globs
 
 	Without []string // actions of the manager's own reports which the sink is not for
+	Actions []string // of reports; nothing else passes
+	Alerts  bool     // only reports that somebody should see: all but the first words of an agent
 }
 
 func (f *Filter) empty() bool {
-	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && len(f.Without) == 0
+	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && len(f.Without) == 0 && !f.reports()
 }
+
+// reports says that the sink is for reports alone.
+func (f *Filter) reports() bool { return len(f.Actions) > 0 || f.Alerts }
 
 // shuts says that nothing of the agent passes.
 func (f *Filter) shuts(id, name string) bool {
@@ -26,6 +31,12 @@ func (f *Filter) passes(e *Event) bool {
 		return false
 	}
 	if len(e.Action) > 0 && slices.Contains(f.Without, string(e.Action)) {
+		return false
+	}
+	if len(f.Actions) > 0 && !slices.Contains(f.Actions, string(e.Action)) {
+		return false
+	}
+	if f.Alerts && (len(e.Action) == 0 || string(e.Action) == Connected && len(e.Details) == 0) {
 		return false
 	}
 	if len(f.Queues) > 0 && !slices.ContainsFunc(f.Queues, func(q string) bool { return q[0] == e.Queue }) {

@@ -61,7 +61,7 @@ func NewHub(specs []Spec, log *slog.Logger) *Hub {
 	h.serial.Store(uint64(time.Now().UnixNano())) // there are fewer than one a nanosecond: those of the last run are below
 	for i, s := range specs {
 		q := &eventQueue{number: i, name: s.Name, limit: s.Limit, share: s.Limit / 100 * s.Share, write: s.Write, open: s.Open, log: log, filling: 1, done: 1, next: 1, percent: s.Share, place: s.Disk,
-			wake: make(chan struct{}, 1), closing: make(chan struct{}), serial: &h.serial, ended: make(chan struct{}), gone: h.gone}
+			wake: make(chan struct{}, 1), closing: make(chan struct{}), hub: h, ended: make(chan struct{}), gone: h.gone}
 		if q.write == 0 {
 			q.write = writeSize
 		}
@@ -81,6 +81,19 @@ func (h *Hub) NewAgent(id, name, ip string) *Agent {
 	for i, q := range h.queues {
 		a.stakes[i].shut = q.filter != nil && q.filter.shuts(a.ID, a.Name)
 	}
+	return a
+}
+
+// SetLabels gives an agent labels, a JSON object of MaxLabels at most. Nothing may have been said of it yet.
+func (a *Agent) SetLabels(object []byte) {
+	a.identity = append([]byte(a.ID+a.Name+a.IP), object...)
+	a.labels = len(object)
+}
+
+// NewSender makes a source of events that is no agent, to share the queues with agents.
+func (h *Hub) NewSender(called string) *Agent {
+	a := h.NewAgent("", "", "")
+	a.called = called
 	return a
 }
 
@@ -127,6 +140,26 @@ func (h *Hub) Put(l *Lot, more bool) {
 	}
 	for _, q := range h.queues {
 		q.put(l, more)
+	}
+}
+
+// tellLosses gives reports of losses in one queue to the sinks that are for reports alone. Losses in these stay among them, since
+// two that are full would tell each other without end.
+func (h *Hub) tellLosses(in *eventQueue, reports Batch) {
+	if len(reports) == 0 || in.filter != nil && in.filter.reports() {
+		return
+	}
+	var l Lot
+	for len(reports) > 0 {
+		size := recordSize(reports)
+		l.records = append(l.records, reports[:size]...)
+		l.ends = append(l.ends, lotEnd{at: len(l.records)})
+		reports = reports[size:]
+	}
+	for _, q := range h.queues {
+		if q != in && q.filter != nil && q.filter.reports() {
+			q.put(&l, false)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"encoding/base64"
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -29,6 +30,10 @@ func (j *JSON) Append(b []byte, e *Event) []byte {
 		b = appendString(b, e.Name)
 		b = append(b, `,"ip":`...)
 		b = appendString(b, e.IP)
+		if len(e.Labels) > 0 {
+			b = append(b, `,"labels":`...)
+			b = append(b, e.Labels...)
+		}
 		b = append(b, '}')
 	}
 	if len(e.Source) > 0 {
@@ -46,9 +51,32 @@ func (j *JSON) Append(b []byte, e *Event) []byte {
 			b = append(b, `,"count":`...)
 			b = strconv.AppendUint(b, e.Number, 10)
 		}
+		if len(e.Details) > 0 {
+			b = append(b, ',')
+			b = append(b, e.Details...)
+		}
 		b = append(b, '}')
 	}
 	return append(b, '}', '\n')
+}
+
+// Member appends a member of a JSON object, with a comma before it where it is not the first: so details of reports, and labels,
+// are made.
+func Member[T string | time.Time | int | float64](b []byte, name string, value T) []byte {
+	if len(b) > 0 && b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(appendString(b, []byte(name)), ':')
+	switch v := any(value).(type) {
+	case string:
+		return appendString(b, []byte(v))
+	case time.Time:
+		return append(appendTime(append(b, '"'), v), '"')
+	case int:
+		return strconv.AppendInt(b, int64(v), 10)
+	default:
+		return strconv.AppendFloat(b, math.Round(v.(float64)*1000)/1000, 'f', -1, 64)
+	}
 }
 
 // appendField appends `,"name":"value"`, and `,"name_b64":"…"` with the exact bytes where value is not UTF-8.

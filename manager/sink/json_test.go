@@ -39,8 +39,8 @@ func TestJSONOfAnEvent(t *testing.T) {
 func TestJSONOfReports(t *testing.T) {
 	t.Parallel()
 	var l Lot
-	l.Report(NewHub(nil, quiet).NewAgent("001", "web01", "10.0.0.0/8"), nil, testNow, "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", Disconnected, 0)
-	l.Report(nil, nil, testNow.Add(time.Second), "ossecd: 7 events lost.", Lost, 7)
+	l.Report(NewHub(nil, quiet).NewAgent("001", "web01", "10.0.0.0/8"), nil, testNow, "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", Report{Action: Disconnected})
+	l.Report(nil, nil, testNow.Add(time.Second), "ossecd: 7 events lost.", Report{Action: Lost, Number: 7})
 	got := lineOf(&l)
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"10.0.0.0/8"},"queue":"1",` +
 		`"location":"ossecd","full_log":"ossec: Agent disconnected: 'web01-10.0.0.0/8'.","event":{"action":"agent-disconnected"}}` + "\n" +

@@ -9,7 +9,9 @@ import (
 type Agent struct {
 	ID, Name, IP string // of client.keys, as text
 
-	identity []byte  // the three joined, as in a record
+	identity []byte  // the three joined, and the labels, as in a record
+	labels   int     // length of these
+	called   string  // how the log calls one that is no agent and has no ID
 	stakes   []stake // its part in each queue; guarded by the queue's mu but for shut, which never changes
 }
 
@@ -43,10 +45,17 @@ func (l *Lot) Event(a *Agent, at time.Time, count uint64, from netip.AddrPort, q
 	l.ends = append(l.ends, lotEnd{len(l.records), a})
 }
 
+// Report is what stands in the event of a report besides its text.
+type Report struct {
+	Action  string
+	Number  uint64 // what it counts, or 0
+	Details string // as in Event; longer ones than 255 bytes are left out
+}
+
 // Report adds what the manager itself reports about an agent, or about none. It counts toward the share of payer: the
-// agent itself where that can bring about as many as it likes, else nil. number is 0 where there is nothing to count.
-func (l *Lot) Report(about, payer *Agent, at time.Time, text, action string, number uint64) {
-	l.records = appendReport(l.records, about, at.UnixNano(), text, action, number)
+// agent itself where that can bring about as many as it likes, else nil.
+func (l *Lot) Report(about, payer *Agent, at time.Time, text string, r Report) {
+	l.records = appendReport(l.records, about, at.UnixNano(), text, r)
 	l.ends = append(l.ends, lotEnd{len(l.records), payer})
 }
 

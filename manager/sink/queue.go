@@ -1,10 +1,10 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -57,7 +57,7 @@ type eventQueue struct {
 	open    func(context.Context) (Sink, error)
 	sink    Sink               // set before run
 	stop    context.CancelFunc // ends run's context
-	serial  *atomic.Uint64     // of the last event of all queues
+	hub     *Hub               // of which it is
 	log     *slog.Logger
 
 	mu       sync.Mutex
@@ -74,6 +74,7 @@ type eventQueue struct {
 	lost     uint64   // events lost and not reported yet
 	crowders []*Agent // those with lost events of their own that are not reported yet
 	slow     complaint
+	told     []byte // reports of losses, for sinks that are for these
 	damaged  uint64 // those of them that could not be read from the disk
 	closed   bool
 	reopen   bool
@@ -219,7 +220,7 @@ func (q *eventQueue) add(record []byte, a *Agent) {
 			if !s.floods.began() {
 				break
 			}
-			q.log.Error("an agent floods: its events are being lost", "agent", a.ID, "name", a.Name, "events", q.name,
+			q.log.Error("an agent floods: its events are being lost", "agent", cmp.Or(a.ID, a.called), "name", a.Name, "events", q.name,
 				"remedy", "see what the host logs so much of; --agent-share sets how much of the queue one agent may fill")
 		}
 	default:

@@ -100,7 +100,7 @@ func (h *Hub) give(message string, a *Agent) {
 	if a != nil {
 		l.Event(a, testNow, 1, from, '1', []byte("/var/log/x"), []byte(message))
 	} else {
-		l.Report(nil, nil, testNow, message, "", 0)
+		l.Report(nil, nil, testNow, message, Report{})
 	}
 	h.Put(&l, false)
 }
@@ -159,7 +159,7 @@ func TestQueueLosesTheNewestAndSaysHowMany(t *testing.T) {
 		close(r.gate)
 		synctest.Wait()
 		got := r.String()
-		if !strings.HasPrefix(got, "first\nline0\nline1\nline2\n{") || !strings.Contains(got, `"event":{"action":"events-lost","count":7}}`) {
+		if !strings.HasPrefix(got, "first\nline0\nline1\nline2\n{") || !strings.Contains(got, `"event":{"action":"events-lost","count":7,"sink":"test"}}`) {
 			t.Errorf("written %q", got)
 		}
 		end(t, h)
@@ -189,7 +189,7 @@ func TestQueueHoldsAnAgentToItsShare(t *testing.T) {
 		if f, n := strings.Count(got, "ff\n"), strings.Count(got, "o\n"); f != 50 || n != 10 {
 			t.Errorf("%d events of the agent that floods and %d of the other, want 50 and 10", f, n)
 		}
-		if !strings.Contains(got, `"agent":{"id":"001","name":"web01","ip":"any"},`) || !strings.Contains(got, `"event":{"action":"events-lost","count":950}}`) {
+		if !strings.Contains(got, `"agent":{"id":"001","name":"web01","ip":"any"},`) || !strings.Contains(got, `"event":{"action":"events-lost","count":950,"sink":"test"}}`) {
 			t.Errorf("not reported: %q", got[max(0, len(got)-300):])
 		}
 	})
@@ -203,7 +203,7 @@ func TestQueueTriesAgain(t *testing.T) {
 		h := start(t, quiet, spec(r, 1000))
 		var l Lot
 		for _, m := range []string{"one", "two", "three"} {
-			l.Report(nil, nil, testNow, m, "", 0)
+			l.Report(nil, nil, testNow, m, Report{})
 		}
 		h.Put(&l, false)
 		synctest.Wait()
@@ -344,7 +344,7 @@ func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
 			h.give("", nil)
 			synctest.Wait()
 		}
-		if got := strings.Count(r.String(), `"count":1}`); got != 2*rounds {
+		if got := strings.Count(r.String(), `"count":1,`); got != 2*rounds {
 			t.Errorf("%d events about losses, want %d", got, 2*rounds)
 		}
 		if got := strings.Count(logs.String(), "\n"); got != 4 {
@@ -363,8 +363,8 @@ func TestRecordsKeepAll(t *testing.T) {
 	a := h.NewAgent("00000001", strings.Repeat("n", 128), "!2001:db8::/32")
 	var l Lot
 	l.Event(a, testNow, math.MaxUint64, netip.MustParseAddrPort("[fe80::1%eth0]:65535"), 0xff, []byte("lo:c\x00"), []byte("m\xff\n"))
-	l.Report(a, nil, testNow, "text", Lost, 7)
-	l.Report(nil, nil, testNow, "", Connected, 0)
+	l.Report(a, nil, testNow, "text", Report{Action: Lost, Number: 7})
+	l.Report(nil, nil, testNow, "", Report{Action: Connected})
 	l.Event(a, testNow, 1, from, '1', nil, nil)
 	events := l.Events()
 	if l.Len() != 4 || events.Len() != 4 {
@@ -422,8 +422,8 @@ func TestFilter(t *testing.T) {
 		l.Event(db, testNow, 1, from, '1', []byte("/var/log/apt/x"), []byte("c"))
 		l.Event(web, testNow, 3, from, '1', []byte("df"), []byte("d"))
 		l.Event(db, testNow, 2, from, '2', []byte(""), []byte("e"))
-		l.Report(nil, nil, testNow, "w", "", 0)
-		l.Report(web, nil, testNow, "x", Connected, 0)
+		l.Report(nil, nil, testNow, "w", Report{})
+		l.Report(web, nil, testNow, "x", Report{Action: Connected})
 		h.Put(&l, false)
 		end(t, h)
 		for i, tt := range tests {

@@ -272,7 +272,8 @@ func whole(r []byte) bool {
 	for _, c := range r[21:26] {
 		n += int(c)
 	}
-	return uint64(n)+uint64(binary.LittleEndian.Uint32(r[26:])) <= uint64(len(r))
+	n += int(binary.LittleEndian.Uint16(r[26:])) + int(binary.LittleEndian.Uint16(r[28:]))
+	return n <= len(r)
 }
 
 // endSpill has all that is left in memory put on the disk once the writer had its time for it, or until deadline is closed.

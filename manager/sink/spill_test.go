@@ -157,7 +157,7 @@ func TestPartOfALoad(t *testing.T) {
 		h := start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
 		var l Lot
 		for i := range 100 {
-			l.Report(nil, nil, testNow, fmt.Sprintf("event %d", i+1), "", 0)
+			l.Report(nil, nil, testNow, fmt.Sprintf("event %d", i+1), Report{})
 		}
 		h.Put(&l, false)
 		time.Sleep(3 * spillAfter)
@@ -206,7 +206,7 @@ func TestDiskAndMemoryFull(t *testing.T) {
 		if n := strings.Count(r.String(), text); n != 3000-int(lost) {
 			t.Errorf("%d events came, %d were lost", n, lost)
 		}
-		if want := fmt.Sprintf(`"count":%d}}`, lost); !strings.Contains(r.String(), want) {
+		if want := fmt.Sprintf(`"count":%d,`, lost); !strings.Contains(r.String(), want) {
 			t.Errorf("not reported: %s", want)
 		}
 	})
@@ -295,7 +295,7 @@ func TestDamagedDisk(t *testing.T) {
 		if c.Received != 10_001 || c.Lost == 0 || strings.Count(r.String(), "\n") != int(c.Delivered) {
 			t.Errorf("counts %+v, %d lines", c, strings.Count(r.String(), "\n"))
 		}
-		if want := fmt.Sprintf(`"count":%d}}`, c.Lost); !strings.Contains(r.String(), want) || !strings.Contains(r.String(), "event 10000\n") {
+		if want := fmt.Sprintf(`"count":%d,`, c.Lost); !strings.Contains(r.String(), want) || !strings.Contains(r.String(), "event 10000\n") {
 			t.Errorf("not there: %s", want)
 		}
 	})

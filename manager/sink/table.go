@@ -137,6 +137,26 @@ func (t *Table) Strings(key string) (list []string) {
 	return list
 }
 
+// Texts is a table of texts by name; nil where the key is missing.
+func (t *Table) Texts(key string) map[string]string {
+	v, ok := t.take(key)
+	if !ok {
+		return nil
+	}
+	values, isTable := v.(map[string]any)
+	texts := make(map[string]string, len(values))
+	for name, v := range values {
+		s, isString := v.(string)
+		isTable = isTable && isString
+		texts[name] = s
+	}
+	if !isTable || len(texts) == 0 {
+		t.Fault(key, `wants a table of strings such as { site = "fra1" }`)
+		return nil
+	}
+	return texts
+}
+
 // Filter reads the keys that say which events a sink is for.
 func (t *Table) Filter() Filter {
 	f := Filter{Agents: t.Strings("agents"), Queues: t.Strings("queues"), Locations: t.Strings("locations")}
@@ -144,6 +164,12 @@ func (t *Table) Filter() Filter {
 		if len(q) != 1 {
 			t.Fault("queues", "%.40q is no queue; these have one character, as in [\"1\", \"8\"]", q)
 			return Filter{}
+		}
+	}
+	f.Actions = t.Strings("actions")
+	for _, a := range f.Actions {
+		if !slices.Contains(Actions, a) {
+			t.Fault("actions", "%.40q is unknown; use %s", a, strings.Join(Actions, ", "))
 		}
 	}
 	return f

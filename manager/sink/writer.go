@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,11 @@ type load struct {
 // disk.
 func (q *eventQueue) take() (l load, stored, closed, reopen bool) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.reportLosses()
+	told := q.told
+	q.told = nil
+	defer q.hub.tellLosses(q, told)
+	defer q.mu.Unlock()
 	if len(q.chunks) > 0 && q.chunks[0].first == q.done {
 		c := q.chunks[0]
 		q.chunks[0] = nil
@@ -39,9 +43,13 @@ func (q *eventQueue) take() (l load, stored, closed, reopen bool) {
 func (q *eventQueue) reportLosses() {
 	for _, a := range q.crowders {
 		s := &a.stakes[q.number]
-		q.report(a, fmt.Sprintf("ossecd: %d events of '%s-%s' lost: it sent more than its share.", s.lost, a.Name, a.IP), s.lost)
+		about, whose := a, "'"+a.Name+"-"+a.IP+"'"
+		if a.ID == "" {
+			about, whose = nil, a.called
+		}
+		q.report(about, fmt.Sprintf("ossecd: %d events of %s lost: it sent more than its share.", s.lost, whose), s.lost)
 		if n := s.floods.ended(s.lost); n > 0 {
-			q.log.Warn("events lost", "agent", a.ID, "name", a.Name, "events", q.name, "count", n)
+			q.log.Warn("events lost", "agent", cmp.Or(a.ID, a.called), "name", a.Name, "events", q.name, "count", n)
 		}
 		s.lost = 0
 	}
@@ -62,9 +70,10 @@ func (q *eventQueue) reportLosses() {
 // report adds an event about lost ones, for which there is always room: mu is held.
 func (q *eventQueue) report(about *Agent, text string, lost uint64) {
 	q.counts.Received++
-	r := appendReport(nil, about, time.Now().UnixNano(), text, Lost, lost)
-	stamp(r, q.serial.Add(1))
+	r := appendReport(nil, about, time.Now().UnixNano(), text, Report{Lost, lost, string(Member(nil, "sink", q.name))})
+	stamp(r, q.hub.serial.Add(1))
 	q.hold(r)
+	q.told = append(q.told, r...)
 }
 
 // run hands events to the sink until close was called and all is written, or ctx ends.

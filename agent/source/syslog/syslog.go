@@ -20,6 +20,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/agent/source/buffer"
+	"ossecd/proto/syslog"
 )
 
 // Config says where to listen, and to whom.
@@ -37,7 +38,6 @@ const (
 	defaultIdle = 24 * time.Hour // a sender loses what it writes to a connection that was closed, so this is no thrift
 	mostIdle    = 30 * 24 * time.Hour
 	maxConns    = 256
-	maxMessage  = 1 << 16 // bytes of one message, as of a datagram
 )
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -76,7 +76,7 @@ func New(cfg Config) (*Source, error) {
 		}
 	}
 	for _, text := range cfg.Allow {
-		p, err := parsePrefix(text)
+		p, err := syslog.ParseSenders(text)
 		if err != nil {
 			fault("allow: %.100q is no address or CIDR block; write one as 192.0.2.7 or 192.0.2.0/24", text)
 		}
@@ -95,15 +95,6 @@ func New(cfg Config) (*Source, error) {
 		fault("idle_timeout: %v; use 1s to %v", s.cfg.IdleTimeout, mostIdle)
 	}
 	return s, errors.Join(faults...)
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	return p.Masked(), err
 }
 
 // Run listens until ctx ends. It returns an error where it cannot listen.
@@ -224,7 +215,7 @@ func (r *receiver) location(from netip.Addr) string {
 
 // pass passes a message on in pieces that a manager takes.
 func (r *receiver) pass(location string, message []byte, add func([]byte) error) error {
-	message = strip(message)
+	message = syslog.Strip(message)
 	room := source.Room(r.cfg.MaxEvent, location)
 	if len(message) > room {
 		r.events.Count(split, 1, location)

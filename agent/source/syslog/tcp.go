@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"ossecd/agent/source/buffer"
+	"ossecd/proto/syslog"
 )
 
 var (
 	crowded = buffer.Note{Text: fmt.Sprintf("connections for syslog were refused: there are %d already", maxConns), Remedy: "have fewer senders connect, or relay them"}
-	broken  = buffer.Note{Text: "connections for syslog were closed: a message was announced that is too long", Remedy: fmt.Sprintf("have the sender write at most %d bytes", maxMessage)}
+	broken  = buffer.Note{Text: "connections for syslog were closed: a message was announced that is too long", Remedy: fmt.Sprintf("have the sender write at most %d bytes", syslog.MaxMessage)}
 )
 
 // acceptAgain is the pause after the system refused to accept a connection.
@@ -77,15 +78,15 @@ func (r *receiver) admit(ctx context.Context, conn net.Conn) {
 func (r *receiver) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 	location := r.location(from)
 	add := func(m []byte) error { return r.events.Wait(ctx, '2', location, m) }
-	frames := framer{from: patient{conn, r.cfg.IdleTimeout}}
+	frames := syslog.NewFramer(patient{conn, r.cfg.IdleTimeout})
 	for {
-		m, err := frames.next()
+		m, err := frames.Next()
 		if r.pass(location, m, add) != nil {
 			return
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, errFrame):
+		case errors.Is(err, syslog.ErrFrame):
 			r.events.Count(broken, 1, from.String())
 			return
 		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):

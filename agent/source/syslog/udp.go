@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ossecd/agent/source/buffer"
+	"ossecd/proto/syslog"
 )
 
 // overrun is what the system dropped, which a Linux system tells.
@@ -23,7 +24,7 @@ func (r *receiver) readUDP(ctx context.Context, conn *net.UDPConn) error {
 	watch.Go(func() { r.watchDrops(watching, conn) })
 	defer watch.Wait()
 	defer cancel()
-	buf := make([]byte, maxMessage)
+	buf := make([]byte, syslog.MaxMessage)
 	var last netip.Addr // whose location is known
 	var location string
 	add := func(m []byte) error {

@@ -79,7 +79,7 @@ func TestArchives(t *testing.T) {
 	var l sink.Lot
 	l.Event(web, at, 1, from, '1', []byte("/var/log/auth.log"), []byte("Nov 22 web01 sshd[123]: Failed"))
 	l.Event(web, at, 2, from, '1', []byte("a\nb"), []byte("2026 Nov 22\r\n2026 forged\t\x1b[31m\x00\u009b é\xff\x9b"))
-	l.Report(nil, nil, at, "ossecd: 3 events lost.", sink.Lost, 3)
+	l.Report(nil, nil, at, "ossecd: 3 events lost.", sink.Report{Action: sink.Lost, Number: 3})
 	var buf bytes.Buffer
 	s := NewStream(&buf, true)
 	if r, err := s.Write(t.Context(), l.Events()); err != nil || r.Done != 3 {

@@ -37,8 +37,8 @@ func TestPublish(t *testing.T) {
 	r.put("one")
 	r.put("two\nlines")
 	var l sink.Lot
-	l.Report(nil, nil, at, "ossecd: of nobody.", sink.Lost, 3)
-	l.Report(r.web, nil, at, "ossec: Agent connected: 'web01-any'.", sink.Connected, 0)
+	l.Report(nil, nil, at, "ossecd: of nobody.", sink.Report{Action: sink.Lost, Number: 3})
+	l.Report(r.web, nil, at, "ossec: Agent connected: 'web01-any'.", sink.Report{Action: sink.Connected})
 	r.hub.Put(&l, false)
 	r.end()
 

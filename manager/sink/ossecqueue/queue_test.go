@@ -36,7 +36,9 @@ func TestDatagram(t *testing.T) {
 		{"event", func(l *sink.Lot) { l.Event(web, time.Now(), 1, from, '1', []byte("/var/log/x"), []byte("a: b\nc")) }, "1:(web01) any->/var/log/x:a: b\nc\x00", false},
 		{"prefix", func(l *sink.Lot) { l.Event(net6, time.Now(), 1, from, '8', []byte("syscheck"), nil) }, "8:(net6) 2001:db8::->syscheck:\x00", false},
 		{"colon and NUL", func(l *sink.Lot) { l.Event(web, time.Now(), 1, from, '1', []byte("C:\\x\x00"), []byte("a\x00b")) }, "1:(web01) any->C_\\x :a b\x00", false},
-		{"own", func(l *sink.Lot) { l.Report(nil, nil, time.Now(), "ossecd: 3 events lost.", sink.Lost, 3) }, "1:ossecd:ossecd: 3 events lost.\x00", false},
+		{"own", func(l *sink.Lot) {
+			l.Report(nil, nil, time.Now(), "ossecd: 3 events lost.", sink.Report{Action: sink.Lost, Number: 3})
+		}, "1:ossecd:ossecd: 3 events lost.\x00", false},
 		{"just fits", func(l *sink.Lot) { l.Event(web, time.Now(), 1, from, '1', []byte("l"), bytes.Repeat([]byte("x"), 81)) }, "1:(web01) any->l:" + strings.Repeat("x", 81) + "\x00", false},
 		{"too long", func(l *sink.Lot) { l.Event(web, time.Now(), 1, from, '1', []byte("l"), bytes.Repeat([]byte("x"), 83)) }, "1:(web01) any->l:" + strings.Repeat("x", 82) + "\x00", true},
 	}

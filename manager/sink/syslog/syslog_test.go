@@ -57,7 +57,9 @@ func TestMessage(t *testing.T) {
 			`<134>1 2026-11-22T14:24:33.651004Z web01 ossecd - - [ossecd@32473 id="001" name="web01" ip="any" source="10.0.0.7:40112" queue="\]" location="\"\]\\ x=\"#033#012` + "\ufffd\"] one#012<134>1 two#000#233\ufffd]"},
 		{"empty", func(l *sink.Lot) { l.Event(web, at, 1, from, '1', nil, nil) },
 			`<134>1 2026-11-22T14:24:33.651004Z web01 ossecd - - [ossecd@32473 id="001" name="web01" ip="any" source="10.0.0.7:40112" queue="1"]`},
-		{"own", func(l *sink.Lot) { l.Report(nil, nil, at, "ossecd: 3 events lost.", sink.Lost, 3) },
+		{"own", func(l *sink.Lot) {
+			l.Report(nil, nil, at, "ossecd: 3 events lost.", sink.Report{Action: sink.Lost, Number: 3})
+		},
 			`<134>1 2026-11-22T14:24:33.651004Z - ossecd - events-lost [ossecd@32473 queue="1" location="ossecd" count="3"] ossecd: 3 events lost.`},
 	}
 	for _, tt := range tests {
@@ -226,7 +228,7 @@ func TestTLS(t *testing.T) {
 		}
 	}()
 	var lot sink.Lot
-	lot.Report(nil, nil, at, "x", sink.Lost, 1)
+	lot.Report(nil, nil, at, "x", sink.Report{Action: sink.Lost, Number: 1})
 	if _, err := s.Write(t.Context(), lot.Events()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown certificate: %v", err)
 	}

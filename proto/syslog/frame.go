@@ -1,3 +1,4 @@
+// Package syslog takes apart what senders of syslog write: the frames of a stream, and the priority of a message.
 package syslog
 
 import (
@@ -6,17 +7,20 @@ import (
 	"io"
 )
 
-// errFrame is how a stream ends that announces a message longer than maxMessage.
-var errFrame = errors.New("the count of octets is too high")
+// ErrFrame is how a stream ends that announces a message longer than MaxMessage.
+var ErrFrame = errors.New("the count of octets is too high")
+
+// MaxMessage is how many bytes one message has at most, as of a datagram.
+const MaxMessage = 1 << 16
 
 const (
 	maxDigits = 9
 	firstRead = 4 << 10
 )
 
-// framer takes messages from a stream in either form of RFC 6587, told apart anew for each message: a count of octets, a
+// Framer takes messages from a stream in either form of RFC 6587, told apart anew for each message: a count of octets, a
 // blank, and so many octets, of which the first is "<"; or a line that ends with a newline or a NUL.
-type framer struct {
+type Framer struct {
 	from io.Reader
 	buf  []byte // read, and not taken yet: buf[at:]
 	at   int
@@ -25,9 +29,12 @@ type framer struct {
 	err  error
 }
 
-// next is the next message, which is good until the next call. A line that is too long comes in several pieces. An
-// error, errFrame or that of the reader, may come with a last line that nothing ends.
-func (f *framer) next() ([]byte, error) {
+// NewFramer makes a framer of what a reader gives.
+func NewFramer(from io.Reader) *Framer { return &Framer{from: from} }
+
+// Next is the next message, which is good until the next call. A line that is too long comes in several pieces. An
+// error, ErrFrame or that of the reader, may come with a last line that nothing ends.
+func (f *Framer) Next() ([]byte, error) {
 	for {
 		m, ok, err := f.take()
 		if ok || err != nil {
@@ -41,15 +48,15 @@ func (f *framer) next() ([]byte, error) {
 }
 
 // take is a message from what was read, if there is a whole one.
-func (f *framer) take() (m []byte, ok bool, err error) {
+func (f *Framer) take() (m []byte, ok bool, err error) {
 	p := f.buf[f.at:]
 	if !f.mid && f.seen == 0 {
 		n, begin, sure := parseCount(p)
 		switch {
 		case !sure && f.err == nil:
 			return nil, false, nil
-		case sure && n > maxMessage:
-			return nil, false, errFrame
+		case sure && n > MaxMessage:
+			return nil, false, ErrFrame
 		case sure && n > 0 && len(p) < begin+n:
 			return nil, false, nil
 		case sure && n > 0:
@@ -57,7 +64,7 @@ func (f *framer) take() (m []byte, ok bool, err error) {
 			return p[begin : begin+n], true, nil
 		}
 	}
-	most := min(len(p), maxMessage)
+	most := min(len(p), MaxMessage)
 	end := bytes.IndexAny(p[f.seen:most], "\n\x00")
 	switch {
 	case end >= 0:
@@ -65,7 +72,7 @@ func (f *framer) take() (m []byte, ok bool, err error) {
 		f.at += end + 1
 		f.seen, f.mid = 0, false
 		return p[:end], true, nil
-	case most == maxMessage:
+	case most == MaxMessage:
 		f.at += most
 		f.seen, f.mid = 0, true
 		return p[:most], true, nil
@@ -93,7 +100,7 @@ func parseCount(p []byte) (n, begin int, sure bool) {
 }
 
 // rest is the line that the stream ended in. A counted message that is not whole is none.
-func (f *framer) rest() []byte {
+func (f *Framer) rest() []byte {
 	p := f.buf[f.at:]
 	f.at = len(f.buf)
 	if n, _, sure := parseCount(p); sure && n > 0 && !f.mid {
@@ -103,11 +110,11 @@ func (f *framer) rest() []byte {
 }
 
 // read reads once. The buffer grows as messages need it, up to the longest with its count.
-func (f *framer) read() {
+func (f *Framer) read() {
 	n := copy(f.buf, f.buf[f.at:])
 	f.buf, f.at = f.buf[:n], 0
 	if n == cap(f.buf) {
-		f.buf = append(make([]byte, 0, max(firstRead, min(2*n, maxMessage+maxDigits+1))), f.buf...)
+		f.buf = append(make([]byte, 0, max(firstRead, min(2*n, MaxMessage+maxDigits+1))), f.buf...)
 	}
 	n, f.err = f.from.Read(f.buf[len(f.buf):cap(f.buf)])
 	f.buf = f.buf[:len(f.buf)+n]

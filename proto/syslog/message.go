@@ -2,8 +2,8 @@ package syslog
 
 import "bytes"
 
-// strip takes from a message its priority, "<0>" to "<191>", and what ends it: line ends and NULs.
-func strip(m []byte) []byte {
+// Strip takes from a message its priority, "<0>" to "<191>", and what ends it: line ends and NULs.
+func Strip(m []byte) []byte {
 	m = bytes.TrimRight(m, "\r\n\x00")
 	if len(m) < 3 || m[0] != '<' {
 		return m

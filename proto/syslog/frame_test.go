@@ -12,9 +12,9 @@ import (
 )
 
 func readAll(r io.Reader) (messages []string, err error) {
-	f := framer{from: r}
+	f := NewFramer(r)
 	for {
-		m, err := f.next()
+		m, err := f.Next()
 		if len(m) > 0 {
 			messages = append(messages, string(m))
 		}
@@ -30,7 +30,7 @@ var streams = []struct {
 	err          error
 }{
 	{"lines", "<13>one\n<13>two\n", []string{"<13>one", "<13>two"}, io.EOF},
-	{"CR LF", "<13>one\r\n", []string{"<13>one\r"}, io.EOF}, // strip takes it away
+	{"CR LF", "<13>one\r\n", []string{"<13>one\r"}, io.EOF}, // Strip takes it away
 	{"NULs", "<13>one\x00<13>two\x00", []string{"<13>one", "<13>two"}, io.EOF},
 	{"a last line without an end", "<13>one\n<13>tw", []string{"<13>one", "<13>tw"}, io.EOF},
 	{"counts", "7 <13>one9 <13>a\nbc<13>line\n7 <13>two", []string{"<13>one", "<13>a\nbc<", "13>line", "<13>two"}, io.EOF},
@@ -40,10 +40,10 @@ var streams = []struct {
 	{"a line without a priority", "2026-11-23T09:42:24Z host app: x\n", []string{"2026-11-23T09:42:24Z host app: x"}, io.EOF},
 	{"a line that begins with a number", "12 Nov 2026 host\n", []string{"12 Nov 2026 host"}, io.EOF},
 	{"a count of nothing", "0 <13>one\n", []string{"0 <13>one"}, io.EOF},
-	{"a count that is too high", "7 <13>one65537 <13>x", []string{"<13>one"}, errFrame},
+	{"a count that is too high", "7 <13>one65537 <13>x", []string{"<13>one"}, ErrFrame},
 	{"a count with too many digits", "1234567890 <13>x\n", []string{"1234567890 <13>x"}, io.EOF},
-	{"the highest count", "65536 <" + strings.Repeat("x", maxMessage-1) + "7 <13>one", []string{"<" + strings.Repeat("x", maxMessage-1), "<13>one"}, io.EOF},
-	{"a line that is too long", "<1>" + strings.Repeat("x", maxMessage) + "7 <13>one\n<2>y\n", []string{"<1>" + strings.Repeat("x", maxMessage-3), "xxx7 <13>one", "<2>y"}, io.EOF},
+	{"the highest count", "65536 <" + strings.Repeat("x", MaxMessage-1) + "7 <13>one", []string{"<" + strings.Repeat("x", MaxMessage-1), "<13>one"}, io.EOF},
+	{"a line that is too long", "<1>" + strings.Repeat("x", MaxMessage) + "7 <13>one\n<2>y\n", []string{"<1>" + strings.Repeat("x", MaxMessage-3), "xxx7 <13>one", "<2>y"}, io.EOF},
 	{"nothing", "", nil, io.EOF},
 	{"empty lines", "\n\n\x00<13>one\n\n", []string{"<13>one"}, io.EOF},
 }
@@ -84,7 +84,7 @@ func TestStrip(t *testing.T) {
 		{"", ""},
 	}
 	for _, tt := range tests {
-		if got := string(strip([]byte(tt.message))); got != tt.want {
+		if got := string(Strip([]byte(tt.message))); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.message, got, tt.want)
 		}
 	}
@@ -102,7 +102,7 @@ func FuzzFrames(f *testing.F) {
 			t.Fatalf("at once %.200q, %v; byte by byte %.200q, %v", whole, err, bytewise, err2)
 		}
 		for _, m := range whole {
-			if len(m) > maxMessage {
+			if len(m) > MaxMessage {
 				t.Fatalf("a message of %d bytes", len(m))
 			}
 		}
