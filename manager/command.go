@@ -52,6 +52,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "control-socket", Usage: "unix socket at `PATH` for ossecd manager order and status", DefaultText: "STATE/control.sock"},
 			&cli.StringFlag{Name: "shared", Usage: "`DIR` whose files all agents get that are of no [[manager.group]]", DefaultText: "none; DIR/etc/shared with --ossec-home"},
 			&cli.StringSliceFlag{Name: "group", Hidden: true},
+			&cli.StringSliceFlag{Name: "syslog", Hidden: true},
 			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server in place of whose remote daemon this runs: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
@@ -93,7 +94,7 @@ func action(c *cli.Context, demo Demo) error {
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
 		QueueSize: c.Int("queue-size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
-		Shared: c.String("shared"), Groups: c.StringSlice("group"), AgentShare: c.Int("agent-share"),
+		Shared: c.String("shared"), Groups: c.StringSlice("group"), Syslog: c.StringSlice("syslog"), AgentShare: c.Int("agent-share"),
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),
 			ClientCA: c.String("enroll-client-ca"), Cert: c.String("enroll-cert"), Key: c.String("enroll-key"), Names: c.String("enroll-names"),

@@ -35,6 +35,8 @@ type Config struct {
 	// a JSON object.
 	Shared string
 	Groups []string
+	// Syslog are the tables [[manager.syslog]], each as a JSON object.
+	Syslog []string
 	// OssecHome is the install directory of a stock server in place of whose remote daemon we run, or empty. Its counters,
 	// agent information, queues of events and of active responses are used.
 	OssecHome string
@@ -66,6 +68,7 @@ type Config struct {
 	plans   []plan       // of Events, Out and Sinks
 	groups  []*sharing   // of Groups and Shared
 	labels  []labelling  // of Groups
+	syslog  []syslogInput
 }
 
 // Defaults, as documented in the command's help.
@@ -129,6 +132,9 @@ func (c *Config) Validate() error {
 		faults = append(faults, err)
 	}
 	if c.groups, c.labels, err = c.planGroups(); err != nil {
+		faults = append(faults, err)
+	}
+	if c.syslog, err = c.planSyslog(); err != nil {
 		faults = append(faults, err)
 	}
 	switch c.CryptoAccept {

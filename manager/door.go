@@ -30,6 +30,11 @@ func (m *manager) openDoors() (doors []door, err error) {
 		}
 		doors = append(doors, door{m.pusher.run, func() {}})
 	}
+	inputs, packets, err := m.openSyslog()
+	if err != nil {
+		return doors, err
+	}
+	doors, m.syslog = append(doors, inputs...), packets
 	if m.cfg.Control != "" {
 		if c, err := m.openControl(); err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)

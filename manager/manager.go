@@ -31,6 +31,7 @@ type manager struct {
 	refusals *refusals
 	watch    *watch
 	waves    *waves
+	syslog   []PacketConn // for plain syslog
 	sinks    *sink.Hub
 	orders   orders
 	info     *agentInfo // nil without a stock layout
@@ -160,7 +161,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 			cancel(err)
 		}
 	})
-	kernel := drops{log: m.log, conns: conns}
+	kernel := drops{log: m.log, conns: append(slices.Clip(conns), m.syslog...)}
 	lookedLast.Go(func() {
 		every(ctx, dropsEvery, kernel.look)
 		kernel.look()

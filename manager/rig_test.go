@@ -91,7 +91,12 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.cfg.Conns = []PacketConn{conn}
+	r.startOn([]PacketConn{conn})
+}
+
+func (r *rig) startOn(conns []PacketConn) {
+	r.t.Helper()
+	r.cfg.Conns = conns
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop, r.ended = cancel, make(chan struct{})
 	ready := make(chan struct{})
@@ -134,14 +139,23 @@ func inBubble(t *testing.T, lines []string, f func(r *rig)) {
 
 // line is an event line as its reader sees it.
 type line struct {
-	Agent    struct{ ID, Name, IP string }
+	Agent struct {
+		ID, Name, IP string
+		Labels       map[string]string
+	}
 	Source   string
 	Queue    string
 	Location string
 	FullLog  string `json:"full_log"`
 	Event    struct {
-		Action string
-		Count  int
+		Action   string
+		Count    int
+		LastSeen time.Time `json:"last_seen"`
+		Source   string
+		Interval float64
+		Reason   string
+		Outage   float64
+		Of, Back int
 	}
 }
 
@@ -149,6 +163,11 @@ type line struct {
 func (r *rig) lines() []line {
 	r.t.Helper()
 	synctest.Wait()
+	return r.parse()
+}
+
+func (r *rig) parse() []line {
+	r.t.Helper()
 	var all []line
 	for text := range strings.Lines(r.out.String()) {
 		var l line

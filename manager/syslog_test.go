@@ -1,0 +1,120 @@
+package manager
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// syslogRig is a manager with real sockets for syslog on loopback.
+func syslogRig(t *testing.T, tables ...string) (r *rig, addrs []string) {
+	dir := t.TempDir()
+	r = &rig{t: t, out: new(syncBuffer), logs: new(syncBuffer)}
+	r.cfg = Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Out: r.out, Syslog: tables}
+	r.writeKeys(anyLine)
+	conn, err := listen("127.0.0.1:0", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.startOn(conn)
+	for _, m := range regexp.MustCompile(`msg="listening for syslog".* addr=(\S+)`).FindAllStringSubmatch(r.logs.String(), -1) {
+		if !slices.Contains(addrs, m[1]) {
+			addrs = append(addrs, m[1])
+		}
+	}
+	return r, addrs
+}
+
+// written waits for n events.
+func (r *rig) written(n int) (all []line) {
+	r.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if strings.Count(r.out.String(), "\n") >= n {
+			return r.parse()
+		}
+	}
+	r.t.Fatalf("want %d events, got %q; log %s", n, r.out.String(), r.logs.String())
+	return nil
+}
+
+func TestSyslogIn(t *testing.T) {
+	t.Parallel()
+	r, addrs := syslogRig(t, `{"listen":"127.0.0.1:0"}`, `{"listen":"127.0.0.1:0","network":"tcp"}`)
+	if len(addrs) != 2 {
+		t.Fatalf("listens on %q", addrs)
+	}
+	for i, network := range []string{"udp", "tcp"} {
+		conn, err := net.Dial(network, addrs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		message := "<13>Nov 23 09:42:24 fw01 kernel: " + network
+		if network == "tcp" {
+			message += "\n11 <14>counted\n"
+		}
+		if _, err := conn.Write([]byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		all := r.written(1 + 2*i)
+		e := all[i]
+		if from, err := netip.ParseAddrPort(e.Source); err != nil || from.String() != conn.LocalAddr().String() {
+			t.Errorf("source %q, want %s", e.Source, conn.LocalAddr())
+		}
+		if e.Queue != "2" || e.Location != "127.0.0.1" || e.FullLog != "Nov 23 09:42:24 fw01 kernel: "+network || e.Agent.ID != "" || strings.Contains(r.out.String(), `"agent"`) {
+			t.Errorf("%+v", e)
+		}
+	}
+	if all := r.parse(); all[2].FullLog != "counted" {
+		t.Errorf("%+v", all[2])
+	}
+	r.end()
+}
+
+func TestSyslogOfOthers(t *testing.T) {
+	t.Parallel()
+	r, addrs := syslogRig(t, `{"listen":"127.0.0.1:0","allow":["127.0.0.0/8"],"deny":["127.0.0.2"]}`)
+	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addrs[0]))
+	for _, from := range []string{"127.0.0.2", "127.0.0.1"} {
+		conn, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, to)
+		if err != nil {
+			t.Skipf("this system has no %s: %v", from, err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("<1>from " + from)); err != nil {
+			t.Fatal(err)
+		}
+		if from == "127.0.0.2" { // sockets share the load by the sender: wait until it was judged
+			for end := time.Now().Add(20 * time.Second); !strings.Contains(r.logs.String(), "not allowed") && time.Now().Before(end); {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+	}
+	if all := r.written(1); len(all) != 1 || all[0].FullLog != "from 127.0.0.1" {
+		t.Errorf("%+v", all)
+	}
+	r.end()
+}
+
+func TestFaultsOfSyslog(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ table, want string }{
+		{`{"listen":":514"}`, "allow: missing"},
+		{`{"listen":"x"}`, "is no address and port"},
+		{`{"listen":"127.0.0.1:514","network":"sctp"}`, "network: "},
+		{`{"allow":["10.0.0.0/8","any"]}`, `allow: "any" is no address`},
+		{`{"allow":["::1"],"deny":["1.2.3"]}`, `deny: "1.2.3"`},
+		{`{"allow":["::1"],"idle_timeout":"5m"}`, `goes with network = "tcp"`},
+	}
+	for _, tt := range tests {
+		c := Config{Syslog: []string{tt.table}}
+		if _, err := c.planSyslog(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "syslog[1]: ") {
+			t.Errorf("%s: %v, want %q", tt.table, err, tt.want)
+		}
+	}
+}
