@@ -162,7 +162,7 @@ func queueSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
 	spec.Disk.Limit = defaultQueueDisk
 	spec.Filter.Without = []string{sink.Connected}
 	if !t.Bool("disconnects") {
-		spec.Filter.Without = append(spec.Filter.Without, sink.Disconnected)
+		spec.Filter.Without = append(spec.Filter.Without, sink.Disconnected, sink.Still, sink.ManyStill)
 	}
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return ossecqueue.New(path, log), nil }
 }
