@@ -123,7 +123,7 @@ func TestAllFallSilentAndComeBack(t *testing.T) {
 				t.Errorf("%+v", l)
 			}
 		}
-		if lines := strings.Count(r.logs.String(), `msg="agent disconnected"`); lines > n/2 {
+		if lines := strings.Count(r.logs.String(), `msg="agent disconnected"`); lines > maxNamed {
 			t.Errorf("the log has %d lines", lines)
 		}
 		r.end()

@@ -37,11 +37,14 @@ type loss struct{ at, heard time.Time }
 
 func newWaves() *waves { return &waves{lost: make(map[*agent]loss), kick: make(chan struct{}, 1)} }
 
-// note takes that an agent was lost, and says whether it is one of a wave. It may be called with the agent's mu held.
+// maxNamed is how many lost agents the log names within waveWithin; each has its event all the same.
+const maxNamed = 100
+
+// note takes that an agent was lost, and says whether it is one of a wave, or of too many to be named in the log. It may be called with the agent's mu held.
 func (w *waves) note(a *agent, now, heard time.Time) (one bool) {
 	w.mu.Lock()
 	w.lost[a], w.last = loss{now, heard}, now
-	one = !w.on.IsZero()
+	one = !w.on.IsZero() || len(w.lost) > maxNamed
 	w.mu.Unlock()
 	select {
 	case w.kick <- struct{}{}:
