@@ -289,10 +289,10 @@ func TestAFullSpoolWaits(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		const batches = 60
 		for i := range batches {
-			r.feed.batches <- lines(1000*i, 1000)
+			r.feed.batches <- wideLines(50*i, 50)
 		}
 		time.Sleep(time.Minute)
-		if n := r.feed.count(); n == 0 || n >= 1000*batches {
+		if n := r.feed.count(); n == 0 || n >= 50*batches {
 			t.Errorf("%d lines taken", n)
 		}
 		if n := r.log.count("the spool is full"); n != 1 {
@@ -301,7 +301,7 @@ func TestAFullSpoolWaits(t *testing.T) {
 		m.take()
 		m.answerWith(acknowledge)
 		time.Sleep(10 * time.Minute)
-		if got, want := numbers(m.take()), fmt.Sprint("0-", 1000*batches-1); got != want {
+		if got, want := numbers(m.take()), fmt.Sprint("0-", 50*batches-1); got != want {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 	})
@@ -316,7 +316,7 @@ func TestAFullSpoolDrops(t *testing.T) {
 		r.start()
 		const batches = 60
 		for i := range batches {
-			r.feed.batches <- lines(1000*i, 1000)
+			r.feed.batches <- wideLines(50*i, 50)
 		}
 		time.Sleep(time.Minute)
 		m.take()
@@ -329,7 +329,7 @@ func TestAFullSpoolDrops(t *testing.T) {
 				fmt.Sscanf(text, "%d events lost.", &lost)
 			}
 		}
-		if want := fmt.Sprint(lost, "-", 1000*batches-1); lost <= 0 || numbers(got) != want {
+		if want := fmt.Sprint(lost, "-", 50*batches-1); lost <= 0 || numbers(got) != want {
 			t.Errorf("told of %d lost, heard %s", lost, numbers(got))
 		}
 	})

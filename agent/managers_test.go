@@ -67,12 +67,12 @@ func TestAllManagersLoseOnTheirOwn(t *testing.T) {
 		second.answerWith(silent)
 		r.start()
 		for i := range 60 {
-			r.feed.batches <- lines(1000*i, 1000)
+			r.feed.batches <- wideLines(50*i, 50)
 			time.Sleep(time.Second)
 		}
 		second.answerWith(acknowledge)
 		time.Sleep(5 * time.Minute)
-		if got := numbers(first.take()); got != "0-59999" {
+		if got := numbers(first.take()); got != "0-2999" {
 			t.Errorf("the first heard %s", got)
 		}
 		got := second.take()
@@ -83,7 +83,7 @@ func TestAllManagersLoseOnTheirOwn(t *testing.T) {
 			}
 		}
 		lost, _, _ := strings.Cut(numbers(got), "-")
-		if lost == "0" || !strings.HasSuffix(numbers(got), "-59999") || said != "1:ossecd:ossec: Agent event queue is full: "+lost+" events lost." {
+		if lost == "0" || !strings.HasSuffix(numbers(got), "-2999") || said != "1:ossecd:ossec: Agent event queue is full: "+lost+" events lost." {
 			t.Errorf("the second heard %s, and %s", numbers(got), said)
 		}
 		r.mustStop()

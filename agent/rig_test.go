@@ -224,6 +224,15 @@ func lines(first, n int) []source.Event {
 	return b
 }
 
+// wideLines are lines of 1 KB, to fill something with few of them.
+func wideLines(first, n int) []source.Event {
+	b := lines(first, n)
+	for i := range b {
+		b[i].Message = append(b[i].Message, bytes.Repeat([]byte(" more"), 200)...)
+	}
+	return b
+}
+
 // rig is an agent under test.
 type rig struct {
 	t      *testing.T

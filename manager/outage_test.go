@@ -156,17 +156,17 @@ func TestWhatMakesAWave(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				r.cfg.DisconnectAfter = 12 * time.Hour
+				r.cfg.DisconnectAfter = 2 * time.Hour
 				all := r.fleet(tt.agents)
-				time.Sleep(time.Hour)
+				time.Sleep(10 * time.Minute)
 				for _, p := range all[tt.lost:] { // later than any other
-					time.AfterFunc(10*time.Hour, func() { p.write(p.seal(proto.Startup)) })
+					time.AfterFunc(105*time.Minute, func() { p.write(p.seal(proto.Startup)) })
 				}
 				for _, p := range all[:tt.lost] {
 					p.hello()
 					time.Sleep(tt.pace)
 				}
-				time.Sleep(15 * time.Hour)
+				time.Sleep(130 * time.Minute)
 				got := r.counts()
 				if got["agents-disconnected"] != tt.want || got["agent-disconnected"] != tt.lost {
 					t.Errorf("got %v", got)
