@@ -64,7 +64,7 @@ type eventQueue struct {
 	chunks   []*chunk // in memory, and not taken by the writer; oldest first
 	hand     *chunk   // of these, the one that the writer has taken; nil where it has none
 	sealed   bool     // the newest chunk takes no more
-	spare    []byte   // for the next chunk
+	spares   [][]byte // for the next chunks; a few at most
 	unread   int      // bytes in chunks
 	waiting  int      // bytes in chunks and hand
 	done     uint64   // number of the first record that the sink is not done with
@@ -235,8 +235,13 @@ const chunkSize = 256 << 10
 // hold puts a record behind all others. mu is held.
 func (q *eventQueue) hold(record []byte) {
 	if len(q.chunks) == 0 || q.sealed || q.disk != nil && len(q.chunks[len(q.chunks)-1].b) >= chunkSize {
-		q.chunks = append(q.chunks, &chunk{first: q.next, b: q.spare[:0]})
-		q.spare, q.sealed = nil, false
+		var b []byte
+		if n := len(q.spares); n > 0 {
+			b, q.spares = q.spares[n-1], q.spares[:n-1]
+		} else {
+			b = make([]byte, 0, 2*writeSize) // growing would have receivers wait for each other
+		}
+		q.chunks, q.sealed = append(q.chunks, &chunk{first: q.next, b: b}), false
 	}
 	c := q.chunks[len(q.chunks)-1]
 	c.b = append(c.b, record...)

@@ -113,7 +113,9 @@ func (q *eventQueue) putDown() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if c := q.hand; c != nil && q.disk == nil && (cap(c.b) <= 1<<20 || len(c.b) >= cap(c.b)/8) { // else a burst is over: give the memory back
-		q.spare = c.b[:0]
+		if len(q.spares) < 2 {
+			q.spares = append(q.spares, c.b[:0])
+		}
 	}
 	q.hand = nil
 }
