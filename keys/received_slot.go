@@ -34,7 +34,8 @@ type Slot struct {
 	mem  *[slotSize]byte // in the mapped file; nil once closed
 	next *Slot           // of the same ID; guarded by Received.mu
 	in   *Received
-	at   int64 // in the file
+	at   int64    // in the file
+	_    [24]byte // fills a cache line: agents whose receivers are on different cores do not wait for each other
 }
 
 // ID is the agent's ID.
