@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,7 +20,18 @@ import (
 const raceEnv = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ossecd": main, "nats-server": natsServer})
+	testscript.Main(waiting{m}, map[string]func(){"ossecd": main, "nats-server": natsServer})
+}
+
+// waiting runs tests that wait for other processes most of the time: more of them at once than there are cores.
+type waiting struct{ m *testing.M }
+
+func (w waiting) Run() int {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		flag.Set(f.Name, "8")
+	}
+	return w.m.Run()
 }
 
 // waitLimit bounds every wait of a test for something that another process does.

@@ -105,7 +105,7 @@ func Load(path string) (*Set, []Fault, error) {
 }
 
 // Parse reads what a keys file holds (docs/protocol.md, "client.keys"). file is its name, for the faults. A file of over
-// 64 MB or with over a million faults is an error.
+// 64 MB or with over 262,144 faults is an error.
 func Parse(r io.Reader, file string) (*Set, []Fault, error) {
 	text, err := readText(r, file)
 	if err != nil {
