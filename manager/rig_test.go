@@ -58,6 +58,9 @@ type rig struct {
 	stop  context.CancelFunc
 	err   error         // of Run
 	ended chan struct{} // closed after it
+
+	sealing sync.Mutex
+	sealer  *proto.Sealer // of all peers, since each of its own would take a megabyte; nil until one sends
 }
 
 func newRig(t *testing.T, lines ...string) *rig {
@@ -208,7 +211,6 @@ type peer struct {
 	cipher *proto.Cipher
 	conn   net.Conn
 	e      proto.Envelope
-	sealer *proto.Sealer
 	opener *proto.Opener
 	last   proto.Counter // of the manager's last answer
 }
@@ -217,11 +219,7 @@ type peer struct {
 func (r *rig) dial(keyLine, from string, method proto.Method, d proto.Dialect, global uint32) *peer {
 	r.t.Helper()
 	k := mustKey(r.t, keyLine)
-	s, err := proto.NewSealer(9)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	p := &peer{r: r, key: k, cipher: proto.NewCipher(k.CipherKey()), sealer: s, opener: proto.NewOpener(),
+	p := &peer{r: r, key: k, cipher: proto.NewCipher(k.CipherKey()), opener: proto.NewOpener(),
 		e: proto.Envelope{Method: method, Dialect: d, Counter: proto.Counter{Global: global}}}
 	if k.Address.NeedsID(d == proto.Wazuh) {
 		p.e.ID = k.ID
@@ -245,7 +243,16 @@ func (p *peer) seal(message string) []byte {
 	p.r.t.Helper()
 	p.e.Counter = p.e.Counter.Next()
 	p.e.Random = uint16(rand.Uint32())
-	d, err := p.sealer.Seal(nil, p.cipher, &p.e, []byte(message))
+	p.r.sealing.Lock()
+	defer p.r.sealing.Unlock()
+	if p.r.sealer == nil {
+		s, err := proto.NewSealer(9)
+		if err != nil {
+			p.r.t.Fatal(err)
+		}
+		p.r.sealer = s
+	}
+	d, err := p.r.sealer.Seal(nil, p.cipher, &p.e, []byte(message))
 	if err != nil {
 		p.r.t.Fatal(err)
 	}
