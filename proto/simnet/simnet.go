@@ -434,10 +434,10 @@ func (d *deadline) passed() <-chan struct{} {
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
+	if d.timer != nil && !d.timer.Stop() && !isClosed(d.done) {
+		close(d.done) // its function is about to: that must not fall on the next deadline
 	}
+	d.timer = nil
 	if d.done == nil || isClosed(d.done) {
 		d.done = make(chan struct{})
 	}

@@ -221,3 +221,21 @@ func TestFullBufferDrops(t *testing.T) {
 		e.Close()
 	})
 }
+
+// A deadline that is moved at the very moment when it passes does not pass a second time.
+func TestDeadlineMovedAsItPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var d deadline
+		for range 2000 {
+			d.set(time.Now().Add(time.Second))
+			time.Sleep(time.Second)
+			d.set(time.Now().Add(time.Hour))
+			synctest.Wait()
+			if isClosed(d.passed()) {
+				t.Fatal("an hour has passed at once")
+			}
+		}
+		d.set(time.Time{})
+	})
+}
