@@ -29,19 +29,38 @@ type agent struct {
 	ours    bool          // an ossecd, by its keepalive
 	takes   bool          // it can take up a new key, by its keepalive
 	uses    *spare        // with which key its last fresh message came; nil: key
-	back    returnPath
-	before  uint64 // the highest count that earlier runs took
-	first   uint64 // the first that this run took, 0 for none
+	back    *returnPath   // nil until it was heard
+	before  uint64        // the highest count that earlier runs took
+	first   uint64        // the first that this run took, 0 for none
 	life    life
 	push    *pushState // nil until it reported what shared files it has
+	twins   *twins     // nil until it spoke
+	faults  *faults    // nil until there is one
+}
+
+// faults are what is known of an agent with which something was wrong.
+type faults struct {
 	low     lowCounts
-	twins   *twins                        // nil until it spoke
 	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds
+}
+
+func (a *agent) faulty() *faults {
+	if a.faults == nil {
+		a.faults = new(faults)
+	}
+	return a.faults
+}
+
+// forgetLow is for when counts are in order again.
+func (a *agent) forgetLow() {
+	if a.faults != nil {
+		a.faults.low = lowCounts{}
+	}
 }
 
 // mayLog says whether it is time to log something about the agent again, and notes that it was done.
 func (a *agent) mayLog(why reason, now time.Time) bool {
-	next := &a.nextLog[why-authentic]
+	next := &a.faulty().nextLog[why-authentic]
 	if wait := *next - now.Unix(); wait > 0 && wait <= int64(logEvery/time.Second) { // more: the clock was set back
 		return false
 	}
@@ -68,6 +87,22 @@ type returnPath struct {
 	conn PacketConn
 	to   netip.AddrPort
 	from netip.Addr // the address of ours that the agent wrote to
+}
+
+// answerTo has answers go another way. a.mu is held.
+func (a *agent) answerTo(back returnPath) {
+	if a.back == nil {
+		a.back = new(returnPath)
+	}
+	*a.back = back
+}
+
+// source is where the agent was last heard; empty where it was not.
+func (a *agent) source() string {
+	if a.back == nil {
+		return ""
+	}
+	return a.back.to.String()
 }
 
 // lowCounts watches for an agent whose counter fell back: messages with rising counts, all too old.

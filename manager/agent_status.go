@@ -26,7 +26,7 @@ func (a *agent) status() AgentStatus {
 		seen = seen.UTC().Round(time.Millisecond)
 		s.LastSeen = &seen
 	}
-	if a.back.conn != nil {
+	if a.back != nil {
 		s.Source = a.back.to.String()
 	}
 	return s

@@ -44,7 +44,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		}
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
-	if a.back.conn != nil {
+	if a.back != nil {
 		r.voice.say(a, []byte(r.ack(a)))
 		r.offerKey(a)
 	}
@@ -65,7 +65,7 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 	}
 	m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), sink.Report{Action: sink.Connected, Details: string(details)}, a)
 	if a.mayLog(cameAgain, now) && !m.waves.passing(a) {
-		m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.back.to.String(), "method", a.method.String(), "outage", a.life.outage.length(now))
+		m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.source(), "method", a.method.String(), "outage", a.life.outage.length(now))
 	}
 	a.life.outage = outage{}
 }

@@ -315,7 +315,7 @@ func TestHostileDatagramsChangeNothing(t *testing.T) {
 		life    life
 		highest uint64
 	}
-	know := func() known { return known{a.method, a.dialect, a.ours, a.back, a.life, a.slot.Highest()} }
+	know := func() known { return known{a.method, a.dialect, a.ours, *a.back, a.life, a.slot.Highest()} }
 	before := know()
 
 	var hostile [][]byte

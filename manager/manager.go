@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -210,6 +211,9 @@ func (m *manager) openState() (err error) {
 		return errors.Join(err, m.received.Close())
 	}
 	m.takeUpKeys()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // what we keep is large, and what we throw away is little
+	}
 	debug.FreeOSMemory() // reading many keys leaves as much behind as it makes
 	return nil
 }
@@ -368,7 +372,7 @@ func (m *manager) takeResets() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.slot.Reset()
-		a.low = lowCounts{}
+		a.forgetLow()
 		m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", id, "name", a.key.Name)
 		return nil
 	})

@@ -105,7 +105,7 @@ func (o *orders) tell(a *agent, message []byte) Told {
 	switch {
 	case a.life.state == unseen:
 		t.Reason = "disconnected"
-	case a.back.conn == nil:
+	case a.back == nil:
 		t.Reason = "not heard since the manager started"
 	default:
 		if err := o.voice.say(a, message); err != nil {

@@ -39,7 +39,7 @@ func (a *agent) about(heard time.Time) []byte {
 	if !heard.IsZero() {
 		b = sink.Member(b, "last_seen", heard)
 	}
-	if a.back.conn != nil {
+	if a.back != nil {
 		b = sink.Member(b, "source", a.back.to.String())
 	}
 	if i := a.life.interval(); i > 0 {

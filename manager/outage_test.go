@@ -53,6 +53,30 @@ func TestAnOutageIsTold(t *testing.T) {
 	})
 }
 
+// The first that a manager hears of an agent can be late: sent before what its last run heard. The agent is there, and nobody
+// knows yet where to answer it.
+func TestFirstMessageIsLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, anyLine)
+		r.cfg.DisconnectAfter = 10 * time.Minute
+		r.start()
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		p.hello()
+		late := p.seal(proto.Startup)
+		p.send(proto.Startup)
+		r.end()
+		r.start()
+		time.Sleep(11 * time.Minute)
+		p.write(late)
+		synctest.Wait()
+		if got, want := r.actions(), "web01 connected,web01 disconnected,web01 connected"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		r.end()
+	})
+}
+
 // An agent that was there when the manager ended was last seen before that, not when the manager began to wait for it.
 func TestLastSeenOverARestart(t *testing.T) {
 	t.Parallel()

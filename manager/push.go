@@ -196,7 +196,7 @@ func (p *pusher) send(u *push, n int) bool {
 	defer a.mu.Unlock()
 	s := a.push
 	for range n {
-		if a.life.state != connected || a.back.conn == nil || s.began != u.began {
+		if a.life.state != connected || a.back == nil || s.began != u.began {
 			s.busy = false
 			return false
 		}

@@ -125,7 +125,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 
 	a.life.lastSeen = now
-	a.low = lowCounts{}
+	a.forgetLow()
 	if v := message.Counter.Value(); v > a.before && (a.first == 0 || v < a.first) {
 		a.first = v
 	}
@@ -138,7 +138,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 			a.dialect = message.Dialect
 		}
 		if control || a.ours {
-			a.back = returnPath{r.conn, from, to}
+			a.answerTo(returnPath{r.conn, from, to})
 		}
 	}
 	if control {
@@ -181,7 +181,7 @@ func (r *receiver) tooOld(a *agent, message *proto.Message, from netip.AddrPort,
 		kind, _ := proto.ParseFromAgent(message.Payload)
 		startup = kind == proto.AgentStartup
 	}
-	if !a.low.note(message.Counter.Value(), startup) {
+	if !a.faulty().low.note(message.Counter.Value(), startup) {
 		r.m.refusals.authenticated(oldCount, a, from, now)
 		return
 	}

@@ -65,7 +65,10 @@ func (a *agent) tookUp(k keys.Key) bool {
 func (a *agent) goOn(was *agent) {
 	was.mu.Lock()
 	defer was.mu.Unlock()
-	a.method, a.dialect, a.ours, a.takes, a.back = was.method, was.dialect, was.ours, was.takes, was.back
+	a.method, a.dialect, a.ours, a.takes = was.method, was.dialect, was.ours, was.takes
+	if was.back != nil {
+		a.answerTo(*was.back)
+	}
 	a.before, a.first, a.life = was.before, was.first, was.life
 	a.life.watched = time.Time{} // that was the other one
 	a.slot.SetConnected(a.life.state == connected)
@@ -223,7 +226,8 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	if !a.ours || a.slot.Accept(message.Counter.Value()) != proto.Fresh {
 		return
 	}
-	a.uses, a.method, a.back = nil, message.Method, returnPath{r.conn, from, to}
+	a.uses, a.method = nil, message.Method
+	a.answerTo(returnPath{r.conn, from, to})
 	r.voice.say(a, []byte(proto.Removed))
 	if a.mayLog(saidGoodbye, now) {
 		r.log.Info("a removed agent was told so", "agent", a.key.ID, "name", a.key.Name, "source", from.String())

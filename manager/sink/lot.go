@@ -22,8 +22,8 @@ type stake struct {
 	bytes   int
 	backlog uint64 // of which backlog on the disk stored speaks
 	stored  int64
-	lost    uint64 // events lost for being over the share, not reported yet
-	floods  complaint
+	lost    uint64     // events lost for being over the share, not reported yet
+	floods  *complaint // nil until it lost some
 }
 
 // Lot is events that are handed over together. The zero Lot is an empty one.

@@ -217,6 +217,9 @@ func (q *eventQueue) add(record []byte, a *Agent) {
 		q.counts.Lost++
 		if s.lost++; s.lost == 1 {
 			q.crowders = append(q.crowders, a)
+			if s.floods == nil {
+				s.floods = new(complaint)
+			}
 			if !s.floods.began() {
 				break
 			}
