@@ -24,6 +24,7 @@ COPY --from=build --chown=65532:65532 /tree/ /
 COPY --from=build /ossecd /ossecd
 USER 65532:65532
 VOLUME ["/etc/ossecd", "/var/lib/ossecd"]
-EXPOSE 1514/udp
+# 1515 is for enrolment, with --enroll-listen :1515.
+EXPOSE 1514/udp 1515/tcp
 ENTRYPOINT ["/ossecd"]
 CMD ["manager"]

@@ -26,6 +26,11 @@ import (
 //	manager = ["192.0.2.10"]     # --manager 192.0.2.10
 //	notify_time = "5m"           # --notify-time 5m
 //
+// Flags of a category have a table of that name, whose keys are without it:
+//
+//	[manager.enroll]
+//	listen = ":1515"             # --enroll-listen :1515
+//
 // What one line cannot say has tables, any number of them, which set a hidden flag with the table as JSON; what is in them is
 // for the daemon to check:
 //
@@ -118,14 +123,16 @@ func setFromFile(ctx *cli.Context, known sections) (from origin, err error) {
 	}
 	settings, lines, err := parseConfig(path, text, known)
 	from = origin{path, make(map[string]int)}
-	for flag, values := range settings[ctx.Command.Name] {
-		if ctx.IsSet(flag) {
+	for _, f := range known[ctx.Command.Name] {
+		flag := f.Names()[0]
+		values, set := settings[ctx.Command.Name][flag]
+		if !set || ctx.IsSet(flag) {
 			continue
 		}
-		from.lines[keyOf(flag)] = lines[ctx.Command.Name][flag]
+		from.lines[flagKey(f)] = lines[ctx.Command.Name][flag]
 		for _, v := range values {
 			if e := ctx.Set(flag, v); e != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %s: %w", path, keyOf(flag), e))
+				err = errors.Join(err, fmt.Errorf("%s: %s: %w", path, flagKey(f), e))
 			}
 		}
 	}
@@ -215,8 +222,12 @@ func (p *parser) section(name string, section toml.Primitive) {
 
 func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Primitive) {
 	var names []string
+	inTable := make(map[string]cli.Flag) // the flags of which it is the category, by their keys there
 	for _, f := range flags {
-		name := keyOf(f.Names()[0])
+		name := flagKey(f)
+		if table, rest, ok := strings.Cut(name, "."); ok && table == key {
+			inTable[rest] = f
+		}
 		if name == "config" {
 			continue // a file names no other
 		}
@@ -234,7 +245,29 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 		}
 		names = append(names, name)
 	}
+	if len(inTable) > 0 {
+		p.flagTable(section, key, inTable, value)
+		return
+	}
 	p.at(value, fmt.Errorf("unknown key %q in [%s]; did you mean %q?", key, section, nearest(key, names)))
+}
+
+// flagTable takes a table whose keys are flags.
+func (p *parser) flagTable(section, table string, flags map[string]cli.Flag, value toml.Primitive) {
+	var v any
+	var keys map[string]toml.Primitive
+	err := errors.Join(p.meta.PrimitiveDecode(value, &v), p.meta.PrimitiveDecode(value, &keys))
+	if _, isTable := v.(map[string]any); !isTable || err != nil {
+		p.at(value, fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", table, section, section, table))
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if f := flags[key]; f != nil {
+			p.at(keys[key], p.set(section, f, keys[key]))
+			continue
+		}
+		p.at(keys[key], fmt.Errorf("unknown key %q in [%s.%s]; did you mean %q?", key, section, table, nearest(key, slices.Collect(maps.Keys(flags)))))
+	}
 }
 
 // set takes the value of a flag's key.
@@ -245,7 +278,7 @@ func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
 	}
 	values, want := flagValues(f, v)
 	if want != "" {
-		return fmt.Errorf("%s in [%s] wants %s, not %s", keyOf(f.Names()[0]), section, want, describeValue(v))
+		return fmt.Errorf("%s in [%s] wants %s, not %s", flagKey(f), section, want, describeValue(v))
 	}
 	p.found[section][f.Names()[0]], p.lines[section][f.Names()[0]] = values, p.line(value)
 	return nil
@@ -411,8 +444,17 @@ func describeValue(v any) string {
 	return "a table"
 }
 
-// keyOf is a flag's key in a file.
+// keyOf is a flag's name as one of a key.
 func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+
+// flagKey is a flag's key in its section of a file, with a dot behind the table where it has one.
+func flagKey(f cli.Flag) string {
+	name := f.Names()[0]
+	if c, ok := f.(cli.CategorizableFlag); ok && c.GetCategory() != "" {
+		name = c.GetCategory() + "." + strings.TrimPrefix(name, c.GetCategory()+"-")
+	}
+	return keyOf(name)
+}
 
 func flagNames(flags []cli.Flag) []string {
 	var names []string

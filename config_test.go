@@ -24,13 +24,15 @@ var testSections = sections{
 	"manager": {
 		&cli.StringFlag{Name: "keys"},
 		&cli.StringSliceFlag{Name: "listen"},
+		&cli.StringFlag{Name: "enroll-listen", Category: "enroll"},
+		&cli.StringFlag{Name: "enroll-client-ca", Category: "enroll"},
 	},
 }
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
 	got, lines, err := parseConfig("ossecd.toml", `
-manager = { keys = "one" }
+manager = { keys = "one", enroll.listen = ":1515", enroll.client_ca = "ca.pem" }
 [agent]
 from_start = true
 notify_time = "1m30s"
@@ -47,7 +49,7 @@ every = 5
 		t.Fatal(err)
 	}
 	want := settings{
-		"manager": {"keys": {"one"}},
+		"manager": {"keys": {"one"}, "enroll-listen": {":1515"}, "enroll-client-ca": {"ca.pem"}},
 		"agent": {
 			"from-start": {"true"}, "notify-time": {"1m30s"}, "file": {"/var/log/a,b", "/var/log/*.log"}, "limit": {"7"},
 			"source": {`{"type":"journald"}`, `{"every":5,"units":["ssh","cron"]}`},
@@ -97,6 +99,12 @@ keys = ["x"]
 		{"empty array", "[agent]\nfile = []\n", []string{`not an empty array`}},
 		{"date", "[agent]\nkeys = 2026-11-22\n", []string{`not a date or time`}},
 		{"table for a value", "[agent]\n[agent.keys]\nx = 1\n", []string{`ossecd.toml:2: keys in [agent] wants a string, not a table`}},
+		{"key in a table", "[manager.enroll]\nlisten = 1\nclient-ca = \"x\"\n", []string{
+			`ossecd.toml:2: enroll.listen in [manager] wants a string, not 1`, `ossecd.toml:3: unknown key "client-ca" in [manager.enroll]; did you mean "client_ca"?`,
+		}},
+		{"key not in its table", "[manager]\nenroll_listen = \":1515\"\n", []string{`ossecd.toml:2: unknown key "enroll_listen" in [manager]; did you mean "enroll.listen"?`}},
+		{"a value for a table of flags", "[manager]\nenroll = \":1515\"\n", []string{`ossecd.toml:2: enroll in [manager] is a table; write [manager.enroll] on a line of its own`}},
+		{"tables for one of flags", "[[manager.enroll]]\nlisten = \":1515\"\n", []string{`enroll in [manager] is a table; write [manager.enroll] on a line of its own`}},
 		{"dotted", "[agent]\n\nkey.x = 1\n", []string{`ossecd.toml:3: unknown key "key" in [agent]; did you mean "keys"?`}},
 		{"multi-line array", "[agent]\nfile = [\n\"a\",\n\"b\"]\nkeyz = \"\"\n", []string{`ossecd.toml:5: unknown key "keyz"`}},
 		{"syntax", "[agent]\nkeys = \"x\nlimit = 1\n", []string{`ossecd.toml:2: strings cannot contain newlines`}},

@@ -28,7 +28,7 @@ The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen 
 the export can stand in the environment variable OSSECD_AGENT_KEY, or --keys names a secret file with it. Or the agent
 gets it by itself, at its first start, with a token from "ossecd keygen token add":
 
-   ossecd agent --enroll 192.0.2.10 --enroll-token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
+   ossecd agent --enroll 192.0.2.10 --token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
 
 // Command is "ossecd agent". Its action expects slog's default logger to be set, and a context that ends when the
 // process is to stop; the keepalives say the App's version.

@@ -33,6 +33,9 @@ Examples:
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
    ossecd manager enroll-info                    the fingerprint by which agents know the manager`
 
+// enrollTable is the table [manager.enroll] of the configuration file, which has the flags --enroll-… as its keys.
+const enrollTable = "enroll"
+
 // Command is "ossecd manager".
 func Command(demo Demo) *cli.Command {
 	return &cli.Command{
@@ -57,15 +60,15 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
 			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of that queue one agent may fill, in `PERCENT`"},
-			&cli.StringFlag{Name: "enroll-listen", Usage: "TCP `ADDR`ess host:port at which agents get keys by themselves, as in :1515; none if empty"},
-			&cli.StringFlag{Name: "enroll-tokens", Usage: "`FILE` with the tokens of which an agent must show one (ossecd keygen token)"},
-			&cli.StringFlag{Name: "enroll-password-file", Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens either will do"},
-			&cli.StringFlag{Name: "enroll-client-ca", Usage: "`FILE` with certificates in PEM; an agent must have one that these signed"},
-			&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with our certificate in PEM", DefaultText: "STATE/enroll/cert.pem, made if missing"},
-			&cli.StringFlag{Name: "enroll-key", Usage: "`FILE` with its key in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
-			&cli.StringFlag{Name: "enroll-names", Usage: "`PATTERN` that the names of new agents must match, as in web*"},
-			&cli.StringFlag{Name: "enroll-address", Value: "any", Usage: "`WHERE` a new agent may send from: any, or what it asks for itself; or source, the address that it enrols from"},
-			&cli.StringFlag{Name: "enroll-duplicates", Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence); return, or return,POLICY: who shows the token or key it had gets that key back"},
+			&cli.StringFlag{Name: "enroll-listen", Category: enrollTable, Usage: "TCP `ADDR`ess host:port at which agents get keys by themselves, as in :1515; none if empty"},
+			&cli.StringFlag{Name: "enroll-tokens", Category: enrollTable, Usage: "`FILE` with the tokens of which an agent must show one (ossecd keygen token)"},
+			&cli.StringFlag{Name: "enroll-password-file", Category: enrollTable, Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens either will do"},
+			&cli.StringFlag{Name: "enroll-client-ca", Category: enrollTable, Usage: "`FILE` with certificates in PEM; an agent must have one that these signed"},
+			&cli.StringFlag{Name: "enroll-cert", Category: enrollTable, Usage: "`FILE` with our certificate in PEM", DefaultText: "STATE/enroll/cert.pem, made if missing"},
+			&cli.StringFlag{Name: "enroll-key", Category: enrollTable, Usage: "`FILE` with its key in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
+			&cli.StringFlag{Name: "enroll-names", Category: enrollTable, Usage: "`PATTERN` that the names of new agents must match, as in web*"},
+			&cli.StringFlag{Name: "enroll-address", Category: enrollTable, Value: "any", Usage: "`WHERE` a new agent may send from: any, or what it asks for itself; or source, the address that it enrols from"},
+			&cli.StringFlag{Name: "enroll-duplicates", Category: enrollTable, Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence); return, or return,POLICY: who shows the token or key it had gets that key back"},
 			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
 		},

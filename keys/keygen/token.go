@@ -195,7 +195,7 @@ reads it cannot enrol. A running manager takes up changes at once.
 Examples:
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
-   ossecd agent --enroll manager.example.net --enroll-token-file token.txt --manager manager.example.net --file /var/log/syslog`
+   ossecd agent --enroll manager.example.net --token-file token.txt --manager manager.example.net --file /var/log/syslog`
 
 const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that are used up or have expired are dropped
 from the file meanwhile. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).

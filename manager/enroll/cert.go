@@ -44,7 +44,7 @@ func (c *Config) certificate() (tls.Certificate, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(c.CertFile(), c.keyFile())
 	if err != nil {
-		return cert, fmt.Errorf("enroll_cert: %s with %s: %w; name a certificate and its key in PEM, or remove both files and have new ones made (agents that hold on to the old fingerprint are then refused)",
+		return cert, fmt.Errorf("enroll.cert: %s with %s: %w; name a certificate and its key in PEM, or remove both files and have new ones made (agents that hold on to the old fingerprint are then refused)",
 			c.CertFile(), c.keyFile(), err)
 	}
 	return cert, nil
@@ -109,11 +109,11 @@ func (c *Config) tlsConfig() (config *tls.Config, fingerprint string, err error)
 	if c.ClientCA != "" {
 		text, err := os.ReadFile(c.ClientCA)
 		if err != nil {
-			return nil, "", fmt.Errorf("enroll_client_ca: %w; name a file with certificates in PEM", err)
+			return nil, "", fmt.Errorf("enroll.client_ca: %w; name a file with certificates in PEM", err)
 		}
 		config.ClientCAs = x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, "", fmt.Errorf("enroll_client_ca: %s has no certificate; name a file with certificates in PEM", c.ClientCA)
+			return nil, "", fmt.Errorf("enroll.client_ca: %s has no certificate; name a file with certificates in PEM", c.ClientCA)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}

@@ -143,17 +143,17 @@ func (c *clerk) password() (string, error) {
 func readPassword(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("enroll_password_file: %w; name a readable file whose first line is the password", err)
+		return "", fmt.Errorf("enroll.password_file: %w; name a readable file whose first line is the password", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
 	if err != nil {
-		return "", fmt.Errorf("enroll_password_file: %w", err)
+		return "", fmt.Errorf("enroll.password_file: %w", err)
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 || len(line) > maxPassword {
-		return "", fmt.Errorf("enroll_password_file: the first line of %s has %d bytes; write a password of 1 to %d there", path, len(line), maxPassword)
+		return "", fmt.Errorf("enroll.password_file: the first line of %s has %d bytes; write a password of 1 to %d there", path, len(line), maxPassword)
 	}
 	return string(line), nil
 }

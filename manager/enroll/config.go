@@ -64,28 +64,28 @@ func (c *Config) Validate() error {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.Listen == "" {
 		for _, f := range []struct{ key, value string }{
-			{"enroll_password_file", c.PasswordFile}, {"enroll_tokens", c.Tokens}, {"enroll_client_ca", c.ClientCA},
-			{"enroll_cert", c.Cert}, {"enroll_key", c.Key}, {"enroll_names", c.Names},
+			{"enroll.password_file", c.PasswordFile}, {"enroll.tokens", c.Tokens}, {"enroll.client_ca", c.ClientCA},
+			{"enroll.cert", c.Cert}, {"enroll.key", c.Key}, {"enroll.names", c.Names},
 		} {
 			if f.value != "" {
-				fault("%s: goes with enroll_listen, which turns enrolment on, as in --enroll-listen :1515", f.key)
+				fault("%s: goes with enroll.listen, which turns enrolment on, as in --enroll-listen :1515", f.key)
 			}
 		}
 	} else if _, port, err := net.SplitHostPort(c.Listen); err != nil {
-		fault("enroll_listen: %q is not host:port, as in 0.0.0.0:1515, [::]:1515 or :1515", c.Listen)
+		fault("enroll.listen: %q is not host:port, as in 0.0.0.0:1515, [::]:1515 or :1515", c.Listen)
 	} else if _, err := net.LookupPort("tcp", port); err != nil {
-		fault("enroll_listen: %q: %q is no port; use 0 to 65535", c.Listen, port)
+		fault("enroll.listen: %q: %q is no port; use 0 to 65535", c.Listen, port)
 	}
 	if (c.Cert == "") != (c.Key == "") {
-		fault("enroll_cert: goes with enroll_key; give both files, or neither")
+		fault("enroll.cert: goes with enroll.key; give both files, or neither")
 	}
 	if _, err := path.Match(c.Names, ""); err != nil {
-		fault("enroll_names: %q is no pattern of names; use letters, digits, * and ?, as in web*", c.Names)
+		fault("enroll.names: %q is no pattern of names; use letters, digits, * and ?, as in web*", c.Names)
 	}
 	switch c.Address {
 	case "", "any", "source":
 	default:
-		fault("enroll_address: %q is unknown; use any or source", c.Address)
+		fault("enroll.address: %q is unknown; use any or source", c.Address)
 	}
 	duplicates := c.Duplicates
 	if rest, ok := strings.CutPrefix(duplicates, "return"); ok && (rest == "" || rest[0] == ',' && len(rest) > 1) {
@@ -100,11 +100,11 @@ func (c *Config) Validate() error {
 	case replace:
 		d, err := time.ParseDuration(after)
 		if err != nil || d < minReplace {
-			fault("enroll_duplicates: %q is no time to wait; use %v or more, as in replace-after=1h", after, minReplace)
+			fault("enroll.duplicates: %q is no time to wait; use %v or more, as in replace-after=1h", after, minReplace)
 		}
 		c.policy, c.replace = replaceSilent, d
 	default:
-		fault("enroll_duplicates: %q is unknown; use refuse, number, or replace-after=1h, with return, before it if agents are to get their keys back", c.Duplicates)
+		fault("enroll.duplicates: %q is unknown; use refuse, number, or replace-after=1h, with return, before it if agents are to get their keys back", c.Duplicates)
 	}
 	return errors.Join(faults...)
 }

@@ -27,20 +27,20 @@ func (c *Config) Info() (Info, error) {
 	i := Info{Certificate: c.CertFile(), Names: []string{}}
 	f, err := os.Open(i.Certificate)
 	if err != nil {
-		return i, fmt.Errorf("enroll_cert: %w; the manager makes its certificate at its first start with --enroll-listen, in its state directory: name that with --state", err)
+		return i, fmt.Errorf("enroll.cert: %w; the manager makes its certificate at its first start with --enroll-listen, in its state directory: name that with --state", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxCertFile))
 	if err != nil {
-		return i, fmt.Errorf("enroll_cert: %w; name a file with a certificate", err)
+		return i, fmt.Errorf("enroll.cert: %w; name a file with a certificate", err)
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return i, fmt.Errorf("enroll_cert: %s does not begin with a certificate in PEM; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate)
+		return i, fmt.Errorf("enroll.cert: %s does not begin with a certificate in PEM; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return i, fmt.Errorf("enroll_cert: %s: %w; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate, err)
+		return i, fmt.Errorf("enroll.cert: %s: %w; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate, err)
 	}
 	i.Fingerprint, i.From, i.Until = tokens.Fingerprint(cert.Raw), cert.NotBefore.UTC(), cert.NotAfter.UTC()
 	i.Names = append(i.Names, cert.DNSNames...)

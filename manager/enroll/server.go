@@ -38,9 +38,9 @@ func Listen(cfg Config, log *slog.Logger) (*Server, error) {
 	s.listener, err = net.Listen("tcp", cfg.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("enroll_listen: %s: the port is in use (%w); stop what holds it (ss -tlnp shows it), or choose another port", cfg.Listen, err)
+		return nil, fmt.Errorf("enroll.listen: %s: the port is in use (%w); stop what holds it (ss -tlnp shows it), or choose another port", cfg.Listen, err)
 	case err != nil:
-		return nil, fmt.Errorf("enroll_listen: %w; use an address of this host and a free port", err)
+		return nil, fmt.Errorf("enroll.listen: %w; use an address of this host and a free port", err)
 	}
 	log.Info("enrolment listening", "addr", s.listener.Addr().String(), "fingerprint", fingerprint, "certificate", cfg.CertFile(),
 		"tokens", cfg.Tokens != "", "password", cfg.PasswordFile != "", "client_certificates", cfg.ClientCA != "")
@@ -70,7 +70,7 @@ func (c *Config) checkFiles() error {
 	}
 	if c.Tokens != "" {
 		if _, err := tokens.Load(c.Tokens); err != nil && !errors.Is(err, os.ErrNotExist) {
-			faults = append(faults, fmt.Errorf("enroll_tokens: %w", err))
+			faults = append(faults, fmt.Errorf("enroll.tokens: %w", err))
 		}
 	}
 	return errors.Join(faults...)
