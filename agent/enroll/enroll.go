@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"ossecd/keys"
@@ -93,11 +92,10 @@ func writable(path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%w: %s: %w; an agent that has a key needs no other: remove the file first if it does", errStore, path, fs.ErrExist)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+	if err := durable.CanReplace(path); err != nil {
 		return fmt.Errorf("%w: %w; the directory must exist and be writable for this user", errStore, err)
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	return nil
 }
 
 // ask gets a key from the manager.

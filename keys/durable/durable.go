@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // ReplaceFile puts data in place of the file at path so that a reader, a crash or a power cut finds either the
@@ -71,17 +72,40 @@ func CanReplace(path string) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), newPattern(path))
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
+// newPattern names files that are made beside path without its lock. removeStale leaves these alone.
+func newPattern(path string) string { return "." + filepath.Base(path) + ".new*" }
+
+// removeStale removes what ReplaceFile left beside path, and beside path.notes, where it was killed. The lock of path is held,
+// so that no ReplaceFile is at work there.
+func removeStale(path string) {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // who writes next will tell
+	}
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), "."+base+".")
+		number = strings.TrimPrefix(number, "notes.")
+		if ours && number != "" && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
 // CreateFile puts data in a new file at path (perm) so that it is there whole or not at all. Where there is something
 // already, it stays, and the error is fs.ErrExist.
 func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), newPattern(path))
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (l *Lock) Unlock() {
 const lockEvery = 20 * time.Millisecond
 
 // LockFile waits until nobody else holds the lock of the file at path, which need not be there, or until ctx ends. The
-// lock is a file beside it, path.lock, which stays.
+// lock is a file beside it, path.lock, which stays. Temporary files of a ReplaceFile of it that was killed are removed.
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // one lock, whatever name the file is called by
@@ -76,6 +76,7 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("lock %s.lock: %w; the directory must exist and be writable, and the lock belong to the owner of the file: remove it if it does not", path, err)
 	}
+	removeStale(path)
 	return func() { lock.Unlock() }, nil
 }
 

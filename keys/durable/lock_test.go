@@ -93,3 +93,36 @@ func TestLockDirKilled(t *testing.T) {
 	}
 	l.Unlock()
 }
+
+// A process that was killed while it replaced a file leaves a part beside it, which has secrets as the file has. Whoever
+// takes the lock next removes it, and nothing else.
+func TestLockFileTidies(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "client.keys")
+	stale := []string{".client.keys.12345", ".client.keys.notes.678"}
+	stay := []string{"client.keys", "client.keys.1", ".client.keys.bak", ".client.keys.", ".client.keys.new9", ".client.keys.notes", ".other.keys.1", ".client.keysx.1"}
+	for _, name := range append(stale, stay...) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".client.keys.7"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := LockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	for _, name := range stale {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	for _, name := range append(stay, ".client.keys.7") {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
