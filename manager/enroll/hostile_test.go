@@ -216,8 +216,31 @@ func TestVisitors(t *testing.T) {
 	enter("192.0.2.3", tooMany)
 	leave("10.0.0.7")
 	enter("192.0.2.3", 0)
-	if v.stays.Len() != 1 || v.asked != maxOpen-1 {
-		t.Errorf("%d wait and %d have asked", v.stays.Len(), v.asked)
+	if v.silent.Len() != 1 || v.asked != maxOpen-1 {
+		t.Errorf("%d wait and %d have asked", v.silent.Len(), v.asked)
+	}
+
+	// Whose handshake is under way is left alone for a while; those who said nothing make room before.
+	v = newVisitors()
+	at := func(n int) string { return fmt.Sprintf("10.0.%d.%d", n/256, n%256) }
+	for n := range maxOpen {
+		enter(at(n), 0)
+		if n != 7 {
+			v.speaks(last[at(n)], now)
+		}
+	}
+	enter("192.0.2.1", 0)
+	v.speaks(last["192.0.2.1"], now)
+	enter("192.0.2.2", tooMany)
+	if !v.wasPutOut(last[at(7)]) || v.wasPutOut(last[at(0)]) {
+		t.Error("not the silent one made room")
+	}
+	now = now.Add(spareFor)
+	enter("192.0.2.2", 0)
+	enter("192.0.2.3", 0) // in place of that one, which is silent
+	v.speaks(last["192.0.2.2"], now)
+	if !v.wasPutOut(last[at(0)]) || v.wasPutOut(last[at(1)]) || !v.wasPutOut(last["192.0.2.2"]) || v.speaking.Len() != maxOpen-1 {
+		t.Errorf("%d speak", v.speaking.Len())
 	}
 
 	// Each as often as the rate allows.
@@ -256,8 +279,8 @@ func TestVisitors(t *testing.T) {
 		}
 		v.leave(s)
 	}
-	if len(v.from) > maxVisitors || v.stays.Len() != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
-		t.Errorf("%d visitors, %d open", len(v.from), v.stays.Len())
+	if len(v.from) > maxVisitors || v.silent.Len() != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
+		t.Errorf("%d visitors, %d open", len(v.from), v.silent.Len())
 	}
 }
 

@@ -8,6 +8,10 @@ const (
 	maxOpen     = 1024
 	maxOpenFrom = 16
 
+	// spareFor is how long a connection that has said something is left alone where places are short. In that time all places are
+	// served, if nobody dawdles.
+	spareFor = time.Second
+
 	// An address may connect at this rate. Agents behind one NAT share it, and try again.
 	connectRate  = 50 // a second
 	connectBurst = 100

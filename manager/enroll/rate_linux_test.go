@@ -7,20 +7,41 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ossecd/keys"
 )
 
 // BenchmarkEnroll has many agents enrol over loopback, and as many shake hands with a bare TLS server of the same
 // configuration that answers at once: the two rates, of one run, tell what all but TLS costs. Both sides of the connections
-// are in the process.
+// are in the process. The keys file is read again after each batch, as the manager does.
 func BenchmarkEnroll(b *testing.B) {
-	cfg := Config{Listen: "127.0.0.1:0", Keys: filepath.Join(b.TempDir(), "client.keys"), Dir: b.TempDir(),
-		Silence: func(string) time.Duration { return 0 }, TakeUp: func() {}}
+	for _, known := range []int{0, 10_000} {
+		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) { benchmarkEnroll(b, known) })
+	}
+}
+
+func benchmarkEnroll(b *testing.B, known int) {
+	path := filepath.Join(b.TempDir(), "client.keys")
+	var lines strings.Builder
+	for n := range known {
+		fmt.Fprintf(&lines, "%03d old%d any %s\n", n+1, n+1, keys.NewSecret())
+	}
+	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	store, err := keys.OpenStore(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := Config{Listen: "127.0.0.1:0", Keys: path, Dir: b.TempDir(),
+		Silence: func(string) time.Duration { return 0 }, TakeUp: func() { store.TakeUp(func(*keys.Set) {}) }}
 	if err := cfg.Validate(); err != nil {
 		b.Fatal(err)
 	}
@@ -55,7 +76,7 @@ func BenchmarkEnroll(b *testing.B) {
 	})
 
 	var agents atomic.Int64
-	const workers = 64
+	const workers, round = 256, 1000
 	ask := func(addr string) error {
 		n := agents.Add(1)
 		from := &net.TCPAddr{IP: net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n))} // each address may come so often only
@@ -64,6 +85,7 @@ func BenchmarkEnroll(b *testing.B) {
 			return err
 		}
 		defer raw.Close()
+		raw.SetDeadline(time.Now().Add(30 * time.Second))
 		conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
 		fmt.Fprintf(conn, "OSSEC A:'agent%d'\n", n)
 		answer, err := io.ReadAll(conn)
@@ -93,9 +115,9 @@ func BenchmarkEnroll(b *testing.B) {
 	var enrolled, shaken time.Duration
 	count := 0
 	for b.Loop() {
-		enrolled += all(s.listener.Addr().String(), 500)
-		shaken += all(bare.Addr().String(), 500)
-		count += 500
+		enrolled += all(s.listener.Addr().String(), round)
+		shaken += all(bare.Addr().String(), round)
+		count += round
 	}
 	b.ReportMetric(float64(count)/enrolled.Seconds(), "enrolments/s")
 	b.ReportMetric(float64(count)/shaken.Seconds(), "handshakes/s")

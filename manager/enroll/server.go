@@ -142,7 +142,7 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort, s
 	goOn := context.AfterFunc(ctx, func() { raw.Close() })
 	defer goOn()
 	raw.SetDeadline(time.Now().Add(requestWithin))
-	conn := tls.Server(raw, s.tls)
+	conn := tls.Server(&listened{raw, func() { s.visitors.speaks(stay, time.Now()) }}, s.tls)
 	o := &order{from: from.Addr(), done: make(chan struct{})}
 	detail := o.read(conn)
 	if o.why == 0 && !s.visitors.ask(stay) {

@@ -3,6 +3,7 @@ package enroll
 import (
 	"container/list"
 	"io"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,21 +12,25 @@ import (
 // visitors are the addresses that connect: how many connections each has, and how often it came and guessed of late. An
 // IPv6 host has a whole /64, which counts as one address.
 //
-// Where all places are taken, who has waited longest without a whole request makes room: idle connections, however many, do not keep
-// out an agent, which needs a moment only.
+// Where all places are taken, who has waited longest without a word makes room: idle connections, however many, do not keep
+// out an agent, which needs a moment only. Where all have begun to speak, who has done so for spareFor without a whole request makes
+// room, and else the newcomer goes: if it pushed out those whose handshake is under way, a crowd would have each begun and few finished.
 type visitors struct {
-	mu    sync.Mutex
-	stays list.List // of *stay that have not asked yet, oldest first
-	asked int       // those that have
-	from  map[netip.Prefix]*visitor
+	mu       sync.Mutex
+	silent   list.List // of *stay that have said nothing yet, oldest first
+	speaking list.List // of *stay that have, but no whole request, in the order in which they began
+	asked    int       // those that have sent theirs
+	from     map[netip.Prefix]*visitor
 }
 
 // stay is a connection that was let in.
 type stay struct {
 	conn   io.Closer
 	from   netip.Prefix
-	place  *list.Element // nil once it has asked or was put out
-	putOut bool          // it made room for another
+	in     *list.List    // silent or speaking
+	place  *list.Element // in it; nil once it has asked or was put out
+	spoke  time.Time
+	putOut bool // it made room for another
 	left   bool
 }
 
@@ -74,21 +79,60 @@ func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, r
 	case g.connects.used > connectBurst-1:
 		return nil, tooFast
 	}
-	if v.stays.Len()+v.asked >= maxOpen {
-		oldest := v.stays.Front()
-		if oldest == nil {
+	if v.silent.Len()+v.speaking.Len()+v.asked >= maxOpen {
+		s := v.idle(now)
+		if s == nil {
 			return nil, tooMany
 		}
-		s := oldest.Value.(*stay)
 		s.putOut = true
 		s.conn.Close()
 		v.free(s)
 	}
 	g.connects.used++
 	g.open++
-	s := &stay{conn: conn, from: prefixOf(ip)}
-	s.place = v.stays.PushBack(s)
+	s := &stay{conn: conn, from: prefixOf(ip), in: &v.silent}
+	s.place = s.in.PushBack(s)
 	return s, 0
+}
+
+// idle is who is to make room, or nil. v.mu is held.
+func (v *visitors) idle(now time.Time) *stay {
+	if oldest := v.silent.Front(); oldest != nil {
+		return oldest.Value.(*stay)
+	}
+	if oldest := v.speaking.Front(); oldest != nil {
+		if s := oldest.Value.(*stay); now.Sub(s.spoke) >= spareFor {
+			return s
+		}
+	}
+	return nil
+}
+
+// speaks notes that something came from a connection.
+func (v *visitors) speaks(s *stay, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s.place == nil || s.in == &v.speaking {
+		return
+	}
+	s.in.Remove(s.place)
+	s.in, s.spoke = &v.speaking, now
+	s.place = s.in.PushBack(s)
+}
+
+// listened is a connection that says when the first bytes have come.
+type listened struct {
+	net.Conn
+	heard func() // nil once it was called
+}
+
+func (l *listened) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 && l.heard != nil {
+		l.heard()
+		l.heard = nil
+	}
+	return n, err
 }
 
 // ask notes that a connection has sent a whole request, and stays until it is answered; it says false where it was put out.
@@ -98,7 +142,7 @@ func (v *visitors) ask(s *stay) bool {
 	if s.place == nil {
 		return false
 	}
-	v.stays.Remove(s.place)
+	s.in.Remove(s.place)
 	s.place = nil
 	v.asked++
 	return true
@@ -118,7 +162,7 @@ func (v *visitors) free(s *stay) {
 	}
 	s.left = true
 	if s.place != nil {
-		v.stays.Remove(s.place)
+		s.in.Remove(s.place)
 		s.place = nil
 	} else {
 		v.asked--
