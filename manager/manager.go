@@ -328,11 +328,14 @@ func (m *manager) takeUpKeys() {
 			changed++
 		}
 	}
-	for id := range old.byID {
+	var gone []*agent
+	for id, a := range old.byID {
 		if r.byID[id] == nil {
-			removed++
+			gone = append(gone, a)
 		}
 	}
+	removed = len(gone)
+	m.sayRemoved(gone)
 	if m.lacking && added+removed+changed == 0 {
 		return
 	}

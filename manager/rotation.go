@@ -202,7 +202,26 @@ func (r *roster) keepGone(old *roster) {
 	}
 }
 
-// farewell tells an agent of ours that was removed, under the key that it had, so that its log says why nobody answers. Who
+// sayRemoved tells agents of ours that were just removed, where they are there, under the keys that they had.
+func (m *manager) sayRemoved(gone []*agent) {
+	if len(gone) == 0 {
+		return
+	}
+	v, err := m.newVoice()
+	if err != nil {
+		m.complain("removed agents are told only once they speak", err)
+		return
+	}
+	for _, a := range gone {
+		a.mu.Lock()
+		if a.ours && a.life.state == connected && a.back != nil {
+			v.say(a, []byte(proto.Removed))
+		}
+		a.mu.Unlock()
+	}
+}
+
+// farewell tells an agent of ours that was removed, and speaks again, so that its log says why nobody answers. Who
 // repeats what it sent gets no answer.
 func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, now time.Time) {
 	gone := r.m.roster.Load().gone

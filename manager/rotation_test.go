@@ -168,6 +168,9 @@ func TestRemovedAgentIsTold(t *testing.T) {
 			if p == stock {
 				want = ""
 			}
+			if got := p.answer(); got != want {
+				t.Errorf("%s: got %q at once, want %q", p.key, got, want)
+			}
 			p.send("1:a:x")
 			p.send(proto.Startup)
 			if got := p.answer(); got != want {
