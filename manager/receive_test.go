@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"ossecd/proto"
@@ -221,36 +219,6 @@ func TestReturnPath(t *testing.T) {
 	}
 }
 
-func TestLostCounterIsNamed(t *testing.T) {
-	inBubble(t, []string{anyLine}, func(r *rig) {
-		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
-		p.hello()
-		p.e.Counter = proto.Counter{}
-		for range 4 {
-			p.send(proto.Startup)
-			if got := p.answer(); got != "" {
-				r.t.Errorf("answered with %q", got)
-			}
-		}
-		logs := r.logs.String()
-		if n := strings.Count(logs, "lost its counter"); n != 1 || !strings.Contains(logs, "reset-counter 001") {
-			r.t.Errorf("told %d times:\n%s", n, logs)
-		}
-		// A replay of old events without a startup is no lost counter.
-		q := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 6000)
-		q.hello()
-		time.Sleep(2 * time.Minute)
-		q.e.Counter = proto.Counter{Global: 5100}
-		for range 5 {
-			q.send("1:l:old")
-		}
-		synctest.Wait()
-		if n := strings.Count(r.logs.String(), "lost its counter"); n != 1 {
-			r.t.Errorf("told %d times", n)
-		}
-	})
-}
-
 func TestResetCounter(t *testing.T) {
 	inBubble(t, []string{anyLine}, func(r *rig) {
 		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
@@ -270,167 +238,6 @@ func TestResetCounter(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		p.hello()
 	})
-}
-
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	bad := func(p *peer, change func(d []byte) []byte) func() []byte {
-		return func() []byte { return change(p.seal("1:l:must not come out")) }
-	}
-	same := func(d []byte) []byte { return d }
-	tests := []struct {
-		name, key, from, accept string
-		want                    reason
-		change                  func(d []byte) []byte
-	}{
-		{"unknown ID", "009 nobody any secretsecret", "192.0.2.9", "any", unknownID, same},
-		{"ID in another spelling", anyLine, "192.0.2.9", "any", unknownID, func(d []byte) []byte { return append([]byte("!0001!"), d[5:]...) }},
-		{"unknown address", fixedLine, "192.0.2.8", "any", unknownAddress, same},
-		{"no prefix though any", anyLine, "192.0.2.9", "any", unknownAddress, func(d []byte) []byte { return d[5:] }},
-		{"outside the network", subnetLine, "192.0.2.9", "any", wrongSource, same},
-		{"fixed address with prefix from elsewhere", fixedLine, "192.0.2.8", "any", wrongSource, func(d []byte) []byte { return append([]byte("!002!"), d...) }},
-		{"another key", "001 web01 any anothersecret", "192.0.2.9", "any", wrongKey, same},
-		{"another name", strings.Replace(anyLine, "web01", "web02", 1), "192.0.2.9", "any", wrongKey, same},
-		{"changed byte", anyLine, "192.0.2.9", "any", wrongChecksum, func(d []byte) []byte { d[len(d)-30] ^= 1; return d }},
-		{"cipher", anyLine, "192.0.2.9", "aes", methodRefused, same},
-		{"cut", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:len(d)-1] }},
-		{"nothing behind the ID", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:5] }},
-		{"only the tag", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return d[:6] }},
-		{"empty", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return nil }},
-		{"path as ID", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return append([]byte("!../../x!"), d[5:]...) }},
-		{"65,507 bytes of noise", anyLine, "192.0.2.9", "any", malformed, func(d []byte) []byte { return make([]byte, 65_507) }},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, anyLine, fixedLine, subnetLine)
-				r.cfg.CryptoAccept = tt.accept
-				r.start()
-				p := r.dial(tt.key, tt.from, proto.Blowfish, proto.OSSEC, 7)
-				make := bad(p, tt.change)
-				for range 50 {
-					p.write(make())
-					synctest.Wait() // large ones would fill the socket
-				}
-				if got := p.answer(); got != "" {
-					t.Errorf("answered with %q", got)
-				}
-				if got := r.out.String(); got != "" {
-					t.Errorf("events %q", got)
-				}
-				logs := r.logs.String()
-				if n := strings.Count(logs, "msg=refused"); n != 1 {
-					t.Errorf("%d log lines at once:\n%s", n, logs)
-				}
-				if !strings.Contains(logs, `reason="`+tt.want.String()+`"`) && !strings.Contains(logs, "reason="+tt.want.String()+" ") {
-					t.Errorf("want %q in:\n%s", tt.want, logs)
-				}
-				time.Sleep(time.Minute)
-				synctest.Wait()
-				if logs := r.logs.String(); strings.Count(logs, "msg=refused") != 2 || !strings.Contains(logs, "count=49") {
-					t.Errorf("want the other 49 in a second line after a minute:\n%s", logs)
-				}
-				r.end()
-				if logs := r.logs.String(); !strings.Contains(logs, "msg=stopped") || !strings.Contains(logs, "=50") {
-					t.Errorf("want the count at the end:\n%s", logs)
-				}
-			})
-		})
-	}
-}
-
-func TestRefusedEventsAreLoggedOncePerAgentAndMinute(t *testing.T) {
-	inBubble(t, []string{anyLine}, func(r *rig) {
-		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
-		p.hello()
-		for range 10 {
-			p.send("no event")
-			p.send("1:text")
-		}
-		d := p.send("1:l:good")
-		for range 10 {
-			p.write(d)
-		}
-		synctest.Wait()
-		logs := r.logs.String()
-		if strings.Count(logs, `reason="malformed event"`) != 1 || strings.Count(logs, `reason="repeated count"`) != 1 {
-			r.t.Errorf("logged:\n%s", logs)
-		}
-		if got := r.texts(); got != "good" {
-			r.t.Errorf("events %q", got)
-		}
-	})
-}
-
-// The agent's side of the stock sessions drives the manager: everything is taken, all control messages are answered.
-func TestStockSessions(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("../testdata/vectors/stock-session-*.txt")
-	if err != nil || len(files) < 5 {
-		t.Fatalf("%d sessions, %v", len(files), err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { playSession(t, string(text)) })
-		})
-	}
-}
-
-func playSession(t *testing.T, text string) {
-	_, rest, ok := strings.Cut(text, "client.keys: ")
-	if !ok {
-		t.Fatal("no client.keys line")
-	}
-	keyLine, _, _ := strings.Cut(rest, "\n")
-	r := newRig(t, keyLine)
-	r.start()
-	method, dialect := proto.Blowfish, proto.OSSEC
-	if strings.Contains(text, hex.EncodeToString([]byte("#AES:"))) {
-		method = proto.AES
-	}
-	p := r.dial(keyLine, "127.0.0.1", method, dialect, 0)
-	events := 0
-	for l := range strings.Lines(text) {
-		d, ok := strings.CutPrefix(strings.TrimSpace(l), "A>M ")
-		if !ok {
-			continue
-		}
-		b, err := hex.DecodeString(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := proto.ParseFrame(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := p.opener.Open(p.cipher, f, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		control := proto.IsControl(m.Payload)
-		if !control {
-			events++
-		}
-		p.write(b)
-		if got, want := p.answer(), control; (got == proto.Ack) != want {
-			t.Errorf("%v answered with %q", m.Counter, got)
-		}
-		time.Sleep(5 * time.Second)
-	}
-	lines := r.lines()
-	if len(lines) != events+1 || r.actions() != p.key.Name+" connected" {
-		t.Errorf("%d lines for %d events, reported %q", len(lines), events, r.actions())
-	}
-	if r.logs.String() == "" || strings.Contains(r.logs.String(), "refused") {
-		t.Errorf("logged:\n%s", r.logs.String())
-	}
-	r.end()
 }
 
 // BenchmarkReceive is the receive path behind the socket, from the datagram to the event line that its sink writes.

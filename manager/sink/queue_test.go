@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -355,107 +354,6 @@ func TestAnOverflowIsLoggedOnceAMinute(t *testing.T) {
 			t.Errorf("not logged: %s\n%s", want, logs.String())
 		}
 	})
-}
-
-func TestRecordsKeepAll(t *testing.T) {
-	t.Parallel()
-	h := NewHub(nil, quiet)
-	a := h.NewAgent("00000001", strings.Repeat("n", 128), "!2001:db8::/32")
-	var l Lot
-	l.Event(a, testNow, math.MaxUint64, netip.MustParseAddrPort("[fe80::1%eth0]:65535"), 0xff, []byte("lo:c\x00"), []byte("m\xff\n"))
-	l.Report(a, nil, testNow, "text", Report{Action: Lost, Number: 7})
-	l.Report(nil, nil, testNow, "", Report{Action: Connected})
-	l.Event(a, testNow, 1, from, '1', nil, nil)
-	events := l.Events()
-	if l.Len() != 4 || events.Len() != 4 {
-		t.Errorf("%d and %d events", l.Len(), events.Len())
-	}
-	var got []string
-	var e Event
-	for events.Next(&e) {
-		if !e.Time.Equal(testNow) {
-			t.Errorf("at %v", e.Time)
-		}
-		got = append(got, fmt.Sprintf("%s|%s|%s|%s|%x|%q|%q|%d|%s|%d", e.ID, e.Name, e.IP, e.Source, e.Queue, e.Location, e.Message, e.Count, e.Action, e.Number))
-	}
-	who := "00000001|" + strings.Repeat("n", 128) + "|!2001:db8::/32|"
-	want := []string{
-		who + `[fe80::1%eth0]:65535|ff|"lo:c\x00"|"m\xff\n"|18446744073709551615||0`,
-		who + `|31|"ossecd"|"text"|0|events-lost|7`,
-		`||||31|"ossecd"|""|0|agent-connected|0`,
-		who + `10.0.0.7:40112|31|""|""|1||0`,
-	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func TestFilter(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		tests := []struct {
-			name   string
-			filter Filter
-			want   string
-		}{
-			{"none", Filter{}, "abcdewx"},
-			{"ID", Filter{Agents: []string{"002"}}, "ce"},
-			{"name", Filter{Agents: []string{"nobody", "web*"}}, "abdx"},
-			{"queue", Filter{Queues: []string{"8", "9"}}, "b"},
-			{"location", Filter{Locations: []string{"/var/log/*"}}, "ac"},
-			{"all three", Filter{Agents: []string{"web*"}, Queues: []string{"1"}, Locations: []string{"/var/*"}}, "a"},
-			{"presence", Filter{Without: []string{Connected, Disconnected}}, "abcdew"},
-		}
-		var specs []Spec
-		var readers []*reader
-		for _, tt := range tests {
-			r := &reader{}
-			s := spec(r, 10_000)
-			s.Filter = tt.filter
-			specs, readers = append(specs, s), append(readers, r)
-		}
-		h := start(t, quiet, specs...)
-		web, db := h.NewAgent("001", "web01", "any"), h.NewAgent("002", "db01", "any")
-		var l Lot
-		l.Event(web, testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte("a"))
-		l.Event(web, testNow, 2, from, '8', []byte("syscheck"), []byte("b"))
-		l.Event(db, testNow, 1, from, '1', []byte("/var/log/apt/x"), []byte("c"))
-		l.Event(web, testNow, 3, from, '1', []byte("df"), []byte("d"))
-		l.Event(db, testNow, 2, from, '2', []byte(""), []byte("e"))
-		l.Report(nil, nil, testNow, "w", Report{})
-		l.Report(web, nil, testNow, "x", Report{Action: Connected})
-		h.Put(&l, false)
-		end(t, h)
-		for i, tt := range tests {
-			got := ""
-			for line := range strings.Lines(readers[i].String()) {
-				if strings.HasPrefix(line, "{") {
-					line = "x\n"
-				}
-				got += strings.TrimSpace(line)
-			}
-			c := h.queues[i].tally()
-			if got != tt.want || c.Filtered != uint64(7-len(tt.want)) || c.Received != uint64(len(tt.want)) {
-				t.Errorf("%s: got %q with %+v, want %q", tt.name, got, c, tt.want)
-			}
-		}
-	})
-}
-
-func TestGlob(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		pattern, text string
-		want          bool
-	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "any/thing", true}, {"a*", "b", false}, {"web?", "web1", true}, {"web?", "web", false},
-		{"*.log", "/a.log/b.log", true}, {"/var/*/x", "/var/a/b/x", true}, {"/var/*/x", "/var/a/b/y", false}, {"a*b*c", "a-b-b-c", true},
-		{"a*b*c", "a-c-b", false}, {"[a]", "a", false}, {`C:\*`, `C:\log`, true}, {"**", "x", true}, {"?", "", false},
-	} {
-		if got := glob(tt.pattern, tt.text); got != tt.want {
-			t.Errorf("%q, %q: %v", tt.pattern, tt.text, got)
-		}
-	}
 }
 
 // BenchmarkPut is handing over batches of 32 events to as many sinks, none of which does anything.

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/urfave/cli/v2"
+)
+
+// settings are the values to set, by section and flag name; several for a flag that can be repeated.
+type settings map[string]map[string][]string
+
+// settingLines are the lines on which they stand. Tables have lines of their own, under "source[1]" and so on.
+type settingLines map[string]map[string]int
+
+// parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
+// lines.
+func parseConfig(file, text string, known sections) (settings, settingLines, error) {
+	var top map[string]toml.Primitive
+	meta, err := toml.Decode(text, &top)
+	if err != nil {
+		return nil, nil, locate(file, err)
+	}
+	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), lines: make(settingLines)}
+	for _, name := range slices.Sorted(maps.Keys(top)) {
+		p.section(name, top[name])
+	}
+	slices.SortFunc(p.faults, func(a, b fault) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.text, b.text)) })
+	var all []error
+	for _, f := range p.faults {
+		all = append(all, f)
+	}
+	if p.more > 0 {
+		all = append(all, fault{file, 0, fmt.Sprintf("%d more faults", p.more)})
+	}
+	return p.found, p.lines, errors.Join(all...)
+}
+
+// parser goes through the sections of a file.
+type parser struct {
+	file   string
+	text   string
+	meta   toml.MetaData
+	known  sections
+	found  settings
+	lines  settingLines
+	faults []fault // maxFaults at most
+	more   int     // faults beyond these
+}
+
+func (p *parser) section(name string, section toml.Primitive) {
+	flags, ok := p.known[name]
+	if !ok {
+		p.at(section, fmt.Errorf("unknown section or key %q; did you mean [%s]?", name, nearest(name, slices.Sorted(maps.Keys(p.known)))))
+		return
+	}
+	var v any
+	var keys map[string]toml.Primitive
+	err := errors.Join(p.meta.PrimitiveDecode(section, &v), p.meta.PrimitiveDecode(section, &keys))
+	if _, isTable := v.(map[string]any); !isTable || err != nil {
+		p.at(section, fmt.Errorf("%q is a section; write [%s] on a line of its own and the keys below", name, name))
+		return
+	}
+	p.found[name], p.lines[name] = make(map[string][]string), make(map[string]int)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		p.key(name, flags, key, keys[key])
+	}
+}
+
+func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Primitive) {
+	var names []string
+	inTable := make(map[string]cli.Flag) // the flags of which it is the category, by their keys there
+	for _, f := range flags {
+		name := flagKey(f)
+		if table, rest, ok := strings.Cut(name, "."); ok && table == key {
+			inTable[rest] = f
+		}
+		if name == "config" {
+			continue // a file names no other
+		}
+		if name == key && isTables(f) {
+			p.at(value, p.tables(section, name, value))
+			return
+		}
+		if name == key && isTable(f) {
+			p.at(value, p.table(section, f, value))
+			return
+		}
+		if name == key {
+			p.at(value, p.set(section, f, value))
+			return
+		}
+		names = append(names, name)
+	}
+	if len(inTable) > 0 {
+		p.flagTable(section, key, inTable, value)
+		return
+	}
+	p.at(value, fmt.Errorf("unknown key %q in [%s]; did you mean %q?", key, section, nearest(key, names)))
+}
+
+// flagTable takes a table whose keys are flags.
+func (p *parser) flagTable(section, table string, flags map[string]cli.Flag, value toml.Primitive) {
+	var v any
+	var keys map[string]toml.Primitive
+	err := errors.Join(p.meta.PrimitiveDecode(value, &v), p.meta.PrimitiveDecode(value, &keys))
+	if _, isTable := v.(map[string]any); !isTable || err != nil {
+		p.at(value, fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", table, section, section, table))
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if f := flags[key]; f != nil {
+			p.at(keys[key], p.set(section, f, keys[key]))
+			continue
+		}
+		p.at(keys[key], fmt.Errorf("unknown key %q in [%s.%s]; did you mean %q?", key, section, table, nearest(key, slices.Collect(maps.Keys(flags)))))
+	}
+}
+
+// set takes the value of a flag's key.
+func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
+	var v any
+	if err := p.meta.PrimitiveDecode(value, &v); err != nil {
+		return err
+	}
+	values, want := flagValues(f, v)
+	if want != "" {
+		return fmt.Errorf("%s in [%s] wants %s, not %s", flagKey(f), section, want, describeValue(v))
+	}
+	p.found[section][f.Names()[0]], p.lines[section][f.Names()[0]] = values, p.line(value)
+	return nil
+}
+
+// tables takes an array of tables.
+func (p *parser) tables(section, key string, value toml.Primitive) error {
+	var contents []map[string]any
+	if p.meta.PrimitiveDecode(value, &contents) != nil {
+		return fmt.Errorf("%s in [%s] is made of tables; write [[%s.%s]] on a line of its own and its keys below", key, section, section, key)
+	}
+	lines := p.tableLines(section, key)
+	for i, content := range contents {
+		text, err := json.Marshal(content)
+		if err != nil {
+			return fmt.Errorf("%s[%d] in [%s]: %w", key, i+1, section, err) // a float that JSON has not
+		}
+		p.found[section][key] = append(p.found[section][key], string(text))
+		if len(lines) == len(contents) {
+			p.lines[section][fmt.Sprintf("%s[%d]", key, i+1)] = lines[i]
+		}
+	}
+	return nil
+}
+
+// table takes a single table.
+func (p *parser) table(section string, f cli.Flag, value toml.Primitive) error {
+	name := f.Names()[0]
+	var content map[string]any
+	if p.meta.PrimitiveDecode(value, &content) != nil || content == nil {
+		return fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", keyOf(name), section, section, keyOf(name))
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("%s in [%s]: %w", keyOf(name), section, err) // a float that JSON has not
+	}
+	p.found[section][name], p.lines[section][name] = []string{string(text)}, p.line(value)
+	return nil
+}
+
+// tableLines are the lines of the heads [[section.key]]. The library knows the last one alone. Tables may be written in
+// other ways, too; these have no lines.
+func (p *parser) tableLines(section, key string) (lines []int) {
+	n := 0
+	for text := range strings.Lines(p.text) {
+		n++
+		text, _, _ = strings.Cut(text, "#")
+		if strings.Join(strings.Fields(text), "") == "[["+section+"."+key+"]]" {
+			lines = append(lines, n)
+		}
+	}
+	return lines
+}
+
+// at notes what is wrong with a value, if anything, with its line.
+func (p *parser) at(value toml.Primitive, err error) {
+	switch {
+	case err == nil:
+		return
+	case len(p.faults) == maxFaults:
+		p.more++
+		return
+	}
+	p.faults = append(p.faults, fault{p.file, p.line(value), err.Error()})
+}
+
+// line is the line of a value. The library tells it only with an error from decoding the value, and not for tables
+// that are there by the dots of their keys alone: theirs is the first of their keys.
+func (p *parser) line(value toml.Primitive) int {
+	var located toml.ParseError
+	if errors.As(p.meta.PrimitiveDecode(value, &refusal{errors.New("refused")}), &located) && located.Position.Line > 0 {
+		return located.Position.Line
+	}
+	var keys map[string]toml.Primitive
+	if p.meta.PrimitiveDecode(value, &keys) != nil || len(keys) == 0 {
+		return 0
+	}
+	first := math.MaxInt
+	for _, v := range keys {
+		first = min(first, p.line(v))
+	}
+	return first
+}
+
+// refusal is a value that cannot be decoded.
+type refusal struct{ err error }
+
+func (r *refusal) UnmarshalTOML(any) error { return r.err }
+
+// locate gives a syntax error its file and line.
+func locate(file string, err error) error {
+	var syntax toml.ParseError
+	if errors.As(err, &syntax) {
+		return fault{file, syntax.Position.Line, syntax.Message}
+	}
+	return fault{file, 0, err.Error()}
+}
