@@ -216,10 +216,7 @@ func TestKilledNATSServerAndManager(t *testing.T) {
 	}
 	manager := startManager()
 
-	count := 2000
-	if os.Getenv("OSSECD_SOAK") != "" {
-		count = 10_000
-	}
+	const count = 10_000
 	first := load("first", count)
 	waitForFile(t, events, regexp.MustCompile(`"first \d+"`), count/5)
 	var stream jetstream.Stream

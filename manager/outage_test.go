@@ -65,6 +65,7 @@ func TestFirstMessageIsLate(t *testing.T) {
 		p.hello()
 		late := p.seal(proto.Startup)
 		p.send(proto.Startup)
+		synctest.Wait()
 		r.end()
 		r.start()
 		time.Sleep(11 * time.Minute)
