@@ -82,7 +82,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	in := &intake{log: log, spool: queue, done: make(chan struct{})}
+	in := &intake{log: log, spool: queue, fill: cfg.shareOf(2), done: make(chan struct{})}
 	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
 		return err
 	}

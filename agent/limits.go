@@ -84,6 +84,10 @@ const (
 	// spoolAgain is when the spool is tried again that could not be written.
 	spoolAgain = 5 * time.Second
 
+	// backlogOnline is how many bytes a source that can wait should have in the spool while managers take events: a
+	// fraction of a second of what the channel sends.
+	backlogOnline = 4 << 20
+
 	// slice is how many events are sealed before the agent looks whether something else is to be done.
 	slice = 16
 

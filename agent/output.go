@@ -15,6 +15,7 @@ import (
 type intake struct {
 	log      *slog.Logger
 	spool    *spool.Spool // nil without one
+	fill     int64        // bytes of the spool that what says much may fill while no manager takes events; 0 for no bound
 	sessions []*session
 	done     chan struct{} // all sessions have ended
 }

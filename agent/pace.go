@@ -94,6 +94,21 @@ func (s *share) add(batch []source.Event, end uint64) {
 // weight is about what an event takes in the spool.
 func weight(e *source.Event) int64 { return int64(len(e.Location) + len(e.Message) + 16) }
 
+// Backlog implements source.Backlog: while managers take events, little of what can wait elsewhere should wait here, before the
+// lines of today. While they don't, a source may fill its share.
+func (o *output) Backlog() (delivered, next uint64, most int64) {
+	if o.intake.spool == nil {
+		return 0, 0, 0
+	}
+	delivered, next = o.intake.spool.Bounds()
+	for _, s := range o.intake.sessions {
+		if !s.takes.Load() {
+			return delivered, next, o.intake.fill
+		}
+	}
+	return delivered, next, min(backlogOnline, cmp.Or(o.intake.fill, backlogOnline))
+}
+
 // mine is how many events of a batch the source may put into the spool now. It waits until there is one.
 func (o *output) mine(ctx context.Context, batch []source.Event) (int, error) {
 	if o.share.most == 0 {

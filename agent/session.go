@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"ossecd/agent/response"
@@ -53,6 +54,7 @@ type session struct {
 	lost    uint64        // events that the spool lost and that are not told of yet
 
 	state  state
+	takes  atomic.Bool // a manager takes events: online, and it answers; for others to ask
 	timer  *time.Timer
 	armed  time.Time // what the timer is set to, zero where it is not
 	dialed chan dialed
@@ -147,6 +149,9 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) loop(ctx context.Context) error {
 	for {
 		s.arm()
+		if takes := s.state == online && s.repeats < 2; takes != s.takes.Load() {
+			s.takes.Store(takes)
+		}
 		if (s.current != nil || s.peek()) && s.mayEmit() {
 			select {
 			case <-ctx.Done():

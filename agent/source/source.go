@@ -24,6 +24,14 @@ type Output interface {
 	Idle()
 }
 
+// Backlog is what an Output with a spool tells, too, so that a source that reads several things, and can wait, is fair among
+// them. Its methods are as those of Output.
+type Backlog interface {
+	// Backlog gives the numbers of the first event that is not delivered and of the next that is taken, and how many bytes of
+	// the source should stand between them at most before what says much has to wait; 0 for no bound.
+	Backlog() (delivered, next uint64, most int64)
+}
+
 // Source reads records somewhere and emits them.
 type Source interface {
 	// Run reads until ctx ends, saves its position, and returns once all its goroutines have ended. What

@@ -44,8 +44,13 @@ func (f *follower) visit(path string) {
 	f.watchDir(d)
 	if fi, err := os.Stat(path); err == nil {
 		d.mtime = fi.ModTime().UnixNano()
-		d.fresh = time.Since(fi.ModTime()) < freshFor
+		d.fresh = recent(fi.ModTime(), time.Now())
 	}
+}
+
+// recent says that what was changed then may have been changed again without a sign. Where the clock was set back since, it cannot.
+func recent(changed, now time.Time) bool {
+	return now.Sub(changed).Abs() < freshFor
 }
 
 func (f *follower) watchDir(d *dir) {
@@ -83,9 +88,30 @@ func (f *follower) watchReal(tr *track) {
 	f.watchDir(d)
 }
 
+// rest is how long to leave off looking for changes after a look that took so long: with a hundred thousand files it takes
+// longer than the time between two, and lines are to be read meanwhile.
+func rest(took time.Duration) time.Duration {
+	if took < 20*time.Millisecond {
+		return 0
+	}
+	return 5 * took
+}
+
+// scanIfDue scans where that is asked for and may be.
+func (f *follower) scanIfDue() {
+	if f.rescan && !time.Now().Before(f.scanAt) {
+		f.scan()
+	}
+}
+
 // scan reads all directories of the globs and checks all paths, found or known.
 func (f *follower) scan() {
 	f.rescan = false
+	began := time.Now()
+	defer func() {
+		end := time.Now()
+		f.scanAt = end.Add(rest(end.Sub(began)))
+	}()
 	f.index = make(map[string]dirIndex)
 	for _, d := range f.dirs {
 		d.visited = false
@@ -200,9 +226,7 @@ func (f *follower) takeChanges() {
 	for path, op := range changed {
 		f.changed(path, op)
 	}
-	if f.rescan {
-		f.scan()
-	}
+	f.scanIfDue()
 }
 
 func (f *follower) changed(path string, op fsnotify.Op) {
@@ -235,6 +259,7 @@ func (f *follower) changed(path string, op fsnotify.Op) {
 
 // poll looks for changes that no event told of.
 func (f *follower) poll() {
+	f.crowded = false
 	f.takeChanges()
 	f.polls++
 	for _, d := range f.dirs {
@@ -253,16 +278,16 @@ func (f *follower) poll() {
 		}
 		missed := false
 		for tr := range d.tracks {
+			f.stall.begin(&tr.path)
 			missed = f.check(tr.path) || missed
+			f.stall.end()
 		}
 		if missed && d.watched && !heard && !d.deaf {
 			d.deaf = true
 			f.Log.Debug("no event told of a change; looking every second", "path", d.path)
 		}
 	}
-	if f.rescan {
-		f.scan()
-	}
+	f.scanIfDue()
 }
 
 // complainDir logs what is wrong with a directory, once until it changes.

@@ -3,7 +3,11 @@ package file
 import "time"
 
 // push gives a tail a turn.
-func (f *follower) push(t *tail) { f.queue.push(t) }
+func (f *follower) push(t *tail) {
+	if !t.held {
+		f.queue.push(t)
+	}
+}
 
 // feed gives tails their turns until a batch is in flight or nobody has anything to read.
 func (f *follower) feed() {
@@ -16,6 +20,9 @@ func (f *follower) feed() {
 		case t.track == nil || !f.mayRead(t):
 		case !t.filed:
 			f.dirty, f.urgent = true, true // saved gives it its turn
+		case f.isAhead(t):
+			t.held = true
+			f.ahead.waiting = append(f.ahead.waiting, t)
 		default:
 			f.turn(t)
 		}
@@ -39,7 +46,9 @@ func (f *follower) mayRead(t *tail) bool {
 func (f *follower) turn(t *tail) {
 	hasSuccessor := f.successorGrew(t) // asked before reading: what is written to t later is a straggler
 	f.batch.reset()
+	f.stall.begin(&t.track.path)
 	truncated, err := t.read(f.buf, &f.batch)
+	f.stall.end()
 	if truncated {
 		f.dirty = true
 		f.Log.Info("file truncated; reading it from the beginning", "path", t.track.path)
@@ -101,11 +110,12 @@ func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
 	return false
 }
 
-// delivered takes in that the first n events of the batch in flight were sent.
-func (f *follower) delivered(n int) {
-	t := f.flying
+// delivered takes in how many events of the batch in flight were taken.
+func (f *follower) delivered(r sent) {
+	t, n := f.flying, r.n
 	f.flying = nil
 	if n > 0 {
+		f.ahead.add(t, r.end, f.batch.events[:n])
 		t.pos = f.batch.ends[n-1]
 		f.hot.note(t.id, t.pos)
 		f.dirty = true

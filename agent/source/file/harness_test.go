@@ -21,7 +21,7 @@ const deadline = 20 * time.Second // of every wait; none should come near it
 var testPace = pace{
 	poll: 50 * time.Millisecond, slow: 3, quick: 5 * time.Millisecond,
 	settle: 100 * time.Millisecond, linger: 250 * time.Millisecond, rename: time.Second,
-	save: 5 * time.Millisecond,
+	ahead: 5 * time.Millisecond, save: 5 * time.Millisecond,
 }
 
 // got collects events. It is an Output.
@@ -158,12 +158,13 @@ func (l *logs) waitFor(t *testing.T, text string, times int) {
 // rig is a directory of logs and a source that follows it.
 type rig struct {
 	*got
-	log  logs
-	t    *testing.T
-	dir  string
-	cfg  Config
-	pace pace
-	stop func() // ends the source and waits; may be called again
+	log    logs
+	t      *testing.T
+	dir    string
+	cfg    Config
+	pace   pace
+	output source.Output // of the source; default: got
+	stop   func()        // ends the source and waits; may be called again
 }
 
 // newRig makes the rig; its source does not run yet. Globs are relative to its directory.
@@ -204,9 +205,13 @@ func (r *rig) startOffline() {
 		r.t.Fatal(err)
 	}
 	s.pace = r.pace
+	out := r.output
+	if out == nil {
+		out = r.got
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, r.got) }()
+	go func() { done <- s.Run(ctx, out) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

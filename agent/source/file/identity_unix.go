@@ -9,9 +9,30 @@ import (
 	"syscall"
 )
 
-// openShared opens a file for reading. A FIFO does not make it wait.
+// reserve is how many of the files that the process may have open are left to the rest of the agent: for its socket, the spool and
+// the positions.
+const reserve = 64
+
+// openShared opens a file for reading. A FIFO does not make it wait. The error is EMFILE as soon as only the reserve is left:
+// the system gives out the lowest number that is free.
 func openShared(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return f, nil
+	}
+	most, number := uint64(limit.Cur), uint64(0)
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { number = uint64(fd) })
+	}
+	if number >= most-min(reserve, most/4) {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
+	}
+	return f, nil
 }
 
 // stat follows symbolic links.

@@ -200,3 +200,41 @@ func BenchmarkSplit(b *testing.B) {
 		ba.split(form{}, "/var/log/a.log", data, mark{}, 6000)
 	}
 }
+
+// lastOf counts events and keeps the last one of each location.
+type lastOf struct {
+	*got
+	last map[string]string
+	n    int
+}
+
+func (o *lastOf) Emit(ctx context.Context, batch []source.Event) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range batch {
+		o.last[e.Location] = string(e.Message)
+	}
+	o.n += len(batch)
+	o.changed()
+	return len(batch), ctx.Err()
+}
+
+// A line of 64 MB, which a sparse file has for nothing, comes in pieces; nothing has to hold it.
+func TestHugeLine(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	r := newRig(t, "*.log")
+	out := &lastOf{got: r.got, last: map[string]string{}}
+	r.output = out
+	r.append("a.log", "")
+	r.start()
+	r.append("huge.log", "")
+	r.must(os.Truncate(r.path("huge.log"), size))
+	r.append("a.log", "beside\n")
+	r.wait(t, "the line beside it", func() bool { return out.last[r.path("a.log")] == "beside" })
+	r.append("huge.log", "end\nnext\n")
+	r.wait(t, "the line after it", func() bool { return out.last[r.path("huge.log")] == "next" })
+	if least := size / r.cfg.MaxEvent; out.n < least {
+		t.Errorf("%d events, want at least %d", out.n, least)
+	}
+}

@@ -54,7 +54,7 @@ func (f *follower) reopen(tr *track, r record) (*tail, error) {
 			return f.reopenPacked(tr, r), nil
 		}
 	}
-	t, err := openTail(name)
+	t, err := f.openTail(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -82,13 +82,14 @@ type pace struct {
 	settle time.Duration // an unterminated line that has been still for so long is taken for a whole one, where that is asked for
 	linger time.Duration // a left file that has been still for so long is let go
 	rename time.Duration // a left file that still grows is followed under its new name after so long
+	ahead  time.Duration // look whether files that are ahead of the managers may be read on
 	save   time.Duration // least time between two writes of the positions file
 }
 
 var stockPace = pace{
 	poll: time.Second, slow: 5, quick: 100 * time.Millisecond,
 	settle: time.Second, linger: 5 * time.Second, rename: 30 * time.Second,
-	save: 250 * time.Millisecond,
+	ahead: 20 * time.Millisecond, save: 250 * time.Millisecond,
 }
 
 // Source follows files. Make it with [New].
@@ -176,6 +177,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 		known:   known,
 		watch:   newWatcher(s.cfg.Log),
 		saver:   newSaver(s.cfg.Positions),
+		stall:   newStall(s.cfg.Log),
 		emits:   make(chan []source.Event),
 		sent:    make(chan sent, 1),
 		dirs:    make(map[string]*dir),
@@ -186,12 +188,17 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 		waiting: make(map[*tail]struct{}),
 		buf:     make([]byte, max(chunk, 2*s.cfg.MaxEvent)),
 	}
+	f.backlog, _ = out.(source.Backlog)
 	emitting := make(chan struct{})
 	go func() {
 		defer close(emitting)
 		for b := range f.emits {
 			n, err := out.Emit(ctx, b)
-			f.sent <- sent{n, err}
+			var end uint64
+			if f.backlog != nil {
+				_, end, _ = f.backlog.Backlog()
+			}
+			f.sent <- sent{n, end, err}
 		}
 	}()
 	err = f.run(ctx)
@@ -208,6 +215,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 // sent is what Emit returned for the batch in flight.
 type sent struct {
 	n   int
+	end uint64 // number of an event behind them, 0 where that is not known
 	err error
 }
 
@@ -223,6 +231,7 @@ type follower struct {
 
 	watch *watcher
 	saver *saver
+	stall *stall
 	hot   *hot
 	emits chan []source.Event
 	sent  chan sent
@@ -234,13 +243,18 @@ type follower struct {
 	index   map[string]dirIndex // directories searched for rotated files; lives for one scan
 	scanned bool                // the first scan is done
 	rescan  bool                // the directories must be read again
+	scanAt  time.Time           // not before, where the last one took long
 	polls   int                 // polls so far
 	polled  time.Time           // the last one
+	crowded bool                // no more files can be opened, as found since the last poll
+	said    quota               // of messages about single files
 
 	queue   queue              // tails that may have something to read
 	unread  int                // tails not read to their end
 	waiting map[*tail]struct{} // tails to look at every pace.quick
-	flying  *tail              // whose batch is in Emit; nil: none
+	ahead   ahead
+	backlog source.Backlog // nil where the output has none
+	flying  *tail          // whose batch is in Emit; nil: none
 	batch   batch
 	buf     []byte
 
@@ -269,7 +283,7 @@ func (f *follower) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return f.stop(ctx)
 		case r := <-f.sent:
-			f.delivered(r.n)
+			f.delivered(r)
 			if r.err != nil {
 				return errors.Join(f.failed(ctx, r.err), f.stop(ctx))
 			}
@@ -296,7 +310,7 @@ func (f *follower) stop(ctx context.Context) error {
 	var err error
 	if f.flying != nil {
 		r := <-f.sent
-		f.delivered(r.n)
+		f.delivered(r)
 		if r.err != nil {
 			err = f.failed(ctx, r.err)
 		}
@@ -320,6 +334,12 @@ func (f *follower) pause() time.Duration {
 	if f.dirty && !f.saving {
 		d = min(d, time.Until(f.saveDue()))
 	}
+	if len(f.ahead.waiting) > 0 {
+		d = min(d, f.pace.ahead)
+	}
+	if f.rescan {
+		d = min(d, time.Until(f.scanAt))
+	}
 	return max(d, 0)
 }
 
@@ -341,9 +361,13 @@ func (f *follower) tick() {
 		f.startSave()
 	}
 	if now.Sub(f.polled) >= f.pace.poll {
-		f.polled = now
 		f.poll()
+		end := time.Now()
+		f.polled = end.Add(rest(end.Sub(now)))
 	}
+	f.scanIfDue()
+	f.releaseAhead()
+	f.tellMore(now)
 }
 
 // idle says that all there is to read has been emitted.

@@ -36,6 +36,8 @@ type tail struct {
 	alias    string    // another matching path of this file, "" if none was seen
 
 	failed string // the last read error logged
+	ahead  int64  // bytes of its events that are not delivered; see ahead.go
+	held   bool   // it waits since these are too many
 	queued bool
 	next   *tail // in the queue
 }

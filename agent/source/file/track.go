@@ -132,7 +132,7 @@ func (f *follower) claimed(tr *track, id identity) bool {
 // meet begins to follow the file at a path for which no position is known.
 func (f *follower) meet(tr *track, in info) bool {
 	fromEnd := !f.scanned && !f.FromStart && !tr.known && !f.known.covers(tr.path)
-	t, err := openTail(tr.path)
+	t, err := f.openTail(tr.path)
 	if err != nil {
 		if fromEnd { // what stands in it now is old also when it can be read later
 			tr.saved = []record{{id: in.id, pos: mark{off: in.size}}}
@@ -156,7 +156,7 @@ func (f *follower) meet(tr *track, in info) bool {
 	}
 	if len(tr.tails) > 0 {
 		f.Log.Info("file rotated; following the new one after the rest of the old one", "path", tr.path)
-	} else {
+	} else if f.maySay(&f.said.news) {
 		f.Log.Info("following file", "path", tr.path, "offset", t.pos.off)
 	}
 	f.adopt(tr, t)
@@ -236,6 +236,9 @@ func (f *follower) complain(tr *track, err error) {
 		return
 	}
 	tr.warned = err.Error()
+	if !f.maySay(&f.said.said) {
+		return
+	}
 	remedy := "it is tried again at every poll"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
