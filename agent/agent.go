@@ -59,6 +59,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return fmt.Errorf("state: %w", err)
 	}
 	defer lock.Unlock()
+	if err := cfg.checkStock(); err != nil {
+		return err
+	}
+	if err := cfg.stockIsFree(); err != nil {
+		return err
+	}
 	counts, err := openCounts(&cfg, key)
 	if err != nil {
 		return err
@@ -184,7 +190,7 @@ func (c *counts) use(s *keys.Slot) {
 }
 
 func openCounts(cfg *Config, key keys.Key) (*counts, error) {
-	c := &counts{mu: new(sync.Mutex), rids: filepath.Join(cfg.State, "rids")}
+	c := &counts{mu: new(sync.Mutex), rids: cfg.ridsDir()}
 	if err := os.MkdirAll(c.rids, 0o750); err != nil {
 		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
 	}

@@ -20,6 +20,7 @@ Examples:
    ossecd agent --keys agent.keys --state /var/lib/ossecd/agent --manager 192.0.2.10 --file '/var/log/*.log'
    ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
    ossecd agent --config /etc/ossecd/ossecd.toml --check
+   ossecd agent --ossec-home /var/ossec --manager 192.0.2.10    in place of a stock agent's daemon
 
 The output of commands, systemd's journal, syslog from the network and a stock agent's local queue are read, too: each is a
 table [[agent.source]] of the TOML file (docs/sources.md).
@@ -49,6 +50,7 @@ func Command() *cli.Command {
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
 			&cli.StringSliceFlag{Name: "source", Hidden: true},     // the tables [[agent.source]], each as JSON
 			&cli.StringFlag{Name: "active-response", Hidden: true}, // the table [agent.active_response] as JSON
+			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock agent in place of whose agent daemon this runs: keys, counters, local queue, shared files and active responses are there (docs/dropin.md)"},
 			&cli.BoolFlag{Name: "pushed-sources", Usage: "run what an ossecd.toml among the manager's shared files names as [[agent.source]], too: files and systemd's journal"},
 			&cli.BoolFlag{Name: "pushed-commands", Usage: "with --pushed-sources: commands, too. The manager can then run anything as this user"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
@@ -98,7 +100,7 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: c.String("keys"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
+		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
 		ActiveResponse: c.String("active-response"),
 		FromStart:      c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
@@ -149,7 +151,7 @@ func configOf(c *cli.Context) (Config, error) {
 
 // check reports every fault of the configuration and the key file, and changes nothing.
 func check(c *cli.Context, cfg Config, err error) error {
-	faults := []error{err, cfg.Validate(), cfg.checkSources()}
+	faults := []error{err, cfg.Validate(), cfg.checkStock(), cfg.checkSources()}
 	_, needsKey, enrollErr := enrolment(c)
 	faults = append(faults, enrollErr)
 	if cfg.Keys != "" && !needsKey {

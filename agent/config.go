@@ -41,6 +41,9 @@ type Config struct {
 	// commands with PushedCommands.
 	PushedSources  bool
 	PushedCommands bool
+	// OssecHome is the install directory of a stock agent in place of whose agent daemon we run, or empty. Its counters, its local
+	// queue, its shared files and its programs for active responses are used.
+	OssecHome string
 	// Sources are run beside those for Files and Tables.
 	Sources []source.Source
 
@@ -130,13 +133,16 @@ func (c Config) Validate() error {
 		}
 		seen[address] = true
 	}
-	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 && !c.PushedSources {
+	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 && !c.PushedSources && c.OssecHome == "" {
 		fault("file: nothing to follow; name at least one log file or glob, or another [[agent.source]]")
 	}
 	for _, f := range c.Files {
 		if _, err := filepath.Match(f, ""); err != nil || f == "" {
 			fault("file: %q is no path or glob; see that each [ has its ]", f)
 		}
+	}
+	if _, err := c.stockSource(slog.New(slog.DiscardHandler)); err != nil {
+		faults = append(faults, err)
 	}
 	if _, err := c.tableSources(slog.New(slog.DiscardHandler)); err != nil {
 		faults = append(faults, err)

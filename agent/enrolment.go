@@ -39,7 +39,7 @@ func enrollFlags() []cli.Flag {
 // it is needed.
 func enrolment(c *cli.Context) (cfg enroll.Config, needed bool, err error) {
 	cfg = enroll.Config{
-		Manager: c.String("enroll"), Keys: c.String("keys"), TokenFile: c.String("token-file"), PasswordFile: c.String("password-file"),
+		Manager: c.String("enroll"), Keys: keysPath(c), TokenFile: c.String("token-file"), PasswordFile: c.String("password-file"),
 		Name: c.String("enroll-name"), Fingerprint: c.String("enroll-fingerprint"), CA: c.String("enroll-ca"), Insecure: c.Bool("enroll-insecure"),
 		Cert: c.String("enroll-cert"), Key: c.String("enroll-key"),
 	}

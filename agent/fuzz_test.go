@@ -72,6 +72,9 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(cfg.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	c, err := openCounts(&cfg, key)
 	if err != nil {
 		t.Fatal(err)

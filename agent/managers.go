@@ -19,10 +19,10 @@ import (
 // share the sending counter, and each has a reader of the spool of its own.
 //
 // Each manager's shared files are kept apart, since two that push other files would take turns for ever: those of the first in
-// STATE/shared, those of another in STATE/shared-HOST%3APORT.
+// STATE/shared or the directory of a stock layout, those of another in STATE/shared-HOST%3APORT.
 func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*session, error) {
 	if !cfg.AllManagers {
-		s, err := openSession(cfg, "shared", key, all, log)
+		s, err := openSession(cfg, cfg.sharedDir(), key, all, log)
 		return []*session{s}, err
 	}
 	var list []*session
@@ -30,9 +30,9 @@ func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*s
 		one, counts := *cfg, *all
 		one.Managers = cfg.Managers[i : i+1]
 		counts.slots = all.slots[i : i+1]
-		dir := "shared"
+		dir := cfg.sharedDir()
 		if i > 0 {
-			dir += "-" + name
+			dir = filepath.Join(cfg.State, "shared-"+name)
 		}
 		s, err := openSession(&one, dir, key, &counts, log.With("to", one.Managers[0]))
 		if err != nil {
@@ -44,7 +44,7 @@ func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*s
 }
 
 func openSession(cfg *Config, dir string, key keys.Key, counts *counts, log *slog.Logger) (*session, error) {
-	files, err := shared.Open(filepath.Join(cfg.State, dir))
+	files, err := shared.Open(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -37,11 +37,7 @@ func (s *session) receive(ctx context.Context, in inbound) {
 	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
 		s.pushPart(kind, rest, in.count)
 	case proto.ManagerExecd:
-		if s.responses == nil {
-			s.notes.warn("an active response was ordered", "command", sample(rest), "remedy", "not enabled here; nothing was run")
-		} else {
-			s.responses.Order(rest)
-		}
+		s.respond(rest)
 	case proto.ManagerSyscheckNow:
 		s.checkNow()
 	case proto.ManagerForceReconnect:
@@ -61,6 +57,23 @@ func (s *session) receive(ctx context.Context, in inbound) {
 }
 
 const removedRemedy = "if this host is to go on, give it a new key: remove the keys file, and enrol or import a key; then start the agent anew"
+
+// respond obeys an order for an active response, or hands it to the stock program that does.
+func (s *session) respond(order []byte) {
+	switch {
+	case s.responses != nil:
+		s.responses.Order(order)
+	case s.cfg.OssecHome == "":
+		s.notes.warn("an active response was ordered", "command", sample(order), "remedy", "not enabled here; nothing was run")
+	default:
+		if err := s.cfg.toExecd(order); err != nil {
+			s.notes.warn("an active response was ordered, and cannot be handed to the stock execd", "command", sample(order), "err", err,
+				"remedy", "start ossec-execd, or enable active responses of our own: [agent.active_response]")
+			return
+		}
+		s.log.Info("an active response was ordered, and handed to the stock execd", "command", sample(order))
+	}
+}
 
 // unknown takes a control message without its prefix.
 func (s *session) unknown(now time.Time, rest []byte) {

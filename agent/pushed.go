@@ -41,7 +41,7 @@ const (
 )
 
 func newPushed(cfg *Config, in *intake, log *slog.Logger) (*pushed, error) {
-	p := &pushed{cfg: *cfg, file: filepath.Join(cfg.State, "shared", pushedName), intake: in, log: log.With("from", pushedName), again: make(chan struct{}, 1)}
+	p := &pushed{cfg: *cfg, file: filepath.Join(cfg.sharedDir(), pushedName), intake: in, log: log.With("from", pushedName), again: make(chan struct{}, 1)}
 	p.cfg.State, p.cfg.Tables, p.cfg.Files, p.cfg.Sources = filepath.Join(cfg.State, "pushed"), nil, nil, nil
 	if err := os.MkdirAll(filepath.Join(p.cfg.State, sourcesDir), 0o700); err != nil {
 		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,13 @@ func (c *Config) sources(log *slog.Logger) ([]source.Source, error) {
 		}
 		list = append([]source.Source{f}, list...)
 	}
+	stock, err := c.stockSource(log)
+	if err != nil {
+		return nil, err
+	}
+	if stock != nil {
+		list = append(slices.Clip(list), stock)
+	}
 	tables, err := c.tableSources(log)
 	return append(list, tables...), err
 }
@@ -50,7 +58,16 @@ func (c *Config) responses(log *slog.Logger) (*response.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("active_response: %w", err)
 	}
-	enabled, cfg := t.yes("enabled"), response.Config{Dir: t.text("dir"), Allow: t.texts("allow"), State: filepath.Join(c.State, "active-responses.json"), Log: log}
+	stock := c.inStock(stockResponses)
+	if stock != "" {
+		if stock, err = filepath.Abs(stock); err != nil {
+			return nil, fmt.Errorf("active_response: %w", err)
+		}
+	}
+	enabled, cfg := t.yes("enabled"), response.Config{
+		Dir: cmp.Or(t.text("dir"), stock), Allow: t.texts("allow"),
+		Names: filepath.Join(c.sharedDir(), "ar.conf"), State: filepath.Join(c.State, "active-responses.json"), Log: log,
+	}
 	err = t.end()
 	var s *response.Source
 	if enabled {

@@ -33,6 +33,9 @@ func (s *session) checkNow() {
 
 // stockRoots are the directories of the stock installs whose local queue is one of our sources.
 func (c *Config) stockRoots() (roots []string) {
+	if c.OssecHome != "" {
+		roots = append(roots, c.OssecHome)
+	}
 	for _, text := range c.Tables {
 		t, err := parseTable(text)
 		if err != nil || t.text("type") != "socket" {

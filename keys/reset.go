@@ -118,7 +118,7 @@ func requestReset(ctx context.Context, stateDir, id string) (applied bool, err e
 
 func makeRequest(stateDir, dir, path string) error {
 	if err := os.Mkdir(dir, 0o700); err == nil {
-		if err := give(stateDir, dir); err != nil {
+		if err := durable.Give(stateDir, dir); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrExist) {

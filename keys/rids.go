@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"ossecd/keys/durable"
 	"ossecd/proto"
 )
 
@@ -143,7 +144,7 @@ func (d *ridsDir) write(id string, c proto.Counter) (err error) {
 	f, err := d.root.OpenFile(id, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if f, err = d.root.OpenFile(id, os.O_WRONLY|os.O_CREATE, 0o640); err == nil {
-			err = ownAs(d.path, f)
+			err = durable.OwnAs(d.path, f)
 		}
 	}
 	if f != nil {
@@ -158,16 +159,6 @@ func (d *ridsDir) write(id string, c proto.Counter) (err error) {
 	}
 	_, err = f.WriteAt(d.text, 0)
 	return err
-}
-
-// give hands a file or directory just made to the owner of dir, whose process must be able to use it.
-func give(dir, made string) error {
-	f, err := os.Open(made)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return ownAs(dir, f)
 }
 
 // checkID refuses what is no ID of client.keys: it would become a part of a path.

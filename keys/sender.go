@@ -189,7 +189,7 @@ func (s *Sender) write(c proto.Counter) error {
 		err = durable.ReplaceFile(path, AppendRids(nil, c), 0o640)
 	}
 	if err == nil && missing != nil {
-		err = give(s.dir, path)
+		err = durable.Give(s.dir, path)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: save the sending counter: %w; nothing more can be sent until it is saved: free space, or make the directory writable for this user", path, err)

@@ -53,7 +53,7 @@ func checkArg(i int, a string) error {
 	switch {
 	case len(a) > maxArg || strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return fmt.Errorf("argument %d, %.40q, is too long or has control characters", i+1, a)
-	case a == "-":
+	case a == "-", i == address && a == "null": // the stock words for none
 	case a[0] == '-':
 		return fmt.Errorf("argument %d, %.40q, would be an option", i+1, a)
 	case i == user && strings.Trim(a, nameLetters) != "":

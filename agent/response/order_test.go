@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 		{"artest10 - 10.9.8.7 (from_the_server) (no_rule_id)", "artest10", []string{"-", "10.9.8.7", "(from_the_server)", "(no_rule_id)"}},
 		{"host-deny600 root 2001:db8::1 1.2 5712 (web)->/var/log/auth.log\x00", "host-deny600", []string{"root", "2001:db8::1", "1.2", "5712", "(web)->/var/log/auth.log"}},
 		{"restart0\n", "restart0", []string{}},
+		{"restart-ossec0 - null (from_the_server) (no_rule_id)\x00", "restart-ossec0", []string{"-", "null", "(from_the_server)", "(no_rule_id)"}},
 	} {
 		o, err := parse([]byte(tt.text))
 		if err != nil || o.name != tt.name || !reflect.DeepEqual(o.args, tt.args) {
@@ -25,7 +26,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", " ", "\x00", "x - 10.0.0.1;reboot", "x - host.example", "x -rf 10.0.0.1", "x - 10.0.0.1 --option", "x $(id) 10.0.0.1", "x a\x01b -",
+		"", " ", "\x00", "x - 10.0.0.1;reboot", "x - host.example", "x null nul", "x -rf 10.0.0.1", "x - 10.0.0.1 --option", "x $(id) 10.0.0.1", "x a\x01b -",
 		"x - \xff", "x" + strings.Repeat(" -", 17), "x - - " + strings.Repeat("a", 1025), "{", "{}", `{"command":7}`, `{"command":""}`, `{"command":"x","parameters":[]}`,
 	} {
 		if o, err := parse([]byte(text)); err == nil {

@@ -28,6 +28,7 @@ import (
 type Config struct {
 	Dir   string   // absolute path of the directory of the programs
 	Allow []string // names of files in it that may be run, at least one
+	Names string   // path of the ar.conf that managers push: which program a name means; it need not exist
 	State string   // file with what is to be undone
 	Log   *slog.Logger
 }
@@ -151,10 +152,12 @@ func (s *Source) obey(ctx context.Context, text []byte) {
 		s.refuse(err)
 		return
 	}
-	name, timeout, err := resolve(o.name, s.cfg.Allow)
-	if err != nil {
-		s.refuse(err)
-		return
+	name, timeout, ok := named(s.cfg.Names, o.name, s.cfg.Allow)
+	if !ok {
+		if name, timeout, err = resolve(o.name, s.cfg.Allow); err != nil {
+			s.refuse(err)
+			return
+		}
 	}
 	u := undo{Program: name, Args: o.args, JSON: o.json}
 	begin := func(keys []string) bool {

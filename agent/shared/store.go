@@ -117,7 +117,8 @@ func (s *Store) room(name string) error {
 	return nil
 }
 
-// write replaces one file. What is no regular file there, such as a link out of the directory, is removed first.
+// write replaces one file. A new one gets the owner of the directory, which may be that of a stock agent, and can be read by its
+// group. What is no regular file there, such as a link out of the directory, is removed first.
 func (s *Store) write(name string, data []byte) error {
 	path := filepath.Join(s.dir, name)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
@@ -125,7 +126,12 @@ func (s *Store) write(name string, data []byte) error {
 			return fmt.Errorf("shared files: %w; remove it by hand", err)
 		}
 	}
-	if err := durable.ReplaceFile(path, data, 0o600); err != nil {
+	_, missing := os.Lstat(path)
+	err := durable.ReplaceFile(path, data, 0o640)
+	if err == nil && missing != nil {
+		err = durable.Give(s.dir, path)
+	}
+	if err != nil {
 		return fmt.Errorf("shared files: %w; free space, or make the directory writable for this user", err)
 	}
 	return nil

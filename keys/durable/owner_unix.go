@@ -33,3 +33,15 @@ func SyncDir(dir string) error {
 	defer d.Close()
 	return d.Sync()
 }
+
+// OwnAs is Give for an open file.
+func OwnAs(dir string, made *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return keepOwner(made, info)
+}

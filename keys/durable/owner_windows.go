@@ -10,3 +10,6 @@ func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
 // SyncDir does nothing: Windows has no call for it, and renames are journaled.
 func SyncDir(string) error { return nil }
+
+// OwnAs does nothing, for the same reason.
+func OwnAs(string, *os.File) error { return nil }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -26,7 +27,7 @@ func listen(path string) (conn *net.UnixConn, remove func(), err error) {
 		return nil, nil, fmt.Errorf("%w; see that its directory is there and writable for this user", err)
 	}
 	conn.SetReadBuffer(1 << 20) // what the system allows; as it is, is fine, too
-	if err := os.Chmod(path, mode); err != nil {
+	if err := openToGroup(path); err != nil {
 		conn.Close()
 		return nil, nil, fmt.Errorf("%w; make its directory writable for this user", err)
 	}
@@ -37,6 +38,34 @@ func listen(path string) (conn *net.UnixConn, remove func(), err error) {
 		}
 	}
 	return conn, remove, nil
+}
+
+// openToGroup gives the socket the group of its directory, as far as we may, and its mode: the stock collectors are of that group.
+func openToGroup(path string) error {
+	if info, err := os.Stat(filepath.Dir(path)); err == nil {
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			os.Lchown(path, -1, int(s.Gid)) // who runs as that group needs no more
+		}
+	}
+	return os.Chmod(path, mode)
+}
+
+// InUse says who reads a socket, if anybody does.
+func InUse(path string) error {
+	probe, err := dial(path)
+	if err != nil {
+		return nil
+	}
+	probe.Close()
+	return inUse(path)
+}
+
+func dial(path string) (*net.UnixConn, error) {
+	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+}
+
+func inUse(path string) error {
+	return fmt.Errorf("%s is in use by %s; stop it first, it is likely the stock agent daemon", path, holder(path))
 }
 
 // clearStale removes a socket that nobody reads.
@@ -50,10 +79,10 @@ func clearStale(path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s is no socket; move it away, or name another path", path)
 	}
-	probe, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	probe, err := dial(path)
 	if err == nil {
 		probe.Close()
-		return fmt.Errorf("%s is in use by %s; stop it first, it is likely the stock agent daemon", path, holder(path))
+		return inUse(path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("is %s in use? %w; remove it if not", path, err)

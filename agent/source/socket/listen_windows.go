@@ -10,3 +10,6 @@ func supported() error {
 }
 
 func listen(string) (*net.UnixConn, func(), error) { return nil, nil, supported() }
+
+// InUse is never an error.
+func InUse(string) error { return nil }

@@ -19,7 +19,7 @@ import (
 
 // Config says where the socket is.
 type Config struct {
-	Path     string // of the socket; it is made with mode 0660, and removed at the end
+	Path     string // of the socket; it is made with mode 0660 and the group of its directory, and removed at the end
 	Location string // of all events, default: the one that the collector gives
 	MaxEvent int    // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes; longer ones are cut
 	Log      *slog.Logger

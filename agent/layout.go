@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ossecd/agent/source"
+	"ossecd/agent/source/socket"
+)
+
+// Where a stock agent has what we read and write in its stead, below its install directory.
+const (
+	stockKeys      = "etc/client.keys"
+	stockShared    = "etc/shared"
+	stockRids      = "queue/rids"
+	stockQueue     = "queue/ossec/queue"
+	stockExecd     = "queue/alerts/execq"
+	stockResponses = "active-response/bin"
+)
+
+// execdWithin bounds the wait for an execd that does not read.
+const execdWithin = 100 * time.Millisecond
+
+// keysPath is where the agent's key is.
+func keysPath(c *cli.Context) string {
+	if home := c.String("ossec-home"); home != "" && !c.IsSet("keys") {
+		return filepath.Join(home, filepath.FromSlash(stockKeys))
+	}
+	return c.String("keys")
+}
+
+// inStock is a path below the stock install directory, or "" without one.
+func (c *Config) inStock(path string) string {
+	if c.OssecHome == "" {
+		return ""
+	}
+	return filepath.Join(c.OssecHome, filepath.FromSlash(path))
+}
+
+// ridsDir holds the stock counter files.
+func (c *Config) ridsDir() string {
+	if c.OssecHome != "" {
+		return c.inStock(stockRids)
+	}
+	return filepath.Join(c.State, "rids")
+}
+
+// sharedDir holds what the first manager pushes.
+func (c *Config) sharedDir() string {
+	if c.OssecHome != "" {
+		return c.inStock(stockShared)
+	}
+	return filepath.Join(c.State, "shared")
+}
+
+// stockSource is the local queue of a stock layout, nil without one.
+func (c *Config) stockSource(log *slog.Logger) (source.Source, error) {
+	if c.OssecHome == "" {
+		return nil, nil
+	}
+	s, err := socket.New(socket.Config{Path: c.inStock(stockQueue), MaxEvent: c.maxEvent(), Log: log.With("source", "socket")})
+	if err != nil {
+		return nil, fmt.Errorf("ossec-home: %w", err)
+	}
+	return s, nil
+}
+
+// checkStock says what a stock layout lacks.
+func (c *Config) checkStock() error {
+	if c.OssecHome == "" {
+		return nil
+	}
+	for _, path := range []string{stockRids, filepath.Dir(stockQueue), stockShared} {
+		path = c.inStock(path)
+		info, err := os.Stat(path)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is no directory", path)
+		}
+		if err != nil {
+			return fmt.Errorf("ossec-home: %w; is %s the directory of a stock agent, and may this user enter it?", err, c.OssecHome)
+		}
+	}
+	return nil
+}
+
+// stockIsFree says who else is the agent of a stock layout: both would use up one sending counter.
+func (c *Config) stockIsFree() error {
+	if c.OssecHome == "" {
+		return nil
+	}
+	if err := socket.InUse(c.inStock(stockQueue)); err != nil {
+		return fmt.Errorf("ossec-home: %w", err)
+	}
+	return nil
+}
+
+// toExecd hands an order for an active response to the program that obeys them in a stock install, in the form of the stock agent
+// (docs/protocol.md, "Events").
+func (c *Config) toExecd(order []byte) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: c.inStock(stockExecd), Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Now().Add(execdWithin))
+	_, err = conn.Write(append(order[:len(order):len(order)], 0))
+	return errors.Join(err, conn.Close())
+}

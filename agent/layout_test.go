@@ -1,0 +1,135 @@
+//go:build unix
+
+package agent
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stockHome makes the directories of a stock agent, with a name that leaves room for a socket's.
+func stockHome(t *testing.T) string {
+	t.Helper()
+	home, err := os.MkdirTemp("", "home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	for _, dir := range []string{"etc/shared", "queue/rids", "queue/ossec", "queue/alerts", "var/run", "active-response/bin"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return home
+}
+
+func TestStockLayout(t *testing.T) {
+	t.Parallel()
+	home := stockHome(t)
+	queue := filepath.Join(home, "queue/ossec/queue")
+	for _, tt := range []struct {
+		name string
+		home string
+		do   func() func() // before; what it returns is done after
+		want string        // in the error of a start; none if empty
+	}{
+		{"no stock layout", "", nil, ""},
+		{"free", home, nil, ""},
+		{"no directory", filepath.Join(home, "none"), nil, "is " + filepath.Join(home, "none") + " the directory of a stock agent"},
+		{"a file for a directory", home, func() func() {
+			dir := filepath.Join(home, "etc/shared")
+			if err := errors.Join(os.Remove(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o750)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "etc/shared is no directory"},
+		{"in use", home, func() func() {
+			c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: queue, Net: "unixgram"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { c.Close() }
+		}, "ossec-home: " + queue + " is in use by "},
+		{"left behind", home, nil, ""}, // the socket of the case before
+	} {
+		after := func() {}
+		if tt.do != nil {
+			after = tt.do()
+		}
+		c := Config{OssecHome: tt.home}
+		err := c.checkStock()
+		if err == nil {
+			err = c.stockIsFree()
+		}
+		after()
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v; want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Orders for active responses go to the stock execd where ours are not enabled.
+func TestOrdersToTheStockExecd(t *testing.T) {
+	t.Parallel()
+	home := stockHome(t)
+	log := new(logBuffer)
+	s := bareSession(t, Config{OssecHome: home}, func() net.Conn { return newDeaf(func() {}) })
+	s.log = slog.New(slog.NewTextHandler(log, nil))
+	s.notes.log = s.log
+	order := "host-deny600 - 10.9.8.7 1.2 5712 (web01) any->/var/log/auth.log (null)"
+	s.respond([]byte(order))
+	if log.count("cannot be handed to the stock execd", "start ossec-execd") != 1 {
+		t.Errorf("without execd: %s", log)
+	}
+	execd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(home, "queue/alerts/execq"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer execd.Close()
+	s.respond([]byte(order))
+	got := make([]byte, 1000)
+	execd.SetDeadline(time.Now().Add(10 * time.Second))
+	n, err := execd.Read(got)
+	if err != nil || string(got[:n]) != order+"\x00" {
+		t.Errorf("execd got %q, %v", got[:n], err)
+	}
+	if log.count("handed to the stock execd", "host-deny600") != 2 { // one of them is that it was not
+		t.Errorf("with execd: %s", log)
+	}
+}
+
+// A stock layout has places for all that an agent's own state directory has for stock programs.
+func TestStockPlaces(t *testing.T) {
+	t.Parallel()
+	c := Config{State: "/s", OssecHome: "/h", ActiveResponse: `{"enabled":true,"allow":["deny.sh"]}`}
+	if got := []string{c.ridsDir(), c.sharedDir()}; got[0] != "/h/queue/rids" || got[1] != "/h/etc/shared" {
+		t.Errorf("counters and shared files: %q", got)
+	}
+	if _, err := c.responses(nil); err != nil {
+		t.Errorf("responses without dir: %v", err)
+	}
+	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != "/h" {
+		t.Errorf("integrity checks go to %q", roots)
+	}
+	src, err := c.stockSource(slog.New(slog.DiscardHandler))
+	if err != nil || src == nil {
+		t.Errorf("the local queue: %v, %v", src, err)
+	}
+	c.OssecHome = ""
+	if _, err := c.responses(nil); err == nil {
+		t.Error("responses without dir or stock layout")
+	}
+	if got := []string{c.ridsDir(), c.sharedDir()}; got[0] != "/s/rids" || got[1] != "/s/shared" {
+		t.Errorf("counters and shared files: %q", got)
+	}
+}

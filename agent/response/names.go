@@ -1,0 +1,37 @@
+package response
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const maxNames = 256 << 10 // bytes of the file that are read
+
+// named looks a command's name up in the ar.conf that stock managers push: lines of "NAME - PROGRAM - SECONDS". There may be
+// several of one name, for several systems; the first whose program is allowed counts. What the file says gives no permission.
+func named(path, name string, allow []string) (program string, timeout time.Duration, ok bool) {
+	f, err := os.OpenInRoot(filepath.Dir(path), filepath.Base(path))
+	if err != nil {
+		return "", 0, false // then the name itself has to do
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxNames))
+	if err != nil {
+		return "", 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSpace(line), " - ")
+		if len(fields) != 3 || fields[0] != name || !slices.Contains(allow, fields[1]) {
+			continue
+		}
+		if seconds, err := strconv.ParseUint(fields[2], 10, 31); err == nil {
+			return fields[1], time.Duration(seconds) * time.Second, true
+		}
+	}
+	return "", 0, false
+}
