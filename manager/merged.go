@@ -1,12 +1,15 @@
 package manager
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"ossecd/proto"
@@ -18,7 +21,8 @@ const (
 	maxMergedFiles = 256
 )
 
-// merged is the files of a directory as agents get them, joined in the order of their names (docs/protocol.md, "Control messages").
+// merged is the files of a directory as agents get them, joined in the order of their names (docs/protocol.md, "Control messages"), or
+// the merged file that is there already, where it says the same.
 // It never changes.
 type merged struct {
 	sum   string // MD5 as hexadecimal digits, as agents report it
@@ -91,9 +95,35 @@ func merge(root *os.Root, names []string) (*merged, error) {
 			return nil, fmt.Errorf("they have over %d bytes together, which is what agents take", maxMerged)
 		}
 	}
+	if theirs, err := readShared(root, proto.MergedName); err == nil && sameFiles(theirs, m.data) {
+		m.data = theirs
+	}
 	sum := md5.Sum(m.data)
 	m.sum = hex.EncodeToString(sum[:])
 	return m, nil
+}
+
+// sameFiles says that two merged files have the same files. A stock manager joins them in no order of its own; to push another one
+// when we take its place, or it takes ours, would do so to every agent.
+func sameFiles(a, b []byte) bool {
+	files, ok := parts(a)
+	others, ok2 := parts(b)
+	return ok && ok2 && len(a) == len(b) && maps.EqualFunc(files, others, bytes.Equal)
+}
+
+// parts takes a merged file apart. ok is false where it is none, or has a name twice.
+func parts(data []byte) (files map[string][]byte, ok bool) {
+	files = make(map[string][]byte)
+	for len(data) > 0 {
+		line, rest, _ := bytes.Cut(data, []byte("\n"))
+		size, name, found := strings.Cut(string(line), " ")
+		n, err := strconv.Atoi(strings.TrimPrefix(size, "!"))
+		if !found || err != nil || size[:1] != "!" || n < 0 || n > len(rest) || files[name] != nil || len(files) == maxMergedFiles {
+			return nil, false
+		}
+		files[name], data = rest[:n:n], rest[n:]
+	}
+	return files, true
 }
 
 func readShared(root *os.Root, name string) ([]byte, error) {
