@@ -104,6 +104,9 @@ const (
 	// does not keep the agent from its work.
 	reconnectEvery = time.Minute
 
+	// speakEvery is how often a keepalive is said on demand, likewise.
+	speakEvery = time.Second
+
 	// logEvery is how often one complaint is logged at most.
 	logEvery = time.Minute
 

@@ -48,6 +48,15 @@ func (s *session) keepUp(ctx context.Context, now time.Time) {
 	}
 }
 
+// speakUp has a keepalive leave at once: the manager wants to know whether this host lives.
+func (s *session) speakUp(now time.Time) {
+	if now.Before(s.speaks) {
+		return
+	}
+	s.speaks = now.Add(speakEvery)
+	s.keepalive = now
+}
+
 // repeatDue is when the unanswered keepalive is to be repeated, zero for never.
 func (s *session) repeatDue() time.Time {
 	switch {

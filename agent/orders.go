@@ -47,6 +47,8 @@ func (s *session) receive(ctx context.Context, in inbound) {
 		}
 		s.obeys = now.Add(reconnectEvery)
 		s.offline(ctx, "the manager ordered it", "none needed")
+	case proto.ManagerAnyHere:
+		s.speakUp(now)
 	case proto.ManagerNewKey:
 		s.takeKey(rest)
 	case proto.ManagerRemoved:

@@ -227,6 +227,26 @@ func TestRefusedHoldsEvents(t *testing.T) {
 	})
 }
 
+// A manager that wants to know whether somebody is there is told at once, and once a second at most.
+func TestAnyHere(t *testing.T) {
+	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+		m.take()
+		m.send(proto.AnyHere)
+		time.Sleep(2 * time.Second)
+		for range 30 {
+			m.send(proto.AnyHere)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		wantTimeline(t, m.take(), `
+			0 keepalive
+			2 keepalive
+			3 keepalive
+			4 keepalive
+			14 keepalive`)
+	})
+}
+
 func TestForceReconnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

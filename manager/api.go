@@ -26,6 +26,13 @@ type Status struct {
 	Agents  AgentCounts       `json:"agents"`
 	Refused map[string]uint64 `json:"refused"` // datagrams and messages, by reason
 	Sinks   []SinkStatus      `json:"sinks"`
+	Enroll  *EnrollStatus     `json:"enroll,omitempty"` // where that is on
+}
+
+// EnrollStatus are the counts of enrolment.
+type EnrollStatus struct {
+	Enrolled uint64            `json:"enrolled"` // agents that were given a key
+	Refused  map[string]uint64 `json:"refused"`  // connections and requests, by reason
 }
 
 // AgentCounts are numbers of agents.
@@ -153,11 +160,22 @@ func refuse(w http.ResponseWriter, code int, err error) {
 	answer(w, code, map[string]string{"error": err.Error()})
 }
 
+// memberName is a reason's name as a member of a JSON object.
+func memberName(why string) string { return strings.ReplaceAll(why, " ", "_") }
+
 func (m *manager) status() Status {
 	s := Status{Run: m.run, Started: m.started.UTC(), Refused: make(map[string]uint64)}
 	for why := malformed; why < numReasons; why++ {
 		if n := m.refusals.counts[why].Load(); n > 0 {
-			s.Refused[strings.ReplaceAll(why.String(), " ", "_")] = n
+			s.Refused[memberName(why.String())] = n
+		}
+	}
+	if m.enrolment != nil {
+		s.Enroll = &EnrollStatus{Refused: make(map[string]uint64)}
+		enrolled, refused := m.enrolment.Counts()
+		s.Enroll.Enrolled = enrolled
+		for why, n := range refused {
+			s.Enroll.Refused[memberName(why)] = n
 		}
 	}
 	for _, a := range m.roster.Load().byID {

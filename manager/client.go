@@ -140,13 +140,24 @@ func (s Status) print(w io.Writer) {
 	for _, k := range s.Sinks {
 		fmt.Fprintf(w, "sink %s: received %d, delivered %d, pending %d, lost %d, filtered %d\n", k.Name, k.Received, k.Delivered, k.Pending, k.Lost, k.Filtered)
 	}
+	if len(s.Refused) > 0 {
+		fmt.Fprintf(w, "refused: %s\n", reasonList(s.Refused))
+	}
+	if e := s.Enroll; e != nil {
+		fmt.Fprintf(w, "enrolled: %d\n", e.Enrolled)
+		if len(e.Refused) > 0 {
+			fmt.Fprintf(w, "enrolments refused: %s\n", reasonList(e.Refused))
+		}
+	}
+}
+
+func reasonList(counts map[string]uint64) string {
 	var why []string
-	for name, n := range s.Refused {
+	for name, n := range counts {
 		why = append(why, fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), n))
 	}
-	if slices.Sort(why); len(why) > 0 {
-		fmt.Fprintf(w, "refused: %s\n", strings.Join(why, ", "))
-	}
+	slices.Sort(why)
+	return strings.Join(why, ", ")
 }
 
 const (

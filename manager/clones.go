@@ -21,6 +21,9 @@ import (
 // sender that was restored from a backup gives signs, but the one it was before sends no more. So signs count only where fresh messages of
 // another source came between them, for some time.
 //
+// Two that are idle give signs only with their keepalives. So an agent of ours that may be one of two, which is where it was
+// heard last, is asked for one: after a sign, and where a new row begins elsewhere, as after a restart, or when a twin starts.
+//
 // The agent's mu guards it.
 type twins struct {
 	tags [tagged]byte // by count: what tells its message from others; 0 where that is not known
@@ -37,6 +40,7 @@ type twins struct {
 	signs  int
 	turned bool      // a fresh message came since the last sign
 	quiet  time.Time // nothing is reported before
+	asked  time.Time // when it was asked last whether it is there
 }
 
 const (
@@ -47,39 +51,54 @@ const (
 	signsWithin = 30 * time.Minute // between two of them, at most
 	rowSettled  = 2 * time.Second  // what comes earlier in a row may be of the one before, late
 	clonesEvery = 10 * time.Minute // how often a pair is reported at most
+	askEvery    = time.Second      // how often one of a pair is asked whether it is there, at most
 )
 
-// note takes an authentic message and says whether it is time to report that fresh and sign are two.
-func (t *twins) note(m *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) bool {
+// suspicion is what a message gives rise to.
+type suspicion uint8
+
+const (
+	none      suspicion = iota
+	maybeTwo            // another one may live where the agent was heard last
+	surelyTwo           // it is time to report that fresh and sign are two
+)
+
+// note takes an authentic message.
+func (t *twins) note(m *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) suspicion {
 	v := m.Counter.Value()
 	switch verdict {
 	case proto.Fresh:
-		t.freshOne(v, tagOf(m), now)
+		begins := t.freshOne(v, tagOf(m), now)
+		moved := t.fresh.IsValid() && t.fresh != from
 		t.fresh, t.turned = from, true
-		return false
+		if begins && moved {
+			return maybeTwo
+		}
+		return none
 	case proto.Late:
 		if t.top-v < tagged {
 			t.tags[v%tagged] = tagOf(m)
 		}
-		return false
+		return none
 	case proto.Repeated:
 		tag := &t.tags[v%tagged]
 		if v > t.top || t.top-v >= tagged || *tag == 0 || *tag == tagOf(m) {
-			return false
+			return none
 		}
 		*tag = 0 // whoever repeats this one shows nothing
 	default:
 		if t.rowAfter == 0 || v <= t.rowAfter || v >= t.row || now.Sub(t.rowSince) < rowSettled {
-			return false
+			return none
 		}
 		t.rowAfter = v // likewise
 	}
 	return t.signOf(from, now)
 }
 
-// freshOne tags a count above all others, and forgets the tags of those that it skipped.
-func (t *twins) freshOne(v uint64, tag byte, now time.Time) {
-	if t.top == 0 || v-t.top > proto.WindowWidth {
+// freshOne tags a count above all others, forgets the tags of those that it skipped, and says whether a row begins.
+func (t *twins) freshOne(v uint64, tag byte, now time.Time) (begins bool) {
+	begins = t.top == 0 || v-t.top > proto.WindowWidth
+	if begins {
 		t.rowAfter, t.row, t.rowSince = t.top, v, now
 	}
 	if v-t.top >= tagged {
@@ -91,14 +110,18 @@ func (t *twins) freshOne(v uint64, tag byte, now time.Time) {
 	}
 	t.tags[v%tagged] = tag
 	t.top = v
+	return begins
 }
 
-func (t *twins) signOf(from netip.AddrPort, now time.Time) bool {
+func (t *twins) signOf(from netip.AddrPort, now time.Time) suspicion {
 	if now.Sub(t.last) > signsWithin || now.Before(t.last) {
 		t.signs = 0
 	}
-	if t.signs > 0 && !t.turned || from == t.fresh || !t.fresh.IsValid() {
-		return false
+	if from == t.fresh || !t.fresh.IsValid() {
+		return none
+	}
+	if t.signs > 0 && !t.turned {
+		return maybeTwo
 	}
 	if t.signs == 0 {
 		t.since = now
@@ -106,10 +129,10 @@ func (t *twins) signOf(from netip.AddrPort, now time.Time) bool {
 	t.signs++
 	t.sign, t.last, t.turned = from, now, false
 	if t.signs < signsNeeded || now.Sub(t.since) < signsOver || now.Before(t.quiet) {
-		return false
+		return maybeTwo
 	}
 	t.quiet, t.signs = now.Add(clonesEvery), 0
-	return true
+	return surelyTwo
 }
 
 // tagOf is never 0. Two messages have the same with a probability of 1 in 255.
@@ -117,15 +140,24 @@ func tagOf(m *proto.Message) byte {
 	return byte((uint(m.Random)*2654435761>>7+uint(len(m.Payload)))%255) + 1
 }
 
-// lookForTwin reports an agent whose key two hosts use. a.mu is held.
-func (m *manager) lookForTwin(a *agent, message *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) {
+// lookForTwin reports an agent whose key two hosts use, and asks the one of them that was heard last whether it is there. Call
+// it before the return path is changed. a.mu is held.
+func (r *receiver) lookForTwin(a *agent, message *proto.Message, verdict proto.Verdict, from netip.AddrPort, now time.Time) {
 	if a.twins == nil {
 		a.twins = new(twins)
 	}
 	t := a.twins
-	if !t.note(message, verdict, from, now) {
+	switch t.note(message, verdict, from, now) {
+	case none:
+		return
+	case maybeTwo:
+		if a.ours && a.back != nil && !now.Before(t.quiet) && now.Sub(t.asked).Abs() >= askEvery {
+			t.asked = now
+			r.voice.say(a, []byte(proto.AnyHere))
+		}
 		return
 	}
+	m := r.m
 	details := sink.Member(nil, "source", t.fresh.String())
 	details = sink.Member(details, "other", t.sign.String())
 	m.report(a, now, fmt.Sprintf("ossec: Agent key used by two hosts: '%s-%s' (%s and %s).", a.key.Name, a.key.Address, t.fresh, t.sign), sink.Report{Action: sink.Cloned, Details: string(details)}, nil)

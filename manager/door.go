@@ -35,6 +35,11 @@ func (m *manager) openDoors() (doors []door, err error) {
 		return doors, err
 	}
 	doors, m.syslog = append(doors, inputs...), packets
+	enrolment, err := m.openEnrolment()
+	if err != nil {
+		return doors, err
+	}
+	doors = append(doors, enrolment...)
 	if m.cfg.Control != "" {
 		if c, err := m.openControl(); err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)

@@ -7,14 +7,17 @@ import (
 	"ossecd/manager/enroll"
 )
 
-// openEnrolment opens the port at which agents get keys; nil where that is not asked for.
-func (m *manager) openEnrolment() (*enroll.Server, error) {
+// openEnrolment opens the port at which agents get keys, if that is asked for.
+func (m *manager) openEnrolment() (doors []door, err error) {
 	cfg := m.cfg.enrolment()
 	if cfg.Listen == "" {
 		return nil, nil
 	}
 	cfg.Silence, cfg.TakeUp = m.silence, m.takeUpNow
-	return enroll.Listen(cfg, m.log)
+	if m.enrolment, err = enroll.Listen(cfg, m.log); err != nil {
+		return nil, err
+	}
+	return []door{{m.enrolment.Run, m.enrolment.Close}}, nil
 }
 
 // takeUpNow takes up changes of the keys file, and returns once they are in force.

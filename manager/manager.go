@@ -38,6 +38,8 @@ type manager struct {
 	info     *agentInfo // nil without a stock layout
 	pusher   *pusher    // nil without shared files
 
+	enrolment *enroll.Server // nil where it is off
+
 	taking  sync.Mutex // held while keys are taken up
 	taken   *keys.Set  // that were taken up last
 	lacking bool       // some of them could not be
@@ -87,17 +89,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		m.sinks.Abandon()
 		return err
 	}
-	enrolment, err := m.openEnrolment()
-	if err != nil {
-		closeDoors(doors)
-		closeAll(conns)
-		m.sinks.Abandon()
-		return err
-	}
 	m.sinks.Start()
 	m.sayListening(conns)
 
-	err = m.serve(ctx, conns, enrolment, doors)
+	err = m.serve(ctx, conns, doors)
 	began := time.Now()
 	flushed := make(chan error, 1)
 	go func() { flushed <- m.lastFlush() }()
@@ -122,9 +117,8 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	return m
 }
 
-// serve runs everything that goes on while the manager does, and returns once all of it has ended. enrolment may be
-// nil.
-func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enroll.Server, doors []door) error {
+// serve runs everything that goes on while the manager does, and returns once all of it has ended.
+func (m *manager) serve(ctx context.Context, conns []PacketConn, doors []door) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all, lookedLast sync.WaitGroup
@@ -140,9 +134,6 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, enrolment *enro
 				cancel(err)
 			}
 		})
-	}
-	if enrolment != nil {
-		run(enrolment.Run)
 	}
 	for _, d := range doors {
 		run(d.run)

@@ -114,7 +114,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		return
 	}
 	verdict := slot.Accept(message.Counter.Value())
-	m.lookForTwin(a, &message, verdict, from, now)
+	r.lookForTwin(a, &message, verdict, from, now)
 	switch verdict {
 	case proto.Repeated:
 		m.refusals.authenticated(repeatedCount, a, from, now)

@@ -182,7 +182,7 @@ func TestOwnMessagesSentBack(t *testing.T) {
 	ours := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 2_000_000_000}})
 	said := []string{proto.Ack, string(proto.AppendAck(nil, &proto.Run{Name: "A", First: proto.Counter{Global: 1}})), proto.SyscheckNow, proto.ForceReconnect,
 		"#!-execd restart-ossec0 add - null", "#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n", proto.CloseFile, "!12 ar.conf\nrest of a file",
-		proto.NewKey + anyLine, proto.Removed}
+		proto.NewKey + anyLine, proto.Removed, proto.AnyHere}
 	for _, message := range said {
 		r.receive(ours(message), from, netip.Addr{}, time.Now())
 	}

@@ -22,6 +22,7 @@ const (
 	// What managers of ours say to agents that are (docs/protocol.md, "What ossecd does differently, and why").
 	NewKey  = "#!-ossecd key "     // and a line of client.keys
 	Removed = "#!-ossecd removed " // under the key that the agent had
+	AnyHere = "#!-ossecd here? "   // a keepalive is wanted at once
 )
 
 // IsControl says whether a message is a control message; all others from an agent are events.
@@ -67,6 +68,7 @@ const (
 	ManagerForceReconnect                        // start over; Wazuh alone
 	ManagerNewKey                                // rest: a line of client.keys; an ossecd alone
 	ManagerRemoved                               // the agent was removed; an ossecd alone
+	ManagerAnyHere                               // say a keepalive now; an ossecd alone
 	ManagerOther                                 // rest: what follows the prefix
 )
 
@@ -93,6 +95,8 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerNewKey, message[len(NewKey):]
 	case string(message) == Removed:
 		return ManagerRemoved, nil
+	case string(message) == AnyHere:
+		return ManagerAnyHere, nil
 	}
 	return ManagerOther, message[len(controlPrefix):]
 }

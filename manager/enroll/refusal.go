@@ -3,7 +3,9 @@ package enroll
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -153,15 +155,25 @@ func (r *refusals) run(ctx context.Context) {
 	}
 }
 
-// summary is all counts that are not zero, as attributes for a log line.
-func (r *refusals) summary() []any {
+// counts are those that are not zero, by reason.
+func (r *refusals) counts() map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var attrs []any
-	for why := range numReasons {
-		if n := r.count[why]; n > 0 {
-			attrs = append(attrs, why.String(), n)
+	all := make(map[string]uint64)
+	for why, n := range r.count {
+		if n > 0 {
+			all[reason(why).String()] = n
 		}
+	}
+	return all
+}
+
+// summary is all counts that are not zero, as attributes for a log line.
+func (r *refusals) summary() []any {
+	all := r.counts()
+	var attrs []any
+	for _, why := range slices.Sorted(maps.Keys(all)) {
+		attrs = append(attrs, why, all[why])
 	}
 	return attrs
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,13 @@ type Server struct {
 	visitors *visitors
 	refusals *refusals
 	clerk    *clerk
+	enrolled atomic.Uint64
+}
+
+// Counts are how many agents were given a key, and how many requests and connections were refused, by reason, since the start.
+// It may be called at any time.
+func (s *Server) Counts() (enrolled uint64, refused map[string]uint64) {
+	return s.enrolled.Load(), s.refusals.counts()
 }
 
 // Listen opens the port. The Config was validated. Run must be called.
@@ -49,6 +57,9 @@ func Listen(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Close is for where Run is not called.
+func (s *Server) Close() { s.listener.Close() }
 
 // newServer is a server without a port.
 func newServer(cfg Config, log *slog.Logger) (s *Server, fingerprint string, err error) {
@@ -160,7 +171,10 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort, s
 			return
 		}
 	}
-	if o.why != 0 && ctx.Err() == nil {
+	switch {
+	case o.why == 0:
+		s.enrolled.Add(1)
+	case ctx.Err() == nil:
 		s.refuse(o, from, detail)
 	}
 	answer := s.answer(o)
