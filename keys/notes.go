@@ -195,8 +195,9 @@ func (l *noteLine) append(b []byte, id string) []byte {
 func (n *Notes) text(file string, s *Set) []byte {
 	b := fmt.Appendf(nil, notesHead, file)
 	for _, k := range s.Keys {
-		if note := n.Of(k); !note.empty() {
-			l := noteLine{printOf(k.Secret), note}
+		print := printOf(k.Secret)
+		if note := n.of(k, print); !note.empty() {
+			l := noteLine{print, note}
 			b = l.append(b, k.ID)
 		}
 	}
@@ -209,12 +210,15 @@ func (n *Note) empty() bool {
 
 // Of is the note on an agent. What was noted of another KEY does not count, but for its groups. Where the next KEY is in
 // the keys file already, a kill came before that could be noted.
-func (n *Notes) Of(k Key) Note {
+func (n *Notes) Of(k Key) Note { return n.of(k, printOf(k.Secret)) }
+
+// of is Of where it is known what tells the KEY.
+func (n *Notes) of(k Key, print string) Note {
 	l, has := n.lines[k.ID]
 	switch {
 	case !has:
 		return Note{}
-	case l.print == printOf(k.Secret):
+	case l.print == print:
 		return l.Note
 	case l.Next != "" && l.Next == k.Secret:
 		return Note{Made: l.Ordered, Groups: l.Groups, Token: l.Token}

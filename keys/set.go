@@ -52,6 +52,9 @@ func (s *Set) Next(id string) (Key, bool) {
 // takeNext takes up what is noted of next keys.
 func (s *Set) takeNext(n *Notes) {
 	for _, k := range s.Keys {
+		if n.lines[k.ID].Next == "" {
+			continue
+		}
 		if next := n.Of(k).Next; next != "" {
 			if s.next == nil {
 				s.next = make(map[string]string)

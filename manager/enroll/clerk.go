@@ -53,8 +53,19 @@ func (c *clerk) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case o := <-c.orders:
+			began := time.Now()
 			c.settle(c.waiting(o))
+			rest(ctx, time.Since(began))
 		}
+	}
+}
+
+// rest lets orders come together after an edit: it costs by the agents that are known, not by those that come, and the handshakes
+// of others want the processor, too.
+func rest(ctx context.Context, took time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(2*took, restMost)):
 	}
 }
 

@@ -392,7 +392,7 @@ func TestRefusalsLimited(t *testing.T) {
 		r.mu.Unlock()
 		cancel()
 		<-done
-		if got := fmt.Sprint(r.summary()); got != fmt.Sprintf("[invalid group %d invalid name 6 too slow 1]", 2*maxTold) {
+		if got := fmt.Sprint(r.summary()); got != fmt.Sprintf("[too slow 1 invalid name 6 invalid group %d]", 2*maxTold) {
 			t.Errorf("in all: %s", got)
 		}
 	})

@@ -33,6 +33,9 @@ const (
 	// editWithin bounds the wait for the keys file while another process holds it.
 	editWithin = 5 * time.Second
 
+	// restMost bounds the rest between two edits of the keys file.
+	restMost = 100 * time.Millisecond
+
 	// acceptPause is the pause where the system gives no connections, as when there are too many open files.
 	acceptPause = 100 * time.Millisecond
 

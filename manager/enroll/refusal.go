@@ -3,9 +3,7 @@ package enroll
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -172,8 +170,10 @@ func (r *refusals) counts() map[string]uint64 {
 func (r *refusals) summary() []any {
 	all := r.counts()
 	var attrs []any
-	for _, why := range slices.Sorted(maps.Keys(all)) {
-		attrs = append(attrs, why, all[why])
+	for why := range numReasons {
+		if n := all[why.String()]; n > 0 {
+			attrs = append(attrs, why.String(), n)
+		}
 	}
 	return attrs
 }
