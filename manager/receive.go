@@ -77,10 +77,11 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		why = methodRefused
 	}
 	if why != 0 {
-		m.refusals.unauthenticated(why, from, f.ID)
-		if why == unknownID || why == unknownAddress {
-			r.farewell(f, from, to, now)
+		if (why == unknownID || why == unknownAddress) && r.farewell(f, from, to, now) {
+			m.refusals.counts[why].Add(1) // the log says who it is
+			return
 		}
+		m.refusals.unauthenticated(why, from, f.ID)
 		return
 	}
 	cipher, slot, spare := a.cipher, a.slot, (*spare)(nil)

@@ -222,11 +222,11 @@ func (m *manager) sayRemoved(gone []*agent) {
 }
 
 // farewell tells an agent of ours that was removed, and speaks again, so that its log says why nobody answers. Who
-// repeats what it sent gets no answer.
-func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, now time.Time) {
+// repeats what it sent gets no answer. It says whether the agent was told.
+func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, now time.Time) bool {
 	gone := r.m.roster.Load().gone
 	if len(gone) == 0 {
-		return
+		return false
 	}
 	who := string(f.ID)
 	if f.ID == nil {
@@ -234,16 +234,16 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	}
 	a := gone[who]
 	if a == nil || !a.key.Address.Contains(from.Addr()) {
-		return
+		return false
 	}
 	message, err := r.opener.Open(a.cipher, f, a.knownDialect())
 	if err != nil || !proto.IsControl(message.Payload) {
-		return
+		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.ours || a.slot.Accept(message.Counter.Value()) != proto.Fresh {
-		return
+		return false
 	}
 	a.uses, a.method = nil, message.Method
 	a.answerTo(returnPath{r.conn, from, to})
@@ -251,4 +251,5 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	if a.mayLog(saidGoodbye, now) {
 		r.log.Info("a removed agent was told so", "agent", a.key.ID, "name", a.key.Name, "source", from.String())
 	}
+	return true
 }
