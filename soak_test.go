@@ -146,6 +146,14 @@ func (l *rotatedLog) write(n int) {
 	}
 }
 
+// say writes a line with this text behind its number.
+func (l *rotatedLog) say(text string) {
+	l.lines++
+	if _, err := fmt.Fprintf(l.file, "soak %d %d %s\n", l.number, l.lines, text); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // rotate renames the file and begins a new one, or copies and truncates it once all of it was read: what is truncated
 // before is lost to any reader.
 func (l *rotatedLog) rotate(rename bool, allRead func()) {
