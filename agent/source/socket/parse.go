@@ -6,7 +6,7 @@ import (
 	"ossecd/agent/source"
 )
 
-// parse reads QUEUE:LOCATION:MESSAGE, and the NUL that the stock collectors leave behind it. The message is part of p. The
+// parse reads QUEUE:LOCATION:MESSAGE, and the NUL that the stock collectors leave behind it. The message is part of p, and may be empty. The
 // queue is a letter or a digit: a "#" could make of an event what a manager takes for a control message.
 func parse(p []byte) (e source.Event, ok bool) {
 	p = bytes.TrimSuffix(p, []byte{0})
@@ -14,7 +14,7 @@ func parse(p []byte) (e source.Event, ok bool) {
 		return e, false
 	}
 	location, message, ok := bytes.Cut(p[2:], []byte(":"))
-	if !ok || len(location) == 0 || len(location) > maxLocation || len(message) == 0 {
+	if !ok || len(location) == 0 || len(location) > maxLocation {
 		return e, false
 	}
 	return source.Event{Queue: p[0], Location: string(location), Message: message}, true

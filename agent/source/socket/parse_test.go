@@ -15,8 +15,8 @@ var messages = []struct{ message, want string }{
 	{"8:syscheck:100:0644:0:0:x /etc/passwd", "8 syscheck 100:0644:0:0:x /etc/passwd"},
 	{"1:ossec-keepalive:--MARK--: abc", "1 ossec-keepalive --MARK--: abc"},
 	{"a:mysql:x", "a mysql x"},
-	{"1:x:\x00", ""},
-	{"1:x:", ""},
+	{"1:x:\x00", "1 x "}, // an empty line of a log
+	{"1:x:", "1 x "},
 	{"1::x", ""},
 	{"1:x", ""},
 	{"1", ""},
