@@ -80,20 +80,35 @@ func (s *Secrets) options() (list []nats.Option, err error) {
 		list = append(list, o)
 	}
 	if s.User != "" {
-		password, err := firstLine(s.PasswordFile)
+		password, err := secret("password_file", s.PasswordFile)
 		if err != nil {
-			return nil, fmt.Errorf("password_file: %w; name a file that this user may read", err)
+			return nil, err
 		}
-		list = append(list, nats.UserInfo(s.User, password))
+		list = append(list, nats.UserInfoHandler(func() (string, string) { return s.User, password() }))
 	}
 	if s.TokenFile != "" {
-		token, err := firstLine(s.TokenFile)
+		token, err := secret("token_file", s.TokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("token_file: %w; name a file that this user may read", err)
+			return nil, err
 		}
-		list = append(list, nats.Token(token))
+		list = append(list, nats.TokenHandler(token))
 	}
 	return list, nil
+}
+
+// secret reads the first line of the file that a key names, and anew each time it is asked, as the library does at each connection. A file
+// that cannot be read by then says what it said.
+func secret(key, path string) (func() string, error) {
+	last, err := firstLine(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; name a file that this user may read", key, err)
+	}
+	return func() string {
+		if now, err := firstLine(path); err == nil {
+			last = now
+		}
+		return last
+	}, nil
 }
 
 func firstLine(path string) (string, error) {

@@ -48,7 +48,7 @@ type NATS struct {
 	log     *slog.Logger
 	nc      *nats.Conn // nil before the first connection
 	js      jetstream.JetStream
-	ready   bool // the stream was looked at
+	ready   bool // the stream was there a moment ago
 	sent    []jetstream.PubAckFuture
 	form    sink.JSON
 	event   sink.Event
@@ -73,6 +73,7 @@ func (n *NATS) Write(ctx context.Context, events sink.Batch) (r sink.Result, err
 		return r, err
 	}
 	publishErr := n.publish(events)
+	defer func() { n.ready = n.ready && err == nil }() // the stream may be gone
 	within := time.NewTimer(ackWithin)
 	defer within.Stop()
 	for _, f := range n.sent {

@@ -19,7 +19,7 @@ type Stream struct {
 	Memory     bool          // kept in memory, not in files
 }
 
-// prepare makes the stream, once a connection.
+// prepare makes the stream where it is missing, once a connection and after each failure.
 func (n *NATS) prepare(ctx context.Context) error {
 	s := &n.o.Stream
 	if n.ready || s.Name == "" {
