@@ -63,7 +63,7 @@ type eventQueue struct {
 	mu       sync.Mutex
 	chunks   []*chunk // in memory, and not taken by the writer; oldest first
 	hand     *chunk   // of these, the one that the writer has taken; nil where it has none
-	sealed   bool     // the newest chunk takes no more
+	sealed   bool     // the newest chunk takes no more: it is on its way to the disk
 	spares   [][]byte // for the next chunks; a few at most
 	unread   int      // bytes in chunks
 	waiting  int      // bytes in chunks and hand

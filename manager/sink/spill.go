@@ -183,6 +183,7 @@ func (q *eventQueue) toDisk() {
 	})
 
 	q.mu.Lock()
+	q.sealed = false // what stays is not being read any more
 	q.stored += uint64(put)
 	for len(q.chunks) > 0 && q.chunks[0].first < q.stored {
 		c := q.chunks[0]

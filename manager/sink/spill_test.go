@@ -237,6 +237,35 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// While a disk takes nothing, few events a second take little more memory than they have bytes.
+func TestMemoryWhileTheDiskFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{}
+		r.set(errors.New("away"), 0)
+		h := start(t, quiet, onDisk(r, t.TempDir(), 1<<20, MinDisk))
+		q := h.queues[0]
+		q.disk.Close()
+		for i := range 300 {
+			numbered(h, i+1, i+1)
+			time.Sleep(spillAfter)
+		}
+		q.mu.Lock()
+		memory := 0
+		for _, c := range q.chunks {
+			memory += cap(c.b)
+		}
+		if memory > 4*writeSize {
+			t.Errorf("%d bytes in %d chunks for %d of events", memory, len(q.chunks), q.waiting)
+		}
+		q.mu.Unlock()
+		r.set(nil, 0)
+		time.Sleep(2 * retryMost)
+		end(t, h)
+		inOrder(t, r, 1, 300)
+	})
+}
+
 // An agent that floods a backlog leaves the others their part of the disk.
 func TestShareOfTheDisk(t *testing.T) {
 	t.Parallel()
