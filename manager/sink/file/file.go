@@ -77,6 +77,7 @@ func (f *File) open() error {
 		return err
 	}
 	f.f, f.regular, f.size = file, info.Mode().IsRegular(), info.Size()
+	f.lines.torn = f.regular && f.size > 0 && f.isTorn()
 	f.day = time.Now().Format(dayForm)
 	if f.size > 0 {
 		f.day = info.ModTime().Format(dayForm)
@@ -84,10 +85,22 @@ func (f *File) open() error {
 	return nil
 }
 
+// isTorn says that the file's last line has no end, as a full disk and a kill leave it.
+func (f *File) isTorn() bool {
+	r, err := os.Open(f.o.Path)
+	if err != nil {
+		return false // we may write it alone
+	}
+	defer r.Close()
+	var last [1]byte
+	_, err = r.ReadAt(last[:], f.size-1)
+	return err == nil && last[0] != '\n'
+}
+
 // Write appends events. A line that could be written in part only is completed by the next Write, in the same file.
 func (f *File) Write(_ context.Context, events sink.Batch) (sink.Result, error) {
 	f.lines.make(events)
-	if f.tidy != nil && f.lines.begun == 0 {
+	if f.tidy != nil && f.lines.begun == 0 && !f.lines.torn {
 		f.setAside()
 	}
 	n, done, err := f.lines.write(f.f)

@@ -218,6 +218,50 @@ func TestNoLineIsTornApart(t *testing.T) {
 	}
 }
 
+// What a full disk and a kill left of a line stands alone: the next event is a whole line.
+func TestATornLineIsEnded(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{Archives: true}, {Archives: true, MaxSize: 1 << 20}} {
+		o.Path = filepath.Join(t.TempDir(), "events.log")
+		if err := os.WriteFile(o.Path, []byte("2026 Nov 22 15:2"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, o)
+		write(t, f, "one")
+		write(t, f, "two")
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		line := "\n2026 Nov 22 15:24:33 (web01) 10.0.0.0->/var/log/x "
+		if got, want := read(t, o.Path), "2026 Nov 22 15:2"+line+"one"+line+"two\n"; got != want {
+			t.Errorf("written %q, want %q", got, want)
+		}
+		f = open(t, o)
+		write(t, f, "three")
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, o.Path); !strings.HasSuffix(got, "two"+line+"three\n") {
+			t.Errorf("written %q", got)
+		}
+	}
+	var whole bytes.Buffer
+	write(t, NewStream(&whole, true), "one", "two")
+	for first := range 1 + whole.Len() {
+		h := &halting{takes: []int{first, 0}}
+		s := NewStream(h, true)
+		s.lines.torn = true
+		done := 0
+		for done < 2 {
+			r, _ := s.Write(t.Context(), batch([]string{"one", "two"}[done:]...))
+			done += r.Done
+		}
+		if got, want := h.String(), "\n"+whole.String(); got != want {
+			t.Errorf("stopped at %d: written %q, want %q", first, got, want)
+		}
+	}
+}
+
 func TestTidyCompressesAndKeeps(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

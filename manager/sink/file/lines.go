@@ -12,6 +12,7 @@ type lines struct {
 	text  []byte
 	ends  []int // of the lines in text
 	begun int   // bytes of the first line that were written before
+	torn  bool  // what an earlier process wrote has no end: the first line begins with one
 	event sink.Event
 }
 
@@ -25,6 +26,9 @@ func newLines(archives bool) lines {
 // make makes the lines of a batch, which begins with the event whose line is begun.
 func (l *lines) make(events sink.Batch) {
 	l.text, l.ends = l.text[:0], l.ends[:0]
+	if l.torn {
+		l.text = append(l.text, '\n')
+	}
 	for events.Next(&l.event) {
 		l.text = l.form(l.text, &l.event)
 		l.ends = append(l.ends, len(l.text))
@@ -43,6 +47,7 @@ func (l *lines) write(w io.Writer) (n, done int, err error) {
 	for done < len(l.ends) && l.ends[done] <= at {
 		start = l.ends[done]
 		done++
+		l.torn = false
 	}
 	l.begun = at - start
 	return n, done, err
