@@ -130,13 +130,13 @@ func fileSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
 		MaxSize: int64(t.Int("max_size", 0, 1, 1<<20)) << 20, Daily: t.Bool("daily"),
-		Keep: t.Int("keep", 0, 1, 100_000), Compress: t.Bool("compress"),
+		Keep: t.Int("keep", 0, 1, 100_000), KeepDays: t.Int("keep_days", 0, 1, 36_500), Compress: t.Bool("compress"),
 	}
 	if o.Path == "" {
 		t.Fault("path", "missing; name the file, as in path = \"/var/log/ossecd/events.json\"")
 	}
-	if (o.Keep > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
-		t.Fault("", "keep and compress are about files that were set aside; give max_size (MB) or daily = true, too")
+	if (o.Keep > 0 || o.KeepDays > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
+		t.Fault("", "keep, keep_days and compress are about files that were set aside; give max_size (MB) or daily = true, too")
 	}
 	return openFile(o)
 }

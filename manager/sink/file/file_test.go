@@ -293,6 +293,37 @@ func TestTidyCompressesAndKeeps(t *testing.T) {
 	}
 }
 
+// Files that were set aside are removed when they are too old, whether or not another is set aside.
+func TestKeepDays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for _, name := range []string{"e.json.19991129T000000.000Z", "e.json.19991230T120000.000Z.gz", "e.json.20000101T000000.000Z", "f.json.19991129T000000.000Z"} {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := open(t, Options{Path: filepath.Join(dir, "e.json"), Daily: true, KeepDays: 30})
+		for _, step := range []struct {
+			wait time.Duration
+			want []string
+		}{
+			{time.Second, []string{"e.json", "e.json.19991230T120000.000Z.gz", "e.json.20000101T000000.000Z", "f.json.19991129T000000.000Z"}},
+			{29 * 24 * time.Hour, []string{"e.json", "e.json.20000101T000000.000Z", "f.json.19991129T000000.000Z"}},
+			{2 * 24 * time.Hour, []string{"e.json", "f.json.19991129T000000.000Z"}},
+		} {
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if got := files(t, dir); !slices.Equal(got, step.want) {
+				t.Errorf("at %v left are %q, want %q", time.Now().UTC(), got, step.want)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A stop in the middle leaves what was to be compressed as it was.
 func TestCompressingCanBeStopped(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,9 @@ import (
 //	events.json.20261123T035023.123Z, and .gz once it is compressed
 const asideForm = "20060102T150405.000Z"
 
+// agedEvery is how often files are looked for that have become too old.
+const agedEvery = time.Hour
+
 var asideEnd = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{3}Z(\.gz)?$`)
 
 // partEnd is the end of the name of a file that is being compressed.
@@ -56,10 +59,18 @@ func startTidy(o Options, log *slog.Logger) *tidy {
 	t.nudge()
 	go func() {
 		defer close(t.done)
+		var aged <-chan time.Time
+		if o.KeepDays > 0 {
+			tick := time.NewTicker(agedEvery)
+			defer tick.Stop()
+			aged = tick.C
+		}
 		for {
 			select {
 			case <-ctx.Done():
 				return
+			case <-aged:
+				t.nudge()
 			case <-t.wake:
 				if err := t.run(ctx); err != nil && ctx.Err() == nil {
 					log.Error("files of events that were set aside are not all tidied up; tried again after the next", "events", o.Path, "err", err,
@@ -100,13 +111,20 @@ func (t *tidy) run(ctx context.Context) error {
 			err = errors.Join(err, os.Remove(dir+e.Name()))
 		}
 	}
-	if t.o.Keep > 0 && len(aside) > t.o.Keep {
-		old := aside[:len(aside)-t.o.Keep]
-		for _, name := range old {
-			err = errors.Join(err, os.Remove(name))
-		}
-		aside = aside[len(old):]
+	old := 0
+	if t.o.Keep > 0 {
+		old = max(len(aside)-t.o.Keep, 0)
 	}
+	if t.o.KeepDays > 0 {
+		oldest := t.o.Path + "." + time.Now().Add(-time.Duration(t.o.KeepDays)*24*time.Hour).UTC().Format(asideForm)
+		for old < len(aside) && filepath.Base(aside[old]) < filepath.Base(oldest) {
+			old++
+		}
+	}
+	for _, name := range aside[:old] {
+		err = errors.Join(err, os.Remove(name))
+	}
+	aside = aside[old:]
 	if !t.o.Compress {
 		return err
 	}
