@@ -24,8 +24,8 @@ const (
 // alertsAlone has a sink be for reports that somebody should see, unless its table names others.
 func alertsAlone(spec *sink.Spec) { spec.Filter.Alerts = len(spec.Filter.Actions) == 0 }
 
-func webhookSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
-	alertsAlone(spec)
+func webhookSink(_ *Config, t *sink.Table, p *plan) opener {
+	alertsAlone(&p.spec)
 	o := webhook.Options{URL: t.String("url", ""), Timeout: t.Duration("timeout", alertWithin, time.Second, mostAlertWithin)}
 	tokenFile := t.String("token_file", "")
 	if err := webhook.CheckURL(o.URL); err != nil {
@@ -60,8 +60,8 @@ func readToken(path string) (string, error) {
 	return string(line), nil
 }
 
-func commandSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
-	alertsAlone(spec)
+func commandSink(_ *Config, t *sink.Table, p *plan) opener {
+	alertsAlone(&p.spec)
 	o := command.Options{
 		Argv: t.Strings("command"), Timeout: t.Duration("timeout", alertWithin, time.Second, mostAlertWithin),
 		AtOnce: t.Int("at_once", 4, 1, mostAtOnce),

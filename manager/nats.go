@@ -22,7 +22,7 @@ import (
 // streamName is what NATS takes as the name of a stream, and a little less.
 var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func natsSink(c *Config, t *sink.Table, spec *sink.Spec) opener {
+func natsSink(c *Config, t *sink.Table, p *plan) opener {
 	o := nats.Options{
 		Servers: t.Strings("servers"),
 		Secrets: nats.Secrets{
@@ -64,13 +64,13 @@ func natsSink(c *Config, t *sink.Table, spec *sink.Spec) opener {
 	if s := o.Secrets; (s.Cert == "") != (s.Key == "") {
 		t.Fault("cert", "goes with key, and that with it")
 	}
-	spec.Write, spec.Disk.Limit = nats.WriteSize, defaultQueueDisk
+	p.spec.Write, p.spec.Disk.Limit = nats.WriteSize, defaultQueueDisk
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) {
 		id, err := managerID(c.State)
 		if err != nil {
 			return nil, err
 		}
-		o.Origin = origin(id, spec.Name)
+		o.Origin = origin(id, p.spec.Name)
 		return nats.New(o, log)
 	}
 }

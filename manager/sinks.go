@@ -50,12 +50,14 @@ type opener func(ctx context.Context, log *slog.Logger) (sink.Sink, error)
 
 // plan is a sink to be.
 type plan struct {
-	spec sink.Spec
-	open opener
+	spec  sink.Spec
+	open  opener
+	path  string // of a file
+	aside bool   // which is set aside from time to time
 }
 
 // sinkTypes read the keys of a [[manager.sink]] beyond those that all types have.
-var sinkTypes = map[string]func(c *Config, t *sink.Table, spec *sink.Spec) opener{
+var sinkTypes = map[string]func(c *Config, t *sink.Table, p *plan) opener{
 	"file":        fileSink,
 	"stdout":      stdoutSink,
 	"ossec-queue": queueSink,
@@ -80,14 +82,16 @@ func (c *Config) planSinks() (plans []plan, err error) {
 	case c.Events == "-":
 		plans = append(plans, c.plan(stdoutName, openStdout(false)))
 	case c.Events != "":
-		plans = append(plans, c.plan(c.Events, openFile(file.Options{Path: c.Events})))
+		p := c.plan(c.Events, openFile(file.Options{Path: c.Events}))
+		p.path = filepath.Clean(c.Events)
+		plans = append(plans, p)
 	case len(tables) == 0:
 		err = errors.New("events: empty; name a file, or - for standard output")
 	}
 	for i, text := range tables {
 		p, faults := c.planSink(text, i+1)
-		if faults == nil && slices.ContainsFunc(plans, func(q plan) bool { return q.spec.Name == p.spec.Name }) {
-			faults = fmt.Errorf("name: %.40q is taken by another sink; give each its own", p.spec.Name)
+		if faults == nil {
+			faults = p.besides(plans)
 		}
 		if faults != nil {
 			for text := range strings.Lines(faults.Error()) {
@@ -100,8 +104,21 @@ func (c *Config) planSinks() (plans []plan, err error) {
 	return plans, err
 }
 
+// besides says why a sink cannot be beside others.
+func (p *plan) besides(others []plan) error {
+	for _, q := range others {
+		switch {
+		case strings.EqualFold(q.spec.Name, p.spec.Name): // some file systems take both for one
+			return fmt.Errorf("name: %.40q is taken by another sink; give each its own", p.spec.Name)
+		case p.path != "" && p.path == q.path && (p.aside || q.aside): // else one would set aside what the other writes, and remove it
+			return fmt.Errorf("path: %.100q is that of another sink; give each its own, or let none of them have max_size or daily", p.path)
+		}
+	}
+	return nil
+}
+
 func (c *Config) plan(name string, open opener) plan {
-	return plan{sink.Spec{Name: name, Limit: c.QueueSize << 20, Share: c.AgentShare}, open}
+	return plan{spec: sink.Spec{Name: name, Limit: c.QueueSize << 20, Share: c.AgentShare}, open: open}
 }
 
 func (c *Config) planSink(text string, number int) (plan, error) {
@@ -115,7 +132,7 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	if read == nil {
 		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
 	}
-	p.open = read(c, t, &p.spec)
+	p.open = read(c, t, &p)
 	p.spec.Disk.Limit = int64(t.Int("queue_disk", int(p.spec.Disk.Limit>>20), 0, maxQueueDisk)) << 20
 	if p.spec.Disk.Limit > 0 {
 		p.spec.Disk.Dir = filepath.Join(c.State, "sinks", dirName(p.spec.Name))
@@ -126,7 +143,7 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	return p, t.End()
 }
 
-func fileSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
+func fileSink(_ *Config, t *sink.Table, p *plan) opener {
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
 		MaxSize: int64(t.Int("max_size", 0, 1, 1<<20)) << 20, Daily: t.Bool("daily"),
@@ -138,6 +155,7 @@ func fileSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
 	if (o.Keep > 0 || o.KeepDays > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
 		t.Fault("", "keep, keep_days and compress are about files that were set aside; give max_size (MB) or daily = true, too")
 	}
+	p.path, p.aside = filepath.Clean(o.Path), o.MaxSize > 0 || o.Daily
 	return openFile(o)
 }
 
@@ -145,7 +163,7 @@ func openFile(o file.Options) opener {
 	return func(ctx context.Context, log *slog.Logger) (sink.Sink, error) { return file.Open(ctx, o, log) }
 }
 
-func stdoutSink(_ *Config, t *sink.Table, _ *sink.Spec) opener {
+func stdoutSink(_ *Config, t *sink.Table, _ *plan) opener {
 	return openStdout(t.Word("format", "json", "archives") == "archives")
 }
 
@@ -157,12 +175,12 @@ func openStdout(archives bool) opener {
 
 // queueSink leaves out who comes, since agents themselves tell that they have started; and who goes, which the stock monitor
 // daemon tells where it has files to tell it by, unless that is asked for.
-func queueSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
+func queueSink(_ *Config, t *sink.Table, p *plan) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
-	spec.Disk.Limit = defaultQueueDisk
-	spec.Filter.Without = []string{sink.Connected}
+	p.spec.Disk.Limit = defaultQueueDisk
+	p.spec.Filter.Without = []string{sink.Connected}
 	if !t.Bool("disconnects") {
-		spec.Filter.Without = append(spec.Filter.Without, sink.Disconnected, sink.Still, sink.ManyStill)
+		p.spec.Filter.Without = append(p.spec.Filter.Without, sink.Disconnected, sink.Still, sink.ManyStill)
 	}
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return ossecqueue.New(path, log), nil }
 }
@@ -174,7 +192,7 @@ var (
 	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 )
 
-func syslogSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
+func syslogSink(_ *Config, t *sink.Table, p *plan) opener {
 	o := syslog.Options{
 		Address: t.String("address", ""), Protocol: t.Word("protocol", "udp", "tcp", "tls"), CA: t.String("ca", ""),
 		Facility: place(t, "facility", "local0", facilities), Severity: place(t, "severity", "info", severities),
@@ -183,7 +201,7 @@ func syslogSink(_ *Config, t *sink.Table, spec *sink.Spec) opener {
 	if o.Protocol == "udp" {
 		most = 65_000
 	} else {
-		spec.Disk.Limit = defaultQueueDisk
+		p.spec.Disk.Limit = defaultQueueDisk
 	}
 	o.MaxSize = t.Int("max_size", 8192, 2048, most)
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {

@@ -18,7 +18,7 @@ func TestSinkFaults(t *testing.T) {
 		name, table string
 		want        []string // none: in order
 	}{
-		{"file", `{"type":"file","path":"x","format":"archives","max_size":10,"daily":true,"keep":3,"compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue_size":3,"name":"n"}`, nil},
+		{"file", `{"type":"file","path":"x","format":"archives","max_size":10,"daily":true,"keep":3,"keep_days":90,"compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue_size":3,"name":"n"}`, nil},
 		{"stdout", `{"type":"stdout"}`, nil},
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
@@ -26,7 +26,7 @@ func TestSinkFaults(t *testing.T) {
 		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use command, file, nats, ossec-queue`}},
 		{"no table", `[]`, []string{"sink[1]: "}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
-		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep and compress are about files"}},
+		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, keep_days and compress are about files"}},
 		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"`}},
 		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue_size":1.5,"name":"\u001b"}`, []string{
 			"sink[1]: name: ", "sink[1]: queue_size: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",
@@ -76,6 +76,21 @@ func TestSinksBesideEvents(t *testing.T) {
 	c.Sinks = c.Sinks[:1]
 	if err := c.Validate(); err != nil || len(c.plans) != 2 {
 		t.Errorf("%d sinks, %v", len(c.plans), err)
+	}
+	for i, tables := range [][]string{
+		{`{"type":"file","path":"a/events.json","max_size":1}`},
+		{`{"type":"file","path":"b"}`, `{"type":"file","path":"./b","format":"archives","daily":true}`},
+		{`{"type":"stdout","name":"Case"}`, `{"type":"stdout","name":"case"}`},
+	} {
+		c.Events, c.Sinks = "a//events.json", tables
+		want := []string{"path: ", "path: ", "name: "}[i]
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", tables, err)
+		}
+	}
+	c.Sinks = []string{`{"type":"file","path":"a/events.json","format":"archives"}`, `{"type":"file","path":"c","daily":true}`}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 	c.Events, c.Sinks = "", nil
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "events: empty") {
