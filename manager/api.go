@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"ossecd/keys/durable"
 )
 
 // The control socket speaks HTTP with JSON at STATE/control.sock:
@@ -86,16 +88,19 @@ type control struct {
 	socket net.Listener
 }
 
-// openControl opens the control socket. The lock on the state directory says that no other process has it, and that directory
-// keeps others away until the socket has its mode.
+// openControl opens the control socket, in place of one that nobody serves.
 func (m *manager) openControl() (*control, error) {
 	path := m.cfg.Control
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("control socket: another process serves %s; name another with --control-socket", path)
+	}
 	if err := removeSocket(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	l, err := net.Listen("unix", path)
 	if err == nil {
-		if err = openToGroup(path); err != nil {
+		if err = durable.OpenToGroup(path); err != nil {
 			l.Close()
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"ossecd/keys/durable"
 )
 
 // request is what the stock analysis daemon or control tool asks for (docs/protocol.md, "Events").
@@ -131,9 +133,9 @@ func listenAR(path string) (*net.UnixConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("active responses: %w; make the directory writable for this user", err)
 	}
-	if err := openToGroup(path); err != nil {
+	if err := durable.OpenToGroup(path); err != nil {
 		c.Close()
-		return nil, err
+		return nil, fmt.Errorf("active responses: %w; make the directory writable for this user", err)
 	}
 	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"ossecd/proto"
 )
@@ -126,12 +128,16 @@ func parts(data []byte) (files map[string][]byte, ok bool) {
 	return files, true
 }
 
+// readShared reads a file, and waits for no writer of a pipe.
 func readShared(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is no regular file any more", filepath.Join(root.Name(), name)))
+	}
 	content, err := io.ReadAll(io.LimitReader(f, maxMerged+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(root.Name(), name), err)

@@ -227,6 +227,32 @@ func TestStockLayout(t *testing.T) {
 	}
 }
 
+// The control socket of a manager that runs is not taken from it by another one, with a state directory of its own.
+func TestControlSocketTaken(t *testing.T) {
+	t.Parallel()
+	r := doored(t, "", anyLine)
+	other := newManager(r.cfg, slog.New(slog.DiscardHandler))
+	if c, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("%v", err)
+		c.socket.Close()
+	}
+	if code, got := r.request("GET", "/v1/status", ""); code != 200 {
+		t.Errorf("got %d %s", code, got)
+	}
+	r.end()
+	c, err := other.openControl() // one that is left behind is replaced
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.socket.Close()
+	if err := os.WriteFile(r.cfg.Control, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Error(err)
+	}
+}
+
 func TestARQueueTaken(t *testing.T) {
 	t.Parallel()
 	r := doored(t, "home", anyLine)

@@ -134,14 +134,3 @@ func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
 	}
 	return SyncDir(filepath.Dir(path))
 }
-
-// Give hands a file or directory just made to the owner and group of dir, if this process may: what the superuser makes in a
-// directory of the stock programs or of another user's daemon, these must be able to use.
-func Give(dir, made string) error {
-	f, err := os.Open(made)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return OwnAs(dir, f)
-}

@@ -3,6 +3,7 @@
 package durable
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -90,4 +91,44 @@ func TestLockFileOwner(t *testing.T) {
 	}
 	lock(filepath.Join(dir, "linked"))
 	owner(other, os.Getuid(), os.Getgid())
+}
+
+// A link that has taken the place of a socket or file just made does not have its target changed.
+func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "socket")
+	if err := os.Symlink(secret, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := OpenToGroup(path); err == nil {
+		t.Error("a link was taken for a socket")
+	}
+	os.Chown(dir, 1234, 1234) // where we may
+	if err := Give(dir, path); err != nil {
+		t.Error(err)
+	}
+	info, err := os.Stat(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode().Perm() != 0o600 || int(s.Uid) != os.Geteuid() {
+		t.Errorf("%v of %d", info.Mode(), s.Uid)
+	}
+	os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := OpenToGroup(path); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
 }

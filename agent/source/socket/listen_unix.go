@@ -8,11 +8,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
-)
 
-const mode = 0o660 // the stock socket's
+	"ossecd/keys/durable"
+)
 
 func supported() error { return nil }
 
@@ -27,7 +26,7 @@ func listen(path string) (conn *net.UnixConn, remove func(), err error) {
 		return nil, nil, fmt.Errorf("%w; see that its directory is there and writable for this user", err)
 	}
 	conn.SetReadBuffer(1 << 20) // what the system allows; as it is, is fine, too
-	if err := openToGroup(path); err != nil {
+	if err := durable.OpenToGroup(path); err != nil {
 		conn.Close()
 		return nil, nil, fmt.Errorf("%w; make its directory writable for this user", err)
 	}
@@ -38,16 +37,6 @@ func listen(path string) (conn *net.UnixConn, remove func(), err error) {
 		}
 	}
 	return conn, remove, nil
-}
-
-// openToGroup gives the socket the group of its directory, as far as we may, and its mode: the stock collectors are of that group.
-func openToGroup(path string) error {
-	if info, err := os.Stat(filepath.Dir(path)); err == nil {
-		if s, ok := info.Sys().(*syscall.Stat_t); ok {
-			os.Lchown(path, -1, int(s.Gid)) // who runs as that group needs no more
-		}
-	}
-	return os.Chmod(path, mode)
 }
 
 // InUse says who reads a socket, if anybody does.

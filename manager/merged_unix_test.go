@@ -1,0 +1,38 @@
+//go:build unix
+
+package manager
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"ossecd/proto"
+)
+
+// A named pipe among the shared files is left out, and not waited for, even in the place of the merged file, or one that takes the place
+// of a file at the last moment.
+func TestPipesAmongSharedFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeShared(t, dir, "agent.conf", "<agent_config/>")
+	for _, name := range []string{proto.MergedName, "pipe"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := sharedDir{path: dir}
+	m, skipped, err := d.look()
+	if err != nil || m.files != 1 || string(m.data) != "!15 agent.conf\n<agent_config/>" || len(skipped) != 1 {
+		t.Errorf("%+v, %q, %v", m, skipped, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, err := readShared(root, "pipe"); err == nil {
+		t.Error("a pipe was read")
+	}
+}
