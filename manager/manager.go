@@ -68,6 +68,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	defer lock.Unlock()
 
 	// Parts start in the order in which they are used, and stop in reverse.
+	cfg.tellLeftovers(log)
 	m := newManager(cfg, log)
 	if err := m.openState(); err != nil {
 		return err

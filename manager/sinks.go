@@ -29,6 +29,9 @@ const (
 	maxSinkName  = 64      // bytes
 )
 
+// sinksDir is the directory in that of the state that has the queues on disk.
+const sinksDir = "sinks"
+
 // dirName is a name for a directory: letters, digits, "-" and "_" stand for themselves, and other bytes for their number.
 func dirName(name string) string {
 	var b strings.Builder
@@ -135,7 +138,7 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	p.open = read(c, t, &p)
 	p.spec.Disk.Limit = int64(t.Int("queue_disk", int(p.spec.Disk.Limit>>20), 0, maxQueueDisk)) << 20
 	if p.spec.Disk.Limit > 0 {
-		p.spec.Disk.Dir = filepath.Join(c.State, "sinks", dirName(p.spec.Name))
+		p.spec.Disk.Dir = filepath.Join(c.State, sinksDir, dirName(p.spec.Name))
 	}
 	if len(p.spec.Name) > maxSinkName {
 		t.Fault("name", "%.40q is longer than %d bytes", p.spec.Name, maxSinkName)
