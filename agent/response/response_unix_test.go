@@ -254,6 +254,23 @@ func TestFind(t *testing.T) {
 	if _, err := find(dir, "good"); err == nil {
 		t.Error("a directory that all may change")
 	}
+	must(os.Chmod(dir, 0o755))
+	if os.Geteuid() == 0 { // only the superuser can give files away
+		for _, path := range []string{filepath.Join(dir, "good"), dir} {
+			must(os.Chown(path, 4711, -1))
+			if _, err := find(dir, "good"); err == nil || !strings.Contains(err.Error(), "chown") {
+				t.Errorf("%s of another user: %v", path, err)
+			}
+			must(os.Chown(path, 0, -1))
+		}
+	}
+	info, err := os.Stat(dir)
+	must(err)
+	for uid, want := range map[int]bool{os.Geteuid(): true, os.Geteuid() + 1: os.Geteuid() == 0} { // what root has is everybody's
+		if got := trusted(info, uid); got != want {
+			t.Errorf("trusted by user %d: %v", uid, got)
+		}
+	}
 }
 
 func TestRefused(t *testing.T) {

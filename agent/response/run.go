@@ -26,7 +26,8 @@ const (
 	linger    = time.Second
 )
 
-// find is the path of a program that may be run: a regular file in a directory that only its owner may change, as the file.
+// find is the path of a program that may be run: a regular file in a directory that only its owner may change, as the file; and that is
+// the superuser, or we.
 func find(dir, name string) (string, error) {
 	path := filepath.Join(dir, name)
 	for _, at := range []string{dir, path} {
@@ -36,6 +37,8 @@ func find(dir, name string) (string, error) {
 			return "", fmt.Errorf("%w; put the program there, or take it off allow", err)
 		case info.Mode().Perm()&0o022 != 0:
 			return "", fmt.Errorf("%s may be changed by its group or by others; chmod go-w it", at)
+		case !trusted(info, os.Geteuid()):
+			return "", fmt.Errorf("%s is another user's, who could change what is run as this one; chown it to root", at)
 		case at == dir && !info.IsDir() || at == path && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0):
 			return "", fmt.Errorf("%s is not what it has to be: a directory, and in it programs, neither of them by a link", at)
 		}
