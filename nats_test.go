@@ -43,11 +43,12 @@ type cluster struct {
 	dir     string
 	clients []string // addresses
 	nodes   []*daemon
+	labels  map[string]int // of agents, in what drain has read
 }
 
 func startCluster(t *testing.T, dir string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: dir, nodes: make([]*daemon, 3)}
+	c := &cluster{t: t, dir: dir, nodes: make([]*daemon, 3), labels: make(map[string]int)}
 	ports := freePorts(t, 6)
 	var routes []string
 	for _, p := range ports[3:] {
@@ -161,12 +162,16 @@ func (c *cluster) drain(s jetstream.Stream) (texts, ids map[string]int) {
 				seq = meta.Sequence.Stream
 				ids[m.Headers().Get(nats.MsgIdHdr)]++
 				var line struct {
+					Agent struct {
+						Labels json.RawMessage `json:"labels"`
+					} `json:"agent"`
 					FullLog string `json:"full_log"`
 				}
 				if err := json.Unmarshal(m.Data(), &line); err != nil {
 					return err
 				}
 				texts[line.FullLog]++
+				c.labels[string(line.Agent.Labels)]++
 			}
 			if seq == before {
 				return fmt.Errorf("no messages after %d of %d: %w", seq, last, batch.Error())
@@ -285,16 +290,17 @@ func TestKilledNATSServerAndManager(t *testing.T) {
 }
 
 // What waits for a sink whose server is away survives a kill of the manager, and a stop, and is delivered when the server is
-// there, each event once.
+// there, each event once, with its agent's labels.
 func TestEventsWaitOnDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	writeKey(t, dir)
-	c := &cluster{t: t, dir: dir, clients: []string{fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])}, nodes: make([]*daemon, 1)}
+	c := &cluster{t: t, dir: dir, clients: []string{fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])}, nodes: make([]*daemon, 1), labels: make(map[string]int)}
 	if err := os.WriteFile(filepath.Join(dir, "n0.conf"), fmt.Appendf(nil, "listen: %q\njetstream { store_dir: %q }\n", c.clients[0], filepath.Join(dir, "store")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := "[manager]\nkeys = \"client.keys\"\nstate = \"m\"\nevents = \"events.json\"\n[[manager.sink]]\ntype = \"nats\"\nname = \"to nats\"\nservers = [\"" + c.urls() + "\"]\nstream = \"OSSEC\"\n"
+	config := "[manager]\nkeys = \"client.keys\"\nstate = \"m\"\nevents = \"events.json\"\n[[manager.sink]]\ntype = \"nats\"\nname = \"to nats\"\nservers = [\"" + c.urls() + "\"]\nstream = \"OSSEC\"\n" +
+		"[[manager.group]]\nname = \"all\"\nagents = [\"*\"]\nlabels = { site = \"fra1\" }\n"
 	if err := os.WriteFile(filepath.Join(dir, "ossecd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -347,5 +353,8 @@ func TestEventsWaitOnDisk(t *testing.T) {
 		if n != 1 {
 			t.Errorf("message ID %q is there %d times", id, n)
 		}
+	}
+	if n := c.labels[`{"site":"fra1"}`]; n < 3*count || len(c.labels) != 1 {
+		t.Errorf("labels of events: %v", c.labels)
 	}
 }

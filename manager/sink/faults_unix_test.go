@@ -4,11 +4,13 @@ package sink_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,6 +29,7 @@ import (
 	"ossecd/manager/sink/nats"
 	"ossecd/manager/sink/ossecqueue"
 	"ossecd/manager/sink/syslog"
+	"ossecd/manager/sink/webhook"
 )
 
 // peer is the other side of a sink, which a test takes away, brings back, and slows down.
@@ -168,6 +171,44 @@ func (p *unixPeer) down() {
 	p.running.Wait()
 }
 
+// webPeer is a web server. A slow one refuses half of what comes.
+type webPeer struct {
+	taken
+	t       *testing.T
+	address string
+	s       *http.Server
+	asked   int
+}
+
+func (p *webPeer) up() {
+	l, err := net.Listen("tcp", cmp.Or(p.address, "127.0.0.1:0"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.address = l.Addr().String()
+	p.s = &http.Server{Handler: p}
+	go p.s.Serve(l)
+}
+
+func (p *webPeer) down() { // what is being answered is answered: a webhook has no other way to know
+	if err := p.s.Shutdown(p.t.Context()); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *webPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	p.mu.Lock()
+	p.asked++
+	refuse := err != nil || p.wait > 0 && p.asked%2 == 0
+	p.mu.Unlock()
+	if refuse {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	p.take(strings.TrimSuffix(string(body), `"}`))
+}
+
 // natsPeer is a NATS server. Slow and refusing is a stream that takes no more.
 type natsPeer struct {
 	t    *testing.T
@@ -266,8 +307,9 @@ func TestPeersThatFail(t *testing.T) {
 	tcp := &tcpPeer{t: t}
 	unix := &unixPeer{t: t, path: filepath.Join(dir, "q")}
 	jet := &natsPeer{t: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "js"), NoLog: true, NoSigs: true}}
-	peers := []peer{tcp, unix, jet}
-	for _, p := range peers[:2] {
+	web := &webPeer{t: t}
+	peers := []peer{tcp, unix, web, jet}
+	for _, p := range peers[:3] {
 		p.up()
 		p.down()
 	}
@@ -282,6 +324,9 @@ func TestPeersThatFail(t *testing.T) {
 			return syslog.New(syslog.Options{Address: tcp.address, Protocol: "tcp", MaxSize: 2048}, quiet)
 		},
 		func(context.Context) (sink.Sink, error) { return ossecqueue.New(unix.path, quiet), nil },
+		func(context.Context) (sink.Sink, error) {
+			return webhook.New(webhook.Options{URL: "http://" + web.address, Timeout: time.Minute}, quiet), nil
+		},
 		func(context.Context) (sink.Sink, error) {
 			return nats.New(nats.Options{Servers: []string{jet.url()}, Subject: subject, Origin: "M",
 				Stream: nats.Stream{Name: "OSSEC", Replicas: 1, MaxAge: time.Hour, Duplicates: 2 * time.Minute}}, quiet)
