@@ -10,6 +10,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 )
 
@@ -22,7 +23,7 @@ func (c *Config) openSpool(log *slog.Logger) (*spool.Spool, error) {
 	if c.SpoolSize == 0 {
 		return nil, nil
 	}
-	return spool.Open(spool.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Readers: c.readers(), Log: log})
+	return spool.Open(queue.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Readers: c.readers(), Log: log})
 }
 
 // shareOf is how many bytes of the spool one of so many sources may fill, 0 for no bound.
@@ -49,7 +50,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, spool.ErrFull):
+		case errors.Is(err, queue.ErrFull):
 			o.complain("the spool is full; sources wait", "remedy", "see why no manager takes events, or give it more room with --spool-size")
 			select {
 			case <-room:
@@ -129,7 +130,7 @@ func (s *session) more() <-chan struct{} {
 // sentEvent is an event of the spool on its way.
 type sentEvent struct {
 	count uint64         // that it was sent with
-	end   spool.Position // behind it
+	end   queue.Position // behind it
 }
 
 // noteSent notes that an event was sent, if it is one of the spool.
@@ -169,10 +170,10 @@ func (s *session) settleUp(unanswered int, behind []byte) {
 }
 
 // arrived says that all before p was delivered.
-func (s *session) arrived(p spool.Position) {
+func (s *session) arrived(p queue.Position) {
 	s.spool.Commit(p)
 	n := 0
-	for n < len(s.unsure) && s.unsure[n].end.Event <= p.Event {
+	for n < len(s.unsure) && s.unsure[n].end.Record <= p.Record {
 		n++
 	}
 	s.unsure = append(s.unsure[:0], s.unsure[n:]...)

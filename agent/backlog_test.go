@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"ossecd/agent/source"
-	"ossecd/agent/spool"
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -22,7 +22,7 @@ func spooled(t *testing.T, f func(r *rig, m *fakeManager)) {
 		n := simnet.New(1, simnet.Conditions{})
 		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
 		r := newRig(t, n, anyKey)
-		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = spool.MinLimit, 5*time.Second, 1000
+		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = queue.MinLimit, 5*time.Second, 1000
 		r.start()
 		f(r, m)
 		r.mustStop()
@@ -338,7 +338,7 @@ func TestAFullSpoolDrops(t *testing.T) {
 // Where the spool cannot be written, events go straight to the manager.
 func TestABrokenSpool(t *testing.T) {
 	t.Parallel()
-	s := bareSession(t, Config{SpoolSize: spool.MinLimit}, func() net.Conn { return newDeaf(func() {}) })
+	s := bareSession(t, Config{SpoolSize: queue.MinLimit}, func() net.Conn { return newDeaf(func() {}) })
 	queue, err := s.cfg.openSpool(s.log)
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"ossecd/agent/source"
-	"ossecd/agent/spool"
 	"ossecd/keys"
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 )
 
@@ -159,7 +159,7 @@ func (c Config) Validate() error {
 	if c.Dialect != proto.OSSEC && c.Dialect != proto.Wazuh {
 		fault("dialect: unknown; use ossec or wazuh")
 	}
-	if c.SpoolSize != 0 && c.SpoolSize < spool.MinLimit {
+	if c.SpoolSize != 0 && c.SpoolSize < queue.MinLimit {
 		fault("spool-size: %d bytes are too few; use 1 (MB) or more, or 0 for none", c.SpoolSize)
 	}
 	if c.SpoolSync < 0 || c.ProbeInterval < 0 || c.ProbeInterval > 0 && c.ProbeInterval < minNotify {

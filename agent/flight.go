@@ -3,7 +3,7 @@ package agent
 import (
 	"time"
 
-	"ossecd/agent/spool"
+	"ossecd/keys/durable/queue"
 )
 
 // flight is what was sent over one socket and is not covered by an answer yet. Events are never acknowledged,
@@ -28,7 +28,7 @@ type flight struct {
 	doubt    uint64        // the first probe whose answer ends the doubt
 
 	// Where the spool stood behind the last event sent, and at the last keepalive that was answered.
-	mark, coveredMark spool.Position
+	mark, coveredMark queue.Position
 }
 
 // probe is a keepalive, or a startup message, that is not answered yet.
@@ -36,7 +36,7 @@ type probe struct {
 	number uint64
 	at     time.Time
 	sent   uint64 // as of then
-	mark   spool.Position
+	mark   queue.Position
 }
 
 // event notes that an event of n bytes, unsealed, was sent.
@@ -96,10 +96,10 @@ func (f *flight) answer(now time.Time) (unanswered int) {
 // still to come say nothing about what is sent from now on.
 func (f *flight) restart() {
 	for i := range f.probes {
-		f.probes[i].sent, f.probes[i].mark = 0, spool.Position{}
+		f.probes[i].sent, f.probes[i].mark = 0, queue.Position{}
 	}
 	f.sent, f.probed, f.covered = 0, 0, 0
-	f.mark, f.coveredMark = spool.Position{}, spool.Position{}
+	f.mark, f.coveredMark = queue.Position{}, queue.Position{}
 }
 
 // refuse notes that the manager's host, or ours, said that nobody takes what we send. Nothing more is sent until

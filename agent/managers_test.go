@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ossecd/agent/spool"
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -25,7 +25,7 @@ func two(t *testing.T, set func(c *Config), f func(r *rig, first, second *fakeMa
 		second := newFakeManager(t, n, secondAddr, anyKey, proto.Blowfish, proto.OSSEC)
 		r := newRig(t, n, anyKey)
 		r.cfg.Managers = append(r.cfg.Managers, secondAddr.String())
-		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = spool.MinLimit, 5*time.Second, 1000
+		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = queue.MinLimit, 5*time.Second, 1000
 		set(&r.cfg)
 		f(r, first, second)
 		first.close()

@@ -49,7 +49,7 @@ func waiting(dir string, log *slog.Logger) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return q.Waiting(), q.Close()
+	return q.Reader(0).Waiting(), q.Close()
 }
 
 // sinkOfDir is the name of the sink that dirName made a name for.

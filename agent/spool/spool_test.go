@@ -4,447 +4,109 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/keys/durable/queue"
 )
 
-func events(from, to int) (list []source.Event) {
-	for i := from; i <= to; i++ {
-		list = append(list, source.Event{Queue: '1', Location: fmt.Sprint("/var/log/", i%3), Message: []byte(text(i))})
-	}
-	return list
-}
+// What the queue does with records is tested there.
 
-func text(i int) string { return fmt.Sprintf("event %d %s", i, strings.Repeat("x", i%50)) }
-
-// single is a spool with its only reader.
-type single struct {
-	*Spool
-	*Reader
-}
-
-func mustOpen(t testing.TB, cfg Config) single {
+func mustOpen(t testing.TB, cfg queue.Config) *Spool {
 	t.Helper()
-	if cfg.Limit == 0 {
-		cfg.Limit = MinLimit
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.Log = slog.New(slog.DiscardHandler)
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return single{s, s.Reader(0)}
+	return s
 }
 
-func mustAppend(t testing.TB, s single, list []source.Event) {
-	t.Helper()
-	if n, err := s.Append(list); err != nil || n != len(list) {
+// Events are the same when they come out, for each reader and over restarts; one too long for a record is cut.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	cfg := queue.Config{Dir: filepath.Join(t.TempDir(), "spool"), Limit: 16 << 20, Readers: []string{"a", "b"}}
+	s := mustOpen(t, cfg)
+	long := source.Event{Queue: 'x', Location: strings.Repeat("l", 1<<16-1), Message: []byte(strings.Repeat("m", queue.MaxRecord))}
+	tooLong := long
+	tooLong.Location += "l"
+	want := []source.Event{{Queue: '1', Location: "/var/log/x", Message: []byte("one")}, {Queue: '8', Message: []byte{0, 0xff}}, {Queue: '1', Location: "l"}, long, tooLong}
+	if n, err := s.Append(want); n != len(want) || err != nil {
 		t.Fatalf("%d appended, %v", n, err)
 	}
-}
-
-// expect reads events from and to, and no more where all.
-func expect(t testing.TB, s single, from, to int, all bool) {
-	t.Helper()
-	for i := from; i <= to; i++ {
-		e, ok := s.Next()
-		if !ok || string(e.Message) != text(i) || e.Location != fmt.Sprint("/var/log/", i%3) || e.Queue != '1' {
-			t.Fatalf("event %d: %.300v, %v", i, e, ok)
-		}
-	}
-	if !all {
-		return
-	}
-	if e, ok := s.Next(); ok {
-		t.Fatalf("after event %d: %q", to, e.Message)
-	}
-}
-
-func TestInOrderOverRestarts(t *testing.T) {
-	t.Parallel()
-	cfg := Config{Dir: filepath.Join(t.TempDir(), "spool")}
-	s := mustOpen(t, cfg)
-	mustAppend(t, s, events(1, 100))
-	expect(t, s, 1, 60, false)
-	s.Commit(s.Read())
-	expect(t, s, 61, 70, false)
-	s.Rewind()
-	expect(t, s, 61, 100, true)
-	for range 3 { // as after a kill: nothing is closed in order
-		s = mustOpen(t, cfg)
-		expect(t, s, 61, 100, true)
-	}
-	mustAppend(t, s, events(101, 200))
-	expect(t, s, 101, 200, true)
-	if n := s.Uncommitted(); n != 140 {
-		t.Errorf("%d not committed", n)
-	}
-	s.Commit(s.Read())
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	s = mustOpen(t, cfg)
-	expect(t, s, 201, 200, true)
-	mustAppend(t, s, events(201, 201))
-	expect(t, s, 201, 201, true)
-}
-
-// Segments come and go, and what is delivered takes no room.
-func TestSegments(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := mustOpen(t, Config{Dir: dir})
-	files := func() (n int) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries) - 1
-	}
-	next := 1
-	for range 50 {
-		mustAppend(t, s, events(next, next+999))
-		expect(t, s, next, next+999, true)
-		next += 1000
-		s.Commit(s.Read())
-		if n := files(); n > 3 {
-			t.Fatalf("%d segments of delivered events", n)
-		}
-	}
-	last := next
-	for s.Waiting() < 10_000 {
-		mustAppend(t, s, events(next, next+999))
-		next += 1000
-	}
-	if files() < 4 {
-		t.Errorf("%d segments", files())
-	}
-	expect(t, s, last, next-1, true)
-	s.Rewind()
-	expect(t, s, last, next-1, true)
-	s = mustOpen(t, Config{Dir: dir})
-	expect(t, s, last, next-1, true)
-	s.Commit(s.Read())
-	if n := files(); n > 2 {
-		t.Errorf("%d segments of delivered events", n)
-	}
-}
-
-func TestFull(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, Config{Dir: t.TempDir()})
-	room := s.Room()
-	put := 0
-	for {
-		n, err := s.Append(events(put+1, put+1000))
-		put += n
-		if errors.Is(err, ErrFull) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s.total > MinLimit || s.total < MinLimit*3/4 {
-		t.Errorf("full with %d bytes", s.total)
-	}
-	select {
-	case <-room:
-		t.Error("it is said to have room")
-	default:
-	}
-	expect(t, s, 1, put/2, false)
-	s.Commit(s.Read())
-	select {
-	case <-room:
-	default:
-		t.Error("that there is room is not told")
-	}
-	n, err := s.Append(events(put+1, put+1000))
-	if err != nil {
-		t.Errorf("%d appended after half was delivered: %v", n, err)
-	}
-	expect(t, s, put/2+1, put+1000, true)
-	s.Commit(s.Read())
-	if n := s.Lost(); n != 0 {
-		t.Errorf("%d lost", n)
-	}
-	// With all delivered there is room for as much as at first, in the middle of a segment or not.
-	for i := range 5 {
-		again := 0
-		for {
-			n, err := s.Append(events(again+1, again+1000))
-			again += n
-			if errors.Is(err, ErrFull) {
-				break
-			}
-		}
-		if again != put && again < put*8/10 {
-			t.Errorf("round %d: %d events fit, first %d", i, again, put)
-		}
-		expect(t, s, 1, again, true)
-		s.Commit(s.Read())
-	}
-}
-
-// What makes room for newer events is counted exactly, whether it had been read or not.
-func TestDropOldest(t *testing.T) {
-	t.Parallel()
-	for _, read := range []int{0, 10, 7000} {
-		s := mustOpen(t, Config{Dir: t.TempDir(), DropOldest: true})
-		const all = 60_000
-		mustAppend(t, s, events(1, 10_000))
-		expect(t, s, 1, read, false)
-		if read > 0 {
-			s.Commit(s.Read())
-		}
-		delivered := read
-		mustAppend(t, s, events(10_001, all))
-		lost := int(s.Lost())
-		e, ok := s.Next()
-		if !ok {
-			t.Fatal("all is gone")
-		}
-		var first int
-		fmt.Sscanf(string(e.Message), "event %d", &first)
-		if first != delivered+lost+1 {
-			t.Errorf("%d delivered, %d lost, then came %d", delivered, lost, first)
-		}
-		expect(t, s, first+1, all, true)
-	}
-}
-
-// A torn end is cut off wherever it was torn, and what is appended later is read.
-func TestTornEnd(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := mustOpen(t, Config{Dir: dir})
-	mustAppend(t, s, events(1, 3))
-	s.Close()
-	path := filepath.Join(dir, "0000000000000001")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two := len(whole) - recordHead - bodyHead - len("/var/log/0") - len(text(3))
-	for cut := two; cut <= len(whole); cut++ {
-		for _, tail := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "junkjunkjunkjunk"} {
-			if err := os.WriteFile(path, append(slices.Clone(whole[:cut]), tail...), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s := mustOpen(t, Config{Dir: dir})
-			mustAppend(t, s, events(4, 5))
-			expect(t, s, 1, 2, false)
-			s.Rewind()
-			var got []string
-			for e, ok := s.Next(); ok; e, ok = s.Next() {
-				got = append(got, string(e.Message))
-			}
-			want := []string{text(1), text(2), text(4), text(5)}
-			if cut == len(whole) {
-				want = slices.Insert(want, 2, text(3))
-			}
-			if !slices.Equal(got, want) {
-				t.Fatalf("cut at %d of %d: %q", cut, len(whole), got)
-			}
-			s.Close()
-		}
-	}
-}
-
-// Events that cannot be read are passed over and counted; those of the next segment are read.
-func TestDamage(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := mustOpen(t, Config{Dir: dir})
-	mustAppend(t, s, events(1, 10_000))
-	second := int(s.segments[1].first)
-	s.Close()
-	f, err := os.OpenFile(filepath.Join(dir, "0000000000000001"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte("damage"), 1000); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	s = mustOpen(t, Config{Dir: dir})
-	read := 0
-	for {
-		e, ok := s.Next()
-		if !ok {
-			t.Fatal("nothing came behind the damage")
-		}
-		if string(e.Message) != text(read+1) {
-			break
-		}
-		read++
-	}
-	if lost := int(s.Lost()); read+lost+1 != second || lost == 0 {
-		t.Errorf("%d read, %d lost, the second segment begins with %d", read, lost, second)
-	}
-	expect(t, s, second+1, 10_000, true)
-}
-
-// A cursor that is torn or of another time gives events twice, not never.
-func TestCursor(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := mustOpen(t, Config{Dir: dir})
-	mustAppend(t, s, events(1, 10))
-	expect(t, s, 1, 3, false)
-	s.Commit(s.Read())
-	before, err := os.ReadFile(filepath.Join(dir, "cursor"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, s, 4, 6, false)
-	s.Commit(s.Read())
-	s.Close()
-	after, err := os.ReadFile(filepath.Join(dir, "cursor"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name   string
-		cursor []byte
-		want   int
-	}{
-		{"whole", after, 7},
-		{"the one before", before, 4},
-		{"missing", nil, 1},
-		{"its last writing torn", append(append(slices.Clone(after[:5]), "torn"...), after[9:]...), 4},
-		{"noise", []byte(strings.Repeat("\xff", 2*cursorSize)), 1},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, "cursor"), tt.cursor, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := mustOpen(t, Config{Dir: dir})
-		expect(t, s, tt.want, 10, true)
-		s.Close()
-	}
-}
-
-// Many append while one reads and commits.
-func TestAtOnce(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, Config{Dir: t.TempDir(), Sync: time.Millisecond})
-	const writers, each = 4, 3000
-	var all sync.WaitGroup
-	for w := range writers {
-		all.Go(func() {
-			for i := 0; i < each; {
-				room := s.Room()
-				n, err := s.Append([]source.Event{{Queue: '1', Location: fmt.Sprint(w), Message: fmt.Append(nil, i)}})
-				i += n
-				if errors.Is(err, ErrFull) {
-					<-room
-				} else if err != nil {
-					t.Error(err)
-					return
+	long.Message = long.Message[:queue.MaxRecord-recordHead-len(long.Location)]
+	want[3], want[4] = long, long
+	for range 2 {
+		for i := range cfg.Readers {
+			r := s.Reader(i)
+			for _, w := range want {
+				e, ok := r.Next()
+				if !ok || e.Queue != w.Queue || e.Location != w.Location || string(e.Message) != string(w.Message) {
+					t.Fatalf("reader %d: got %.100v, %v, want %.100v", i, e, ok, w)
 				}
 			}
-		})
-	}
-	next := map[string]int{}
-	for n := 0; n < writers*each; {
-		e, ok := s.Next()
-		if !ok {
-			<-s.More()
-			continue
-		}
-		if string(e.Message) != fmt.Sprint(next[e.Location]) {
-			t.Fatalf("%s: %s came, want %d", e.Location, e.Message, next[e.Location])
-		}
-		next[e.Location]++
-		if n++; n%100 == 0 {
-			s.Commit(s.Read())
-		}
-	}
-	all.Wait()
-}
-
-// While the oldest make room for the newest, each event is read or counted as lost.
-func TestDropsAtOnce(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, Config{Dir: t.TempDir(), DropOldest: true})
-	const all = 100_000
-	var done sync.WaitGroup
-	done.Go(func() {
-		for i := 0; i < all; i += 100 {
-			if _, err := s.Append(events(i+1, i+100)); err != nil {
-				t.Error(err)
-				return
+			if e, ok := r.Next(); ok || r.Uncommitted() != uint64(len(want)) || r.Lost() != 0 {
+				t.Errorf("reader %d: %.100v", i, e)
 			}
 		}
-	})
-	read, last := 0, 0
-	for last < all {
-		e, ok := s.Next()
-		if !ok {
-			<-s.More()
-			continue
-		}
-		i := 0
-		if fmt.Sscanf(string(e.Message), "event %d", &i); i <= last || string(e.Message) != text(i) {
-			t.Fatalf("%q after %d", e.Message, last)
-		}
-		last = i
-		if read++; read%500 == 0 {
-			s.Commit(s.Read())
-		}
-	}
-	done.Wait()
-	if lost := int(s.Lost()); read+lost < all { // what was read and not committed can be lost as well
-		t.Errorf("%d read, %d lost of %d", read, lost, all)
+		s = mustOpen(t, cfg)
 	}
 }
 
-func TestLongest(t *testing.T) {
+// What is no event is passed over, and counted as lost once.
+func TestOddRecords(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, Config{Dir: t.TempDir(), Limit: 16 << 20})
-	long := source.Event{Queue: 'x', Location: strings.Repeat("l", 1<<16-1), Message: []byte(strings.Repeat("m", maxBody))}
-	mustAppend(t, s, append(events(1, 1), long, long))
-	mustAppend(t, s, events(2, 2))
-	expect(t, s, 1, 1, false)
-	for range 2 {
-		e, ok := s.Next()
-		if !ok || e.Location != long.Location || len(e.Message) != maxBody-bodyHead-len(long.Location) || e.Queue != 'x' {
-			t.Errorf("%v, %d bytes", ok, len(e.Message))
-		}
+	s := mustOpen(t, queue.Config{Dir: t.TempDir(), Limit: queue.MinLimit})
+	odd := []string{"1", "1\x05\x00abcd", "1\xff\xff"}
+	if _, err := s.Queue.Append(len(odd), func(b []byte, i int) []byte { return append(b, odd[i]...) }); err != nil {
+		t.Fatal(err)
 	}
-	expect(t, s, 2, 2, true)
+	if _, err := s.Append([]source.Event{{Queue: '1', Location: "l", Message: []byte("text")}}); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Reader(0)
+	if e, ok := r.Next(); !ok || string(e.Message) != "text" {
+		t.Errorf("%v, %v", e, ok)
+	}
+	if first, second := r.Lost(), r.Lost(); first != 3 || second != 0 {
+		t.Errorf("%d lost, and again %d", first, second)
+	}
 }
 
-func FuzzRecord(f *testing.F) {
-	for _, e := range events(1, 3) {
-		f.Add(appendRecord(nil, &e))
+func TestOpenFaults(t *testing.T) {
+	t.Parallel()
+	if _, err := Open(queue.Config{Dir: t.TempDir(), Limit: queue.MinLimit - 1}); err == nil || !strings.HasPrefix(err.Error(), "spool: ") {
+		t.Error(err)
 	}
-	f.Add([]byte("\x03\x00\x00\x00\x00\x00\x00\x001\xff\xff"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	s := mustOpen(t, queue.Config{Dir: t.TempDir(), Limit: queue.MinLimit})
+	if n, err := s.Append([]source.Event{{Message: make([]byte, 600<<10)}, {Message: make([]byte, 600<<10)}}); n != 1 || !errors.Is(err, queue.ErrFull) {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func FuzzEvent(f *testing.F) {
+	for i := range 3 {
+		f.Add(appendEvent(nil, &source.Event{Queue: '1', Location: fmt.Sprint("/var/log/", i), Message: []byte("text")[:i]}))
+	}
+	f.Add([]byte("1\xff\xff"))
+	f.Fuzz(func(t *testing.T, record []byte) {
 		var e source.Event
-		n, err := parseRecord(b, &e)
-		if err != nil {
+		if !parseEvent(record, &e) {
 			return
 		}
-		if again := appendRecord(nil, &e); string(again) != string(b[:n]) {
-			t.Fatalf("%x became %x", b[:n], again)
+		if again := appendEvent(nil, &e); string(again) != string(record) {
+			t.Fatalf("%x became %x", record, again)
 		}
 	})
 }
 
 func BenchmarkSpool(b *testing.B) {
-	s := mustOpen(b, Config{Dir: b.TempDir(), Limit: 256 << 20, Sync: 5 * time.Second})
+	s := mustOpen(b, queue.Config{Dir: b.TempDir(), Limit: 256 << 20, Sync: 5 * time.Second})
+	r := s.Reader(0)
 	batch := make([]source.Event, 64)
 	for i := range batch {
 		batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: []byte(strings.Repeat("m", 200))}
@@ -455,9 +117,9 @@ func BenchmarkSpool(b *testing.B) {
 			b.Fatal(err)
 		}
 		for range batch {
-			s.Next()
+			r.Next()
 		}
-		s.Commit(s.Read())
+		r.Commit(r.Read())
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/event")
 }

@@ -37,7 +37,8 @@ const (
 // is written there as well. The writer takes what is next from where it is.
 type spill struct {
 	disk      *queue.Queue
-	diskShare int64 // bytes of a backlog that one agent may have
+	back      *queue.Reader // what the writer reads from the disk
+	diskShare int64         // bytes of a backlog that one agent may have
 
 	// Guarded by the queue's mu.
 	stored    uint64    // number of the first record that was never put on the disk
@@ -59,8 +60,9 @@ func (q *eventQueue) openDisk(d Disk) (err error) {
 		return fmt.Errorf("queue_disk: %w", err)
 	}
 	q.diskShare = d.Limit / 100 * int64(q.percent)
-	held := q.disk.Waiting()
-	q.base = q.disk.Read().Event - q.done
+	q.back = q.disk.Reader(0)
+	held := q.back.Waiting()
+	q.base = q.back.Read().Record - q.done
 	q.next += held
 	q.stored, q.mark = q.next, q.next
 	q.counts.Received, q.counts.Pending = held, held
@@ -166,7 +168,8 @@ func (q *eventQueue) toDisk() {
 		return
 	}
 	if !q.backlogged() { // what is on the disk is done with
-		q.stored, q.base = from, q.disk.End()-from
+		_, end := q.disk.Bounds()
+		q.stored, q.base = from, end-from
 		q.backlog++
 	}
 	q.sealed = true
@@ -226,14 +229,14 @@ func (q *eventQueue) skipStored() {
 	end := min(q.done, q.stored) + q.base
 	q.mu.Unlock()
 	moved := false
-	for q.disk.Read().Event < end {
-		if _, ok := q.disk.Next(); !ok {
+	for q.back.Read().Record < end {
+		if _, ok := q.back.Next(); !ok {
 			break
 		}
 		moved = true
 	}
 	if moved {
-		q.disk.Commit(q.disk.Read())
+		q.back.Commit(q.back.Read())
 	}
 }
 
@@ -245,21 +248,21 @@ func (q *eventQueue) readStored() load {
 	q.mu.Unlock()
 	l := load{stored: true}
 	for len(l.records) < q.write {
-		r, ok := q.disk.Next()
+		r, ok := q.back.Next()
 		if !ok {
 			break
 		}
 		if whole(r) {
-			at := q.disk.Read()
+			at := q.back.Read()
 			l.records = append(l.records, r...)
-			l.ends, l.positions = append(l.ends, at.Event-base), append(l.positions, at)
+			l.ends, l.positions = append(l.ends, at.Record-base), append(l.positions, at)
 		}
 	}
 	if len(l.records) == 0 {
 		q.mu.Lock()
 		q.pass(stored, 0)
 		q.mu.Unlock()
-		q.disk.Commit(q.disk.Read())
+		q.back.Commit(q.back.Read())
 	}
 	return l
 }

@@ -205,7 +205,7 @@ func (q *eventQueue) settle(r Result, bytes int, l *load, gone int) {
 	q.mu.Unlock()
 	switch {
 	case l.stored:
-		q.disk.Commit(l.positions[gone-1])
+		q.back.Commit(l.positions[gone-1])
 	case q.disk != nil:
 		q.skipStored()
 	}

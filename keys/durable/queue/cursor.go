@@ -14,7 +14,7 @@ import (
 //	8 bytes  which writing this is, counted up from 1
 //	8 bytes  Position.Segment
 //	8 bytes  Position.Offset
-//	8 bytes  Position.Event
+//	8 bytes  Position.Record
 //	4 bytes  CRC-32C of the above
 type cursor struct {
 	file  *os.File
@@ -41,7 +41,7 @@ func (c *cursor) open(path string) (err error) {
 		}
 		turn := binary.LittleEndian.Uint64(b[:])
 		p := Position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:])), binary.LittleEndian.Uint64(b[24:])}
-		if turn%2 != uint64(i) || turn <= c.turn || p.Segment == 0 || p.Offset < 0 || p.Event < p.Segment {
+		if turn%2 != uint64(i) || turn <= c.turn || p.Segment == 0 || p.Offset < 0 || p.Record < p.Segment {
 			continue
 		}
 		c.turn, c.place[i] = turn, p
@@ -58,7 +58,7 @@ func (c *cursor) save(p Position) error {
 	binary.LittleEndian.PutUint64(b[:], turn)
 	binary.LittleEndian.PutUint64(b[8:], p.Segment)
 	binary.LittleEndian.PutUint64(b[16:], uint64(p.Offset))
-	binary.LittleEndian.PutUint64(b[24:], p.Event)
+	binary.LittleEndian.PutUint64(b[24:], p.Record)
 	binary.LittleEndian.PutUint32(b[32:], crc32.Checksum(b[:32], castagnoli))
 	if _, err := c.file.WriteAt(b[:], int64(turn%2)*cursorSize); err != nil {
 		return err

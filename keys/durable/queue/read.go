@@ -6,33 +6,36 @@ import (
 )
 
 // Next is the next record, and goes past it. It is valid until the next call; ok is false where there is none.
-func (q *Queue) Next() (record []byte, ok bool) {
+func (r *Reader) Next() (record []byte, ok bool) {
+	q := r.q
 	for {
 		q.mu.Lock()
-		from := q.read
-		if from.Event == q.next || q.closed {
+		from := r.read
+		if from.Record == q.next || q.closed {
 			q.mu.Unlock()
 			return nil, false
 		}
 		g := q.find(from.Segment)
 		if from.Offset >= g.size && g != q.newest() {
-			q.follow()
+			r.follow()
 			q.mu.Unlock()
 			continue
 		}
-		size, err := g.size, q.openFile(g)
+		size := g.size
+		file, err := r.open(g.first)
 		q.mu.Unlock()
 		if err == nil {
-			record, err = q.load(g, from.Offset, size)
+			record, err = r.load(g.first, file, from.Offset, size)
 		}
 		q.mu.Lock()
 		switch {
-		case q.read != from: // the oldest made room meanwhile
+		case q.closed:
+		case r.read != from: // the oldest made room meanwhile
 		case err != nil:
-			q.damaged(g, err)
+			r.damaged(g, err)
 		default:
-			q.read.Offset += int64(recordHead + len(record))
-			q.read.Event++
+			r.read.Offset += int64(recordHead + len(record))
+			r.read.Record++
 			q.mu.Unlock()
 			return record, true
 		}
@@ -44,24 +47,24 @@ func (q *Queue) Next() (record []byte, ok bool) {
 const readSize = recordHead + MaxRecord
 
 // load reads the record at an offset.
-func (q *Queue) load(g *segment, offset, size int64) ([]byte, error) {
-	if q.of == g.first && offset >= q.at && offset <= q.at+int64(len(q.chunk)) {
-		if record, err := open(q.chunk[offset-q.at:]); err == nil {
+func (r *Reader) load(first uint64, file io.ReaderAt, offset, size int64) ([]byte, error) {
+	if r.of == first && offset >= r.at && offset <= r.at+int64(len(r.chunk)) {
+		if record, err := open(r.chunk[offset-r.at:]); err == nil {
 			return record, nil
 		}
 	}
 	want := min(size-offset, 64<<10)
 	for {
-		if int64(cap(q.chunk)) < want {
-			q.chunk = make([]byte, want)
+		if int64(cap(r.chunk)) < want {
+			r.chunk = make([]byte, want)
 		}
-		n, err := g.file.ReadAt(q.chunk[:want], offset)
+		n, err := file.ReadAt(r.chunk[:want], offset)
 		if err != nil && !errors.Is(err, io.EOF) {
-			q.of = 0
+			r.of = 0
 			return nil, err
 		}
-		q.chunk, q.of, q.at = q.chunk[:n], g.first, offset
-		record, err := open(q.chunk)
+		r.chunk, r.of, r.at = r.chunk[:n], first, offset
+		record, err := open(r.chunk)
 		if err == nil || want == min(size-offset, readSize) {
 			return record, err
 		}
@@ -69,26 +72,24 @@ func (q *Queue) load(g *segment, offset, size int64) ([]byte, error) {
 	}
 }
 
-// follow goes on with the next segment. mu is held.
-func (q *Queue) follow() {
-	i := q.index(q.read.Segment)
-	if g := q.segments[i]; g.file != nil {
-		g.file.Close()
-		g.file = nil
-	}
-	first := q.segments[i+1].first
-	q.lost += first - q.read.Event // none, but where the file was damaged
-	q.read = Position{first, 0, first}
+// follow goes on with the next segment. The lock is held.
+func (r *Reader) follow() {
+	q := r.q
+	first := q.segments[q.index(r.read.Segment)+1].first
+	r.letGo(r.read.Segment)
+	r.lost += first - r.read.Record // none, but where the file was damaged
+	r.read = Position{first, 0, first}
 }
 
-// damaged goes past what cannot be read of a segment. mu is held.
-func (q *Queue) damaged(g *segment, err error) {
+// damaged goes past what cannot be read of a segment. The lock is held.
+func (r *Reader) damaged(g *segment, err error) {
+	q := r.q
 	end := q.next
 	if i := q.index(g.first); i+1 < len(q.segments) {
 		end = q.segments[i+1].first
 	}
-	q.cfg.Log.Error("a part of a queue on disk cannot be read; it is lost", "file", q.path(g.first), "offset", q.read.Offset,
-		"events", end-q.read.Event, "err", err, "remedy", "look at the disk")
-	q.lost += end - q.read.Event
-	q.read.Event, q.read.Offset = end, g.size
+	q.cfg.Log.Error("a part of a queue on disk cannot be read; it is lost", "file", q.path(g.first), "offset", r.read.Offset,
+		"records", end-r.read.Record, "err", err, "remedy", "look at the disk")
+	r.lost += end - r.read.Record
+	r.read.Record, r.read.Offset = end, g.size
 }

@@ -1,4 +1,4 @@
-package spool
+package queue
 
 import (
 	"os"
@@ -12,25 +12,25 @@ func TestReaders(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), Readers: []string{"a", "b"}}
 	s := mustOpen(t, cfg)
-	a, b := s.Reader, single{s.Spool, s.Spool.Reader(1)}
-	mustAppend(t, s, events(1, 10_000))
+	a, b := s.Reader, single{s.Queue, s.Queue.Reader(1)}
+	mustAppend(t, s, records(1, 10_000))
 	expect(t, s, 1, 10_000, true)
 	a.Commit(a.Read())
 	expect(t, b, 1, 5_000, false)
 	b.Commit(b.Read())
 	if first := s.segments[0].first; first == 1 || first > 5_001 {
-		t.Errorf("the oldest segment begins with event %d: want what a slow reader is done with removed, and no more", first)
+		t.Errorf("the oldest segment begins with record %d: want what a slow reader is done with removed, and no more", first)
 	}
 	for range 2 { // as after a kill
 		s = mustOpen(t, cfg)
-		b = single{s.Spool, s.Spool.Reader(1)}
+		b = single{s.Queue, s.Queue.Reader(1)}
 		expect(t, s, 10_001, 10_000, true)
 		expect(t, b, 5_001, 10_000, true)
 	}
 	b.Rewind()
 	expect(t, b, 5_001, 10_000, true)
 	b.Commit(b.Read())
-	mustAppend(t, s, events(10_001, 10_100))
+	mustAppend(t, s, records(10_001, 10_100))
 	expect(t, b, 10_001, 10_100, true)
 	expect(t, s, 10_001, 10_100, true)
 }
@@ -39,11 +39,11 @@ func TestReaders(t *testing.T) {
 func TestReadersLoseOnTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, Config{Dir: t.TempDir(), Readers: []string{"a", "b"}, DropOldest: true})
-	fast, slow := s, single{s.Spool, s.Spool.Reader(1)}
+	fast, slow := s, single{s.Queue, s.Queue.Reader(1)}
 	got := uint64(0)
 	const all = 60_000
 	for i := 1; i <= all; i += 1000 {
-		mustAppend(t, s, events(i, i+999))
+		mustAppend(t, s, records(i, i+999))
 		for {
 			if _, ok := fast.Next(); !ok {
 				break
@@ -72,12 +72,12 @@ func TestNewReaders(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Dir: t.TempDir()}
 	s := mustOpen(t, cfg)
-	mustAppend(t, s, events(1, 100))
+	mustAppend(t, s, records(1, 100))
 	expect(t, s, 1, 40, false)
 	s.Commit(s.Read())
 	for _, tt := range []struct {
 		readers []string
-		from    []int // the first event of each
+		from    []int // the first record of each
 	}{
 		{[]string{"a", "b"}, []int{41, 41}},
 		{[]string{"b", "c"}, []int{51, 41}},
@@ -86,7 +86,7 @@ func TestNewReaders(t *testing.T) {
 		cfg.Readers = tt.readers
 		s = mustOpen(t, cfg)
 		for i, from := range tt.from {
-			r := single{s.Spool, s.Spool.Reader(i)}
+			r := single{s.Queue, s.Queue.Reader(i)}
 			expect(t, r, from, 100, true)
 			r.Rewind()
 			if from == 41 && i == len(tt.from)-1 {

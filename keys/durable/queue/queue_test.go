@@ -1,0 +1,474 @@
+package queue
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// records are numbered texts.
+func records(from, to int) (list []string) {
+	for i := from; i <= to; i++ {
+		list = append(list, text(i))
+	}
+	return list
+}
+
+func text(i int) string { return fmt.Sprintf("event %d %s", i, strings.Repeat("x", 13+i%50)) }
+
+// single is a queue with its only reader.
+type single struct {
+	*Queue
+	*Reader
+}
+
+// put appends records.
+func (s single) put(list []string) (int, error) {
+	return s.Append(len(list), func(b []byte, i int) []byte { return append(b, list[i]...) })
+}
+
+func mustOpen(t testing.TB, cfg Config) single {
+	t.Helper()
+	if cfg.Limit == 0 {
+		cfg.Limit = MinLimit
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return single{s, s.Reader(0)}
+}
+
+func mustAppend(t testing.TB, s single, list []string) {
+	t.Helper()
+	if n, err := s.put(list); err != nil || n != len(list) {
+		t.Fatalf("%d appended, %v", n, err)
+	}
+}
+
+// expect reads records from and to, and no more where all.
+func expect(t testing.TB, s single, from, to int, all bool) {
+	t.Helper()
+	for i := from; i <= to; i++ {
+		if r, ok := s.Next(); !ok || string(r) != text(i) {
+			t.Fatalf("record %d: %.300q, %v", i, r, ok)
+		}
+	}
+	if !all {
+		return
+	}
+	if r, ok := s.Next(); ok {
+		t.Fatalf("after record %d: %q", to, r)
+	}
+}
+
+func TestInOrderOverRestarts(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Dir: filepath.Join(t.TempDir(), "spool")}
+	s := mustOpen(t, cfg)
+	mustAppend(t, s, records(1, 100))
+	expect(t, s, 1, 60, false)
+	s.Commit(s.Read())
+	expect(t, s, 61, 70, false)
+	s.Rewind()
+	expect(t, s, 61, 100, true)
+	for range 3 { // as after a kill: nothing is closed in order
+		s = mustOpen(t, cfg)
+		expect(t, s, 61, 100, true)
+	}
+	mustAppend(t, s, records(101, 200))
+	expect(t, s, 101, 200, true)
+	if n := s.Uncommitted(); n != 140 {
+		t.Errorf("%d not committed", n)
+	}
+	s.Commit(s.Read())
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	s = mustOpen(t, cfg)
+	expect(t, s, 201, 200, true)
+	mustAppend(t, s, records(201, 201))
+	expect(t, s, 201, 201, true)
+}
+
+// Segments come and go, and what is delivered takes no room.
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	files := func() (n int) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries) - 1
+	}
+	next := 1
+	for range 50 {
+		mustAppend(t, s, records(next, next+999))
+		expect(t, s, next, next+999, true)
+		next += 1000
+		s.Commit(s.Read())
+		if n := files(); n > 3 {
+			t.Fatalf("%d segments of delivered events", n)
+		}
+	}
+	last := next
+	for s.Waiting() < 10_000 {
+		mustAppend(t, s, records(next, next+999))
+		next += 1000
+	}
+	if files() < 4 {
+		t.Errorf("%d segments", files())
+	}
+	expect(t, s, last, next-1, true)
+	s.Rewind()
+	expect(t, s, last, next-1, true)
+	s = mustOpen(t, Config{Dir: dir})
+	expect(t, s, last, next-1, true)
+	s.Commit(s.Read())
+	if n := files(); n > 2 {
+		t.Errorf("%d segments of delivered events", n)
+	}
+}
+
+func TestFull(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, Config{Dir: t.TempDir()})
+	room := s.Room()
+	put := 0
+	for {
+		n, err := s.put(records(put+1, put+1000))
+		put += n
+		if errors.Is(err, ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.total > MinLimit || s.total < MinLimit*3/4 {
+		t.Errorf("full with %d bytes", s.total)
+	}
+	select {
+	case <-room:
+		t.Error("it is said to have room")
+	default:
+	}
+	expect(t, s, 1, put/2, false)
+	s.Commit(s.Read())
+	select {
+	case <-room:
+	default:
+		t.Error("that there is room is not told")
+	}
+	n, err := s.put(records(put+1, put+1000))
+	if err != nil {
+		t.Errorf("%d appended after half was delivered: %v", n, err)
+	}
+	expect(t, s, put/2+1, put+1000, true)
+	s.Commit(s.Read())
+	if n := s.Lost(); n != 0 {
+		t.Errorf("%d lost", n)
+	}
+	// With all delivered there is room for as much as at first, in the middle of a segment or not.
+	for i := range 5 {
+		again := 0
+		for {
+			n, err := s.put(records(again+1, again+1000))
+			again += n
+			if errors.Is(err, ErrFull) {
+				break
+			}
+		}
+		if again != put && again < put*8/10 {
+			t.Errorf("round %d: %d events fit, first %d", i, again, put)
+		}
+		expect(t, s, 1, again, true)
+		s.Commit(s.Read())
+	}
+}
+
+// What makes room for newer events is counted exactly, whether it had been read or not.
+func TestDropOldest(t *testing.T) {
+	t.Parallel()
+	for _, read := range []int{0, 10, 7000} {
+		s := mustOpen(t, Config{Dir: t.TempDir(), DropOldest: true})
+		const all = 60_000
+		mustAppend(t, s, records(1, 10_000))
+		expect(t, s, 1, read, false)
+		if read > 0 {
+			s.Commit(s.Read())
+		}
+		delivered := read
+		mustAppend(t, s, records(10_001, all))
+		lost := int(s.Lost())
+		r, ok := s.Next()
+		if !ok {
+			t.Fatal("all is gone")
+		}
+		var first int
+		fmt.Sscanf(string(r), "event %d", &first)
+		if first != delivered+lost+1 {
+			t.Errorf("%d delivered, %d lost, then came %d", delivered, lost, first)
+		}
+		expect(t, s, first+1, all, true)
+	}
+}
+
+// A torn end is cut off wherever it was torn, and what is appended later is read.
+func TestTornEnd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	mustAppend(t, s, records(1, 3))
+	s.Close()
+	path := filepath.Join(dir, "0000000000000001")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := len(whole) - recordHead - len(text(3))
+	for cut := two; cut <= len(whole); cut++ {
+		for _, tail := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "junkjunkjunkjunk"} {
+			if err := os.WriteFile(path, append(slices.Clone(whole[:cut]), tail...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := mustOpen(t, Config{Dir: dir})
+			mustAppend(t, s, records(4, 5))
+			expect(t, s, 1, 2, false)
+			s.Rewind()
+			var got []string
+			for r, ok := s.Next(); ok; r, ok = s.Next() {
+				got = append(got, string(r))
+			}
+			want := []string{text(1), text(2), text(4), text(5)}
+			if cut == len(whole) {
+				want = slices.Insert(want, 2, text(3))
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("cut at %d of %d: %q", cut, len(whole), got)
+			}
+			s.Close()
+		}
+	}
+}
+
+// Events that cannot be read are passed over and counted; those of the next segment are read.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	mustAppend(t, s, records(1, 10_000))
+	second := int(s.segments[1].first)
+	s.Close()
+	f, err := os.OpenFile(filepath.Join(dir, "0000000000000001"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("damage"), 1000); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	s = mustOpen(t, Config{Dir: dir})
+	read := 0
+	for {
+		r, ok := s.Next()
+		if !ok {
+			t.Fatal("nothing came behind the damage")
+		}
+		if string(r) != text(read+1) {
+			break
+		}
+		read++
+	}
+	if lost := int(s.Lost()); read+lost+1 != second || lost == 0 {
+		t.Errorf("%d read, %d lost, the second segment begins with %d", read, lost, second)
+	}
+	expect(t, s, second+1, 10_000, true)
+}
+
+// A cursor that is torn or of another time gives events twice, not never.
+func TestCursor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	mustAppend(t, s, records(1, 10))
+	expect(t, s, 1, 3, false)
+	s.Commit(s.Read())
+	before, err := os.ReadFile(filepath.Join(dir, "cursor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s, 4, 6, false)
+	s.Commit(s.Read())
+	s.Close()
+	after, err := os.ReadFile(filepath.Join(dir, "cursor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		cursor []byte
+		want   int
+	}{
+		{"whole", after, 7},
+		{"the one before", before, 4},
+		{"missing", nil, 1},
+		{"its last writing torn", append(append(slices.Clone(after[:5]), "torn"...), after[9:]...), 4},
+		{"noise", []byte(strings.Repeat("\xff", 2*cursorSize)), 1},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "cursor"), tt.cursor, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := mustOpen(t, Config{Dir: dir})
+		expect(t, s, tt.want, 10, true)
+		s.Close()
+	}
+}
+
+// The form on disk stays: what another version left is read on, from where it stood.
+func TestForm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, digits := range map[string]string{
+		"0000000000000001": "03000000e9b2942a6f6e65" + "03000000a3b3d85274776f" + "05000000bc51441c7468726565",
+		"cursor": "0200000000000000010000000000000016000000000000000300000000000000823b01a1" +
+			"010000000000000001000000000000000b00000000000000020000000000000075911d05",
+	} {
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := mustOpen(t, Config{Dir: dir})
+	if r, ok := s.Next(); !ok || string(r) != "three" || s.Waiting() != 0 || s.Read() != (Position{1, 35, 4}) {
+		t.Errorf("%q, %v, then at %+v", r, ok, s.Read())
+	}
+}
+
+// Many append while one reads and commits.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, Config{Dir: t.TempDir(), Sync: time.Millisecond})
+	const writers, each = 4, 3000
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := 0; i < each; {
+				room := s.Room()
+				n, err := s.put([]string{fmt.Sprintf("%d %d", w, i)})
+				i += n
+				if errors.Is(err, ErrFull) {
+					<-room
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	next := make([]int, writers)
+	for n := 0; n < writers*each; {
+		r, ok := s.Next()
+		if !ok {
+			<-s.More()
+			continue
+		}
+		w, i := 0, 0
+		if _, err := fmt.Sscan(string(r), &w, &i); err != nil || i != next[w] {
+			t.Fatalf("%s came, want %d, %v", r, next[w], err)
+		}
+		next[w]++
+		if n++; n%100 == 0 {
+			s.Commit(s.Read())
+		}
+	}
+	all.Wait()
+}
+
+// While the oldest make room for the newest, each event is read or counted as lost.
+func TestDropsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, Config{Dir: t.TempDir(), DropOldest: true})
+	const all = 100_000
+	var done sync.WaitGroup
+	done.Go(func() {
+		for i := 0; i < all; i += 100 {
+			if _, err := s.put(records(i+1, i+100)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	read, last := 0, 0
+	for last < all {
+		r, ok := s.Next()
+		if !ok {
+			<-s.More()
+			continue
+		}
+		i := 0
+		if fmt.Sscanf(string(r), "event %d", &i); i <= last || string(r) != text(i) {
+			t.Fatalf("%q after %d", r, last)
+		}
+		last = i
+		if read++; read%500 == 0 {
+			s.Commit(s.Read())
+		}
+	}
+	done.Wait()
+	if lost := int(s.Lost()); read+lost < all { // what was read and not committed can be lost as well
+		t.Errorf("%d read, %d lost of %d", read, lost, all)
+	}
+}
+
+func TestLongest(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, Config{Dir: t.TempDir(), Limit: 16 << 20})
+	long := strings.Repeat("m", MaxRecord+1)
+	mustAppend(t, s, append(records(1, 1), long, long))
+	mustAppend(t, s, records(2, 2))
+	expect(t, s, 1, 1, false)
+	for range 2 {
+		if r, ok := s.Next(); !ok || string(r) != long[:MaxRecord] {
+			t.Errorf("%v, %d bytes", ok, len(r))
+		}
+	}
+	expect(t, s, 2, 2, true)
+}
+
+// After Close nothing is put, read or removed.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	mustAppend(t, s, records(1, 10))
+	expect(t, s, 1, 5, false)
+	at := s.Read()
+	if err := errors.Join(s.Queue.Close(), s.Queue.Close()); err != nil {
+		t.Error(err)
+	}
+	if n, err := s.put(records(11, 11)); n != 0 || err == nil {
+		t.Errorf("%d put, %v", n, err)
+	}
+	expect(t, s, 6, 5, true)
+	s.Commit(at)
+	s = mustOpen(t, Config{Dir: dir})
+	expect(t, s, 1, 10, true)
+}
