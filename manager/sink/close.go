@@ -36,7 +36,8 @@ func (q *eventQueue) close(deadline <-chan struct{}, within time.Duration) error
 	defer q.mu.Unlock()
 	kept := uint64(0)
 	if q.disk != nil && q.backlogged() {
-		kept = q.stored - q.done
+		from, to := q.disk.Bounds()
+		kept = min(q.stored-q.done, to-from) // the files may have been removed
 		q.log.Info("events wait on the disk for the next start", "events", q.name, "count", kept)
 	}
 	if n := q.counts.Pending - kept + q.lost; n > 0 {

@@ -237,6 +237,55 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// Where somebody removes the directory, what it held is counted as lost and told, and what comes later is kept, over a stop, too.
+func TestRemovedDirectory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "disk")
+		r := &reader{}
+		r.set(errors.New("away"), 0)
+		h := start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
+		numbered(h, 1, 1) // which the writer has in hand from then on
+		synctest.Wait()
+		numbered(h, 2, 100)
+		time.Sleep(3 * spillAfter)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		numbered(h, 101, 200)
+		time.Sleep(3 * spillAfter)
+		if err := h.Close(2 * time.Second); err == nil || !strings.HasPrefix(err.Error(), "100 events were not written") {
+			t.Error(err)
+		}
+		adds(t, h.queues[0].tally())
+		r.set(nil, 0)
+		h = start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
+		end(t, h)
+		if c := h.queues[0].tally(); c != (Counts{Received: 100, Delivered: 100}) {
+			t.Errorf("counts %+v", c)
+		}
+		inOrder(t, r, 101, 200)
+
+		r.set(errors.New("away"), 0)
+		h = start(t, quiet, onDisk(r, dir, 1<<20, MinDisk))
+		numbered(h, 201, 201)
+		synctest.Wait()
+		numbered(h, 202, 300)
+		time.Sleep(3 * spillAfter)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		numbered(h, 301, 400)
+		time.Sleep(3 * spillAfter)
+		r.set(nil, 0)
+		time.Sleep(2 * retryMost)
+		end(t, h)
+		if c := h.queues[0].tally(); c != (Counts{Received: 201, Delivered: 102, Lost: 99}) || !strings.Contains(r.String(), "99 events lost: the disk could not be read") {
+			t.Errorf("counts %+v", c)
+		}
+	})
+}
+
 // While a disk takes nothing, few events a second take little more memory than they have bytes.
 func TestMemoryWhileTheDiskFails(t *testing.T) {
 	t.Parallel()

@@ -73,6 +73,7 @@ type Queue struct {
 	unsynced []uint64   // segments with undelivered records that are not forced to the disk
 	timer    *time.Timer
 	closed   bool
+	looked   time.Time // when the files were last looked for
 	out      []byte // records being appended
 }
 
@@ -198,6 +199,9 @@ func (q *Queue) Append(n int, add func(b []byte, i int) []byte) (done int, err e
 	defer q.mu.Unlock()
 	if q.closed {
 		return 0, os.ErrClosed
+	}
+	if err := q.look(); err != nil {
+		return 0, err
 	}
 	for done < n {
 		some := 0

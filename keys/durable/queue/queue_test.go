@@ -339,6 +339,48 @@ func TestCursor(t *testing.T) {
 	}
 }
 
+// Where somebody removes the files while they are used, what they held is counted as lost, and what comes later is kept.
+func TestRemovedFiles(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "q")
+	s := mustOpen(t, Config{Dir: dir, Readers: []string{"a", "b"}})
+	b := single{s.Queue, s.Queue.Reader(1)}
+	next := 1
+	for round := range 3 {
+		if round > 0 { // the first time nothing was put yet
+			mustAppend(t, s, records(next, next+9_999))
+			expect(t, s, next, next+2, false)
+			s.Commit(s.Read())
+			next += 10_000
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		s.looked = time.Time{}
+		mustAppend(t, s, records(next, next+9))
+		if n, want := s.Lost(), []uint64{0, 9_997, 9_997}[round]; n != want {
+			t.Errorf("round %d: %d lost, want %d", round, n, want)
+		}
+		if n, want := b.Lost(), []uint64{0, 10_000, 10_000}[round]; n != want {
+			t.Errorf("round %d: %d lost for the other, want %d", round, n, want)
+		}
+		expect(t, s, next, next+9, true)
+		expect(t, b, next, next+4, false)
+		s.Commit(s.Read())
+		b.Commit(b.Read())
+		expect(t, b, next+5, next+9, true)
+		b.Commit(b.Read())
+		next += 10
+	}
+	mustAppend(t, s, records(next, next+9))
+	expect(t, s, next, next+4, false)
+	s.Commit(s.Read())
+	s.Queue.Close()
+	s = mustOpen(t, Config{Dir: dir, Readers: []string{"a", "b"}})
+	expect(t, s, next+5, next+9, true)
+	expect(t, single{s.Queue, s.Queue.Reader(1)}, next, next+9, true)
+}
+
 // The form on disk stays: what another version left is read on, from where it stood.
 func TestForm(t *testing.T) {
 	t.Parallel()

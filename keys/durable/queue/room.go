@@ -3,6 +3,8 @@ package queue
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"time"
 )
 
 // Room is closed when there is room again after ErrFull.
@@ -92,4 +94,44 @@ func (q *Queue) dropOldest() {
 		r.save()
 	}
 	q.remove()
+}
+
+// lookEvery is how often the files are looked for.
+const lookEvery = time.Second
+
+// look notices that somebody has removed or renamed the files, or their directory. What they hold is lost then, and others are made: what
+// was written to those would be lost at the end of the process.
+func (q *Queue) look() error {
+	now := time.Now()
+	if now.Sub(q.looked) < lookEvery {
+		return nil
+	}
+	q.looked = now
+	if _, err := os.Lstat(q.path(q.newest().first)); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	q.looked = time.Time{} // until all is well
+	if err := os.MkdirAll(q.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	for i, r := range q.readers {
+		if err := errors.Join(r.cursor.close(), r.cursor.open(filepath.Join(q.cfg.Dir, placeOf(q.cfg.Readers[i])))); err != nil {
+			return err
+		}
+	}
+	old := q.newest()
+	old.file.Close()
+	if old.size == 0 { // it has the name of the one to come
+		q.segments = q.segments[:len(q.segments)-1]
+	}
+	if err := q.begin(); err != nil {
+		return err
+	}
+	lost := q.next - q.slowest().Record
+	for len(q.segments) > 1 {
+		q.dropOldest()
+	}
+	q.looked = now
+	q.cfg.Log.Error("somebody has removed the files of a queue on disk", "dir", q.cfg.Dir, "records_lost", lost, "remedy", "leave the directory alone while we run")
+	return nil
 }
