@@ -150,6 +150,7 @@ func (q *eventQueue) spills() {
 
 // toDisk puts all on the disk that is in memory. What it does not take stays in memory. One goroutine at a time may call it.
 func (q *eventQueue) toDisk() {
+	_, end := q.disk.Bounds() // which nobody else moves; and a disk that is busy must not hold up the receivers
 	q.mu.Lock()
 	from := max(q.stored, q.done)
 	var parts []Batch
@@ -168,7 +169,6 @@ func (q *eventQueue) toDisk() {
 		return
 	}
 	if !q.backlogged() { // what is on the disk is done with
-		_, end := q.disk.Bounds()
 		q.stored, q.base = from, end-from
 		q.backlog++
 	}

@@ -237,6 +237,45 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// A disk that is busy, as with the removal of what was delivered, holds up whoever writes to it, and not the receivers.
+func TestABusyDiskHoldsUpNoReceiver(t *testing.T) {
+	t.Parallel()
+	h := NewHub([]Spec{onDisk(&reader{}, t.TempDir(), 1<<20, MinDisk)}, quiet)
+	if err := h.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer h.Abandon()
+	q := h.queues[0]
+	numbered(h, 1, 1)
+	held, free, moved := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go q.disk.Append(1, func(b []byte, _ int) []byte {
+		close(held)
+		<-free
+		return append(b, 'x')
+	})
+	<-held
+	go func() {
+		defer close(moved)
+		q.toDisk()
+	}()
+	put := make(chan struct{})
+	go func() {
+		defer close(put)
+		for i := range 100 { // toDisk waits for the disk at some time of these
+			numbered(h, i+2, i+2)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	select {
+	case <-put:
+	case <-time.After(20 * time.Second):
+		t.Error("a receiver waits for the disk")
+	}
+	close(free)
+	<-moved
+	<-put
+}
+
 // Where somebody removes the directory, what it held is counted as lost and told, and what comes later is kept, over a stop, too.
 func TestRemovedDirectory(t *testing.T) {
 	t.Parallel()
