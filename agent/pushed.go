@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -124,19 +123,12 @@ func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) 
 
 // load makes the sources of a file; there are none in one that is missing.
 func (p *pushed) load(path string) (list []source.Source, text []byte, err error) {
-	f, err := os.OpenInRoot(filepath.Dir(path), filepath.Base(path))
+	text, err = durable.ReadIn(filepath.Dir(path), filepath.Base(path), maxPushed)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
-	}
-	defer f.Close()
-	if text, err = io.ReadAll(io.LimitReader(f, maxPushed+1)); err != nil {
-		return nil, nil, err
-	}
-	if len(text) > maxPushed {
-		return nil, nil, fmt.Errorf("%s has more than %d bytes", pushedName, maxPushed)
 	}
 	cfg := p.cfg
 	if cfg.Tables, err = pushedTables(string(text), cfg.PushedCommands); err != nil {

@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"ossecd/keys/durable"
 	"ossecd/proto"
 )
 
@@ -75,20 +72,20 @@ func (d *sharedDir) look() (m *merged, skipped []string, err error) {
 	if d.built == d.seen && !first || !settled {
 		return nil, skipped, nil
 	}
-	if m, err = merge(root, names); err != nil {
+	if m, err = merge(d.path, names); err != nil {
 		return nil, skipped, err
 	}
 	d.built = d.seen
 	return m, skipped, nil
 }
 
-func merge(root *os.Root, names []string) (*merged, error) {
+func merge(dir string, names []string) (*merged, error) {
 	if len(names) > maxMergedFiles {
 		return nil, fmt.Errorf("%d files are too many; agents take %d", len(names), maxMergedFiles)
 	}
 	m := &merged{files: len(names)}
 	for _, name := range names {
-		content, err := readShared(root, name)
+		content, err := durable.ReadIn(dir, name, maxMerged)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +94,7 @@ func merge(root *os.Root, names []string) (*merged, error) {
 			return nil, fmt.Errorf("they have over %d bytes together, which is what agents take", maxMerged)
 		}
 	}
-	if theirs, err := readShared(root, proto.MergedName); err == nil && sameFiles(theirs, m.data) {
+	if theirs, err := durable.ReadIn(dir, proto.MergedName, maxMerged); err == nil && sameFiles(theirs, m.data) {
 		m.data = theirs
 	}
 	sum := md5.Sum(m.data)
@@ -126,23 +123,6 @@ func parts(data []byte) (files map[string][]byte, ok bool) {
 		files[name], data = rest[:n:n], rest[n:]
 	}
 	return files, true
-}
-
-// readShared reads a file, and waits for no writer of a pipe.
-func readShared(root *os.Root, name string) ([]byte, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is no regular file any more", filepath.Join(root.Name(), name)))
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxMerged+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(root.Name(), name), err)
-	}
-	return content, nil
 }
 
 // chunk is the piece of m's data from at on that goes into one message. No piece begins like a control message.

@@ -1,28 +1,23 @@
 package response
 
 import (
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"ossecd/keys/durable"
 )
 
-const maxNames = 256 << 10 // bytes of the file that are read
+const maxNames = 256 << 10 // bytes of the file
 
 // named looks a command's name up in the ar.conf that stock managers push: lines of "NAME - PROGRAM - SECONDS". There may be
 // several of one name, for several systems; the first whose program is allowed counts. What the file says gives no permission.
 func named(path, name string, allow []string) (program string, timeout time.Duration, ok bool) {
-	f, err := os.OpenInRoot(filepath.Dir(path), filepath.Base(path))
+	text, err := durable.ReadIn(filepath.Dir(path), filepath.Base(path), maxNames)
 	if err != nil {
 		return "", 0, false // then the name itself has to do
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxNames))
-	if err != nil {
-		return "", 0, false
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Split(strings.TrimSpace(line), " - ")

@@ -3,7 +3,6 @@ package shared
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,18 +42,7 @@ func (s *Store) Sums() Sums {
 	return sums
 }
 
-func (s *Store) read(name string) ([]byte, error) {
-	f, err := os.OpenInRoot(s.dir, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err == nil && len(data) > MaxSize {
-		err = ErrSize
-	}
-	return data, err
-}
+func (s *Store) read(name string) ([]byte, error) { return durable.ReadIn(s.dir, name, MaxSize) }
 
 // Put stores a pushed file. The merged file is stored with all its parts, and what was a part of the one before
 // and is none now is removed. refused are names of parts that were left out. On an error the sums may still be

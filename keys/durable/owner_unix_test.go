@@ -3,6 +3,8 @@
 package durable
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -130,5 +132,36 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// Only regular files in the directory are read, and not longer ones than asked for; a pipe is not waited for.
+func TestReadIn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+".outside", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600), os.Symlink(dir+".outside", filepath.Join(dir, "link")), os.Symlink("file", filepath.Join(dir, "inside"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "inside"} {
+		if b, err := ReadIn(dir, name, 4); err != nil || string(b) != "text" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	for _, name := range []string{"pipe", "link", ".", "../" + filepath.Base(dir) + ".outside", "none"} {
+		if b, err := ReadIn(dir, name, 4); err == nil {
+			t.Errorf("%s: %q", name, b)
+		}
+	}
+	if _, err := ReadIn(dir, "file", 3); err == nil {
+		t.Error("a file that is too long")
+	}
+	if _, err := ReadIn(dir, "none", 3); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }

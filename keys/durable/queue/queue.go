@@ -74,7 +74,7 @@ type Queue struct {
 	timer    *time.Timer
 	closed   bool
 	looked   time.Time // when the files were last looked for
-	out      []byte // records being appended
+	out      []byte    // records being appended
 }
 
 // Open opens the queue, and repairs what a crash left: a torn end of the newest segment is cut off.
