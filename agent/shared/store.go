@@ -106,21 +106,16 @@ func (s *Store) room(name string) error {
 }
 
 // write replaces one file. A new one gets the owner of the directory, which may be that of a stock agent, and can be read by its
-// group. What is no regular file there, such as a link out of the directory, is removed first.
+// group. What is no regular file there, such as a link out of the directory, is replaced.
 func (s *Store) write(name string, data []byte) error {
 	path := filepath.Join(s.dir, name)
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("shared files: %w; remove it by hand", err)
-		}
-	}
-	_, missing := os.Lstat(path)
-	err := durable.ReplaceFile(path, data, 0o640)
-	if err == nil && missing != nil {
+	info, err := os.Lstat(path)
+	isNew := err != nil || !info.Mode().IsRegular()
+	if err = durable.ReplaceFileIn(s.dir, name, data, 0o640); err == nil && isNew {
 		err = durable.Give(s.dir, path)
 	}
 	if err != nil {
-		return fmt.Errorf("shared files: %w; free space, or make the directory writable for this user", err)
+		return fmt.Errorf("shared files: %w; free space, let this user write to the directory, and move away what is no file there", err)
 	}
 	return nil
 }

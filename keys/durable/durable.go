@@ -21,11 +21,26 @@ func ReplaceFile(path string, data []byte, perm fs.FileMode) error {
 
 // ReplaceFileLike is ReplaceFile, but that a new file gets the mode, owner and group of the file at like, where there is one;
 // others than those have no access to it.
-func ReplaceFileLike(path, like string, data []byte, perm fs.FileMode) (err error) {
+func ReplaceFileLike(path, like string, data []byte, perm fs.FileMode) error {
 	if real, e := filepath.EvalSymlinks(path); e == nil {
 		path = real // replace what a link points to, not the link
 	}
-	old, statErr := os.Stat(path)
+	return replace(path, like, data, perm)
+}
+
+// ReplaceFileIn is ReplaceFile in a directory in which others may write: a link, as anything else that is no regular file, is itself
+// replaced by the new file.
+func ReplaceFileIn(dir, name string, data []byte, perm fs.FileMode) error {
+	path := filepath.Join(dir, name)
+	return replace(path, path, data, perm)
+}
+
+// replace does so with what has the name path, but follows no link there.
+func replace(path, like string, data []byte, perm fs.FileMode) (err error) {
+	old, statErr := os.Lstat(path)
+	if statErr == nil && !old.Mode().IsRegular() {
+		statErr = fs.ErrNotExist
+	}
 	if statErr == nil {
 		perm = old.Mode().Perm()
 	} else if model, err := os.Stat(like); err == nil && like != path {

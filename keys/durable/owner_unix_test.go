@@ -165,3 +165,24 @@ func TestReadIn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// In a directory where others may write, a link is replaced and not followed; a file keeps its mode.
+func TestReplaceFileIn(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
+	if err := errors.Join(os.WriteFile(outside, []byte("untouched"), 0o600), os.Symlink(outside, filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "file"), nil, 0o604)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{"link": 0o640, "new": 0o640, "file": 0o604} {
+		if err := ReplaceFileIn(dir, name, []byte("text"), 0o640); err != nil {
+			t.Error(err)
+		}
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v, want %v", name, info.Mode(), err, want)
+		}
+	}
+	if b, err := os.ReadFile(outside); err != nil || string(b) != "untouched" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
