@@ -170,7 +170,7 @@ func TestReadIn(t *testing.T) {
 func TestReplaceFileIn(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
-	if err := errors.Join(os.WriteFile(outside, []byte("untouched"), 0o600), os.Symlink(outside, filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "file"), nil, 0o604)); err != nil {
+	if err := errors.Join(os.WriteFile(outside, []byte("untouched"), 0o600), os.Symlink(outside, filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "file"), nil, 0o600), os.Chmod(filepath.Join(dir, "file"), 0o604)); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{"link": 0o640, "new": 0o640, "file": 0o604} {

@@ -399,6 +399,7 @@ func TestPeersThatFail(t *testing.T) {
 	every(func(p peer) { p.slow(false) })
 	some(500)
 	every(peer.down)
+	sure := put // what comes from here on has only the network between
 	some(1000)
 	every(peer.up)
 	some(500)
@@ -411,8 +412,21 @@ func TestPeersThatFail(t *testing.T) {
 			t.Errorf("sink %d: %+v, want %d", i, c, put)
 		}
 	}
-	if all := jet.came(); len(all) != put {
-		t.Errorf("the stream has %d of %d events", len(all), put)
+	for _, p := range []peer{jet, web} { // who answer for what they have
+		if all := p.came(); len(all) != put {
+			t.Errorf("%T has %d of %d events", p, len(all), put)
+		}
+	}
+	for _, p := range []peer{tcp, unix} { // when these go, so does what they had not read
+		until("the last are read", func(int, sink.Counts) bool {
+			all := p.came()
+			for i := sure + 1; i <= put; i++ {
+				if all[strconv.Itoa(i)] == 0 {
+					return false
+				}
+			}
+			return true
+		})
 	}
 	for _, p := range peers[1:] { // a write over TCP that is cut short is repeated
 		for word, n := range p.came() {
