@@ -186,6 +186,49 @@ func TestTCP(t *testing.T) {
 	c.Close()
 }
 
+// A connection that breaks in the middle of a write takes nothing of it: all is given to the next one.
+func TestAWriteThatBreaks(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s, err := New(Options{Address: l.Addr().String(), Protocol: "tcp", MaxSize: 65_000}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	a := sink.NewHub(nil, quiet).NewAgent("001", "web01", "any")
+	var large sink.Lot // more than the system buffers
+	for range 500 {
+		large.Event(a, at, 1, from, '1', []byte("l"), []byte(strings.Repeat("x", 60_000)))
+	}
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.ReadFull(c, make([]byte, 1000)) // the write has begun
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}()
+	if r, err := s.Write(t.Context(), large.Events()); err == nil || r != (sink.Result{}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	var one sink.Lot
+	one.Event(a, at, 1, from, '1', []byte("l"), []byte("again"))
+	if r, err := s.Write(t.Context(), one.Events()); err != nil || r.Done != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	c, r := accept(t, l)
+	defer c.Close()
+	if got := next(t, r); !strings.HasSuffix(got, "] again") {
+		t.Errorf("got %.200q", got)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
