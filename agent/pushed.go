@@ -146,6 +146,9 @@ func pushedTables(text string, commands bool) (tables []string, err error) {
 			Source []map[string]any `toml:"source"`
 		} `toml:"agent"`
 	}
+	if err := checkNested(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", pushedName, err)
+	}
 	meta, err := toml.Decode(text, &file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", pushedName, err)
