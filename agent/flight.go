@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"math/bits"
 	"time"
 
 	"ossecd/keys/durable/queue"
@@ -39,16 +40,18 @@ type probe struct {
 	mark   queue.Position
 }
 
-// event notes that an event of n bytes, unsealed, was sent.
+// event notes that an event was sent in a datagram of n bytes.
 func (f *flight) event(n int) { f.sent += charge(n) }
 
-// charge is what a kernel charges at most for the datagram of a message of n bytes.
-func charge(n int) uint64 { return uint64(n) + packetWrapped + packetCharge }
+// charge is what a kernel charges at most for a datagram of n bytes.
+func charge(n int) uint64 {
+	return packetRecord + max(uint64(1)<<bits.Len64(uint64(n)+packetHead-1), packetLeast)
+}
 
-// room says whether an event of n bytes may be sent now.
+// room says whether an event of n bytes, not sealed yet, may be sent now.
 func (f *flight) room(n int) bool {
 	used := f.sent - f.covered
-	return !f.doubtful && (used+charge(n) <= window || used == 0)
+	return !f.doubtful && (used+charge(n+packetWrapped) <= window || used == 0)
 }
 
 // wantsProbe says that half a window was used since the last probe.

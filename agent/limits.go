@@ -38,13 +38,15 @@ var (
 
 // What we chose.
 const (
-	// window bounds what is on the way without a sign that the manager's host took it in, in bytes as a kernel
-	// charges them: some 170 short lines. A Linux socket buffers 212,992 bytes by default, and charges each
-	// datagram with its length and packetCharge for its own record of it; the rest is left for the agents next
-	// to us. Half of the window is probed ahead, so that the answer is there before the other half is used up.
-	window        = 160 << 10
-	packetCharge  = 768
-	packetWrapped = 160 // what sealing adds to a message at most, plus the headers of IPv6 and UDP
+	// window bounds what is on the way without a sign that the manager's host took it in, in bytes as a Linux kernel
+	// charges them: 115 short lines. A socket buffers 212,992 bytes by default, of which up to a quarter may still be
+	// charged for what was read already; the rest is left for keepalives and the agents next to us. Half of the window is
+	// probed ahead, so that the answer is there before the other half is used up.
+	window        = 144 << 10
+	packetRecord  = 256 // the kernel's record of a datagram
+	packetHead    = 448 // what it keeps beside the data, in the same piece of memory, whose size is a power of two
+	packetLeast   = 1 << 10
+	packetWrapped = 160 // what sealing adds to a message at most
 
 	// A keepalive that was not answered in twice the time that answers take is given up when another answer
 	// comes: so many seconds while that time is not known, and never less or more than this. Giving up too

@@ -162,7 +162,7 @@ func (s *session) sendEvent(event []byte) bool {
 	case err != nil:
 		return false
 	}
-	s.flight.event(len(event))
+	s.flight.event(len(s.sealed.datagram))
 	s.noteSent()
 	if s.probeDue.IsZero() && s.cfg.ProbeInterval > 0 {
 		s.probeDue = time.Now().Add(s.cfg.ProbeInterval)
