@@ -107,16 +107,35 @@ func (s *session) peek() bool {
 func (s *session) emitSpooled() {
 	for range slice {
 		if !s.peek() || !s.mayEmit() {
-			return
+			break
 		}
 		before := s.flight.mark
 		s.flight.mark = s.spool.Read() // a keepalive that goes out with this event speaks for it, too
-		if !s.emitOne(s.next) {
+		if !s.emitOne(s.next, true) {
 			s.flight.mark = before
-			return
+			break
 		}
 		s.next = nil
 	}
+	s.flush(time.Time{})
+}
+
+// unsend takes the last n events back that were noted as sent, and goes on in the spool where they begin.
+func (s *session) unsend(n int) {
+	first := len(s.unsure) - n
+	begin := s.unsure[first].end.Record - 1
+	for _, e := range s.unsure[first:] {
+		s.flight.sent -= e.charge
+	}
+	s.unsure = s.unsure[:first]
+	s.next = nil
+	s.spool.Rewind()
+	for s.spool.Read().Record < begin {
+		if _, ok := s.spool.Next(); !ok {
+			break
+		}
+	}
+	s.flight.mark = s.spool.Read()
 }
 
 // more tells of events in the spool; nil without one.
@@ -129,14 +148,15 @@ func (s *session) more() <-chan struct{} {
 
 // sentEvent is an event of the spool on its way.
 type sentEvent struct {
-	count uint64         // that it was sent with
-	end   queue.Position // behind it
+	count  uint64         // that it was sent with
+	charge uint64         // in the flight
+	end    queue.Position // behind it
 }
 
-// noteSent notes that an event was sent, if it is one of the spool.
-func (s *session) noteSent() {
+// noteSent notes that an event was sent, in a datagram of so many bytes, if it is one of the spool.
+func (s *session) noteSent(size int) {
 	if s.next != nil {
-		s.unsure = append(s.unsure, sentEvent{s.sealed.envelope.Counter.Value(), s.flight.mark})
+		s.unsure = append(s.unsure, sentEvent{s.sealed.envelope.Counter.Value(), charge(size), s.flight.mark})
 	}
 }
 
@@ -211,7 +231,7 @@ func (s *session) tellLoss() {
 		return
 	}
 	text := fmt.Sprintf("ossec: Agent event queue is full: %d events lost.", s.lost)
-	if s.emitOne(&source.Event{Queue: '1', Location: "ossecd", Message: []byte(text)}) {
+	if s.emitOne(&source.Event{Queue: '1', Location: "ossecd", Message: []byte(text)}, false) {
 		s.log.Warn("events lost: the spool had no room for them", "count", s.lost)
 		s.lost = 0
 	}

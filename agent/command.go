@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -87,6 +88,9 @@ func Command() *cli.Command {
 			}
 			for _, secret := range []string{keyEnv, tokenEnv} { // they were read, and are not for the programs that sources run
 				os.Unsetenv(secret)
+			}
+			if os.Getenv("GOMAXPROCS") == "" {
+				runtime.GOMAXPROCS(cfg.cores())
 			}
 			return Run(c.Context, cfg, slog.Default())
 		},

@@ -103,7 +103,7 @@ func (c Config) withDefaults() Config {
 		c.Version = "unknown"
 	}
 	if c.Dial == nil {
-		c.Dial = c.dialer().DialContext
+		c.Dial = c.dial
 	}
 	return c
 }

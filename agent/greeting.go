@@ -125,7 +125,7 @@ func (s *session) start() {
 	}
 	text := "ossec: Agent started: '" + s.key.Name + "->" + s.key.Address.Bare() + "'."
 	s.plain = proto.AppendEvent(s.plain[:0], '1', location, []byte(text), s.cfg.Dialect)
-	s.started = s.sendEvent(s.plain)
+	s.started = s.sendEvent(s.plain, false)
 }
 
 // offline starts over, with the same manager first.

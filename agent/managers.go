@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"ossecd/agent/shared"
@@ -50,6 +51,10 @@ func openSession(cfg *Config, dir string, key keys.Key, counts *counts, log *slo
 	}
 	return newSession(cfg, key, counts, files, log)
 }
+
+// cores is how many cores an agent uses at most: nearly all that is to be done for a manager is done by one goroutine, and to have a core
+// woken for the little that another one does costs more than to do it here.
+func (c *Config) cores() int { return min(runtime.GOMAXPROCS(0), max(len(c.readers()), 1)) }
 
 // readers names the readers of the spool: none but the one that has no name, or with AllManagers one for each manager.
 func (c *Config) readers() (names []string) {
@@ -96,11 +101,15 @@ func (c *Config) localAddress() (*net.UDPAddr, error) {
 	return net.UDPAddrFromAddrPort(at), nil
 }
 
-// dialer makes sockets at the local address, if one is given.
-func (c *Config) dialer() *net.Dialer {
+// dial makes a socket, at the local address if one is given.
+func (c *Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := new(net.Dialer)
 	if at, err := c.localAddress(); err == nil && at != nil { // Validate says what is wrong with it
 		d.LocalAddr = at
 	}
-	return d
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return quiet(conn), nil
 }

@@ -128,7 +128,7 @@ func (s *session) emit() {
 		if e.n == len(e.batch) {
 			break
 		}
-		if !s.mayEmit() || !s.emitOne(&e.batch[e.n]) {
+		if !s.mayEmit() || !s.emitOne(&e.batch[e.n], false) {
 			return
 		}
 		e.n++
@@ -138,32 +138,42 @@ func (s *session) emit() {
 	}
 }
 
-// emitOne sends one event, and says whether it is done with.
-func (s *session) emitOne(e *source.Event) bool {
+// emitOne sends one event, or has it sent by the next flush, and says whether it is done with.
+func (s *session) emitOne(e *source.Event, later bool) bool {
 	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, e.Message, s.cfg.Dialect)
 	if most := s.cfg.maxEvent(); len(s.plain) > most {
 		s.notes.warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
 		s.plain = s.plain[:most]
 	}
-	done := s.sendEvent(s.plain)
+	done := s.sendEvent(s.plain, later)
 	if done {
 		s.pace.sent()
 	}
 	return done
 }
 
-// sendEvent sends an event and says whether it is done with: sent, or such as can never be sent.
-func (s *session) sendEvent(event []byte) bool {
+// sendEvent sends an event, or has it sent by the next flush, and says whether it is done with: sent, or such as can never be sent.
+func (s *session) sendEvent(event []byte, later bool) bool {
 	now := time.Time{} // asked for only where it is needed: this is done for every event
-	switch err := s.write(now, event); {
+	var size int
+	var err error
+	if later {
+		if size, err = s.sealed.stage(event); err != nil {
+			s.unsent(now, err)
+		}
+	} else {
+		err = s.write(now, event)
+		size = len(s.sealed.datagram)
+	}
+	switch {
 	case errors.Is(err, errNever):
-		s.notes.warn("an event was lost", "err", err, "bytes", len(event), "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
+		s.neverSent(err, len(event))
 		return true
 	case err != nil:
 		return false
 	}
-	s.flight.event(len(s.sealed.datagram))
-	s.noteSent()
+	s.flight.event(size)
+	s.noteSent(size)
 	if s.probeDue.IsZero() && s.cfg.ProbeInterval > 0 {
 		s.probeDue = time.Now().Add(s.cfg.ProbeInterval)
 	}
@@ -175,16 +185,51 @@ func (s *session) sendEvent(event []byte) bool {
 	return true
 }
 
-// write sends a message. On an error it was not sent, and the error was dealt with.
+func (s *session) neverSent(err error, bytes int) {
+	s.notes.warn("an event was lost", "err", err, "bytes", bytes, "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
+}
+
+// write sends a message, behind those that are staged. On an error it was not sent, and the error was dealt with.
 func (s *session) write(now time.Time, message []byte) error {
-	err := s.sealed.write(s.conn, message)
-	switch {
-	case err == nil:
-		if !s.failing.IsZero() {
-			s.failing = time.Time{}
-			s.log.Info("sending again", "manager", s.managers[s.manager])
+	if err := s.flush(now); err != nil {
+		return err
+	}
+	if err := s.sealed.write(s.conn, message); err != nil {
+		return s.unsent(now, err)
+	}
+	s.sent()
+	return nil
+}
+
+// flush sends the events that are staged, all of them from the spool. Those behind an error were not sent, and are read again; the
+// error was dealt with.
+func (s *session) flush(now time.Time) error {
+	for s.sealed.staged > 0 {
+		left, err := s.sealed.flush(s.conn)
+		switch {
+		case err == nil:
+			s.sent()
+		case errors.Is(err, errNever):
+			s.neverSent(err, len(s.sealed.batch[s.sealed.skipped-1]))
+		default:
+			s.unsend(left)
+			return s.unsent(now, err)
 		}
-		return nil
+	}
+	return nil
+}
+
+// sent notes that the system takes datagrams.
+func (s *session) sent() {
+	if !s.failing.IsZero() {
+		s.failing = time.Time{}
+		s.log.Info("sending again", "manager", s.managers[s.manager])
+	}
+}
+
+// unsent deals with an error of sealed, and returns it.
+func (s *session) unsent(now time.Time, err error) error {
+	switch {
 	case errors.Is(err, errNever):
 		return err
 	case errors.Is(err, errRefused):

@@ -20,6 +20,16 @@ type sealed struct {
 	envelope proto.Envelope
 	datagram []byte
 	random   pool
+
+	staged  int           // datagrams that are sealed and not sent yet: the first so many of
+	batch   [slice][]byte // which are used again and again
+	skipped int           // of the staged, those that were sent already
+}
+
+// batchWriter is a connection that takes several datagrams at once, slice of them at most. The first n were sent; the error is that
+// of the one behind them.
+type batchWriter interface {
+	WriteBatch(datagrams [][]byte) (n int, err error)
 }
 
 // zlibLevel is the fastest one: it costs a third of the stock 9, and makes datagrams some 5 % longer.
@@ -47,15 +57,9 @@ var (
 
 // write sends a message. The error wraps errRefused, errCount or errNever, or is the system's, and then the
 // message was not sent.
-func (w *sealed) write(conn net.Conn, message []byte) error {
-	var err error
-	if w.envelope.Counter, err = w.sender.Next(); err != nil {
-		return fmt.Errorf("%w: %w", errCount, err)
-	}
-	w.random.fill(&w.envelope)
-	w.datagram, err = w.sealer.Seal(w.datagram[:0], w.cipher, &w.envelope, message)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errNever, err)
+func (w *sealed) write(conn net.Conn, message []byte) (err error) {
+	if w.datagram, err = w.seal(w.datagram[:0], message); err != nil {
+		return err
 	}
 	// A refusal speaks of a datagram sent earlier, and keeps this one from being sent; the next try sends it.
 	for range 2 {
@@ -66,6 +70,21 @@ func (w *sealed) write(conn net.Conn, message []byte) error {
 			break
 		}
 	}
+	return unsent(err)
+}
+
+func (w *sealed) seal(dst, message []byte) (_ []byte, err error) {
+	if w.envelope.Counter, err = w.sender.Next(); err != nil {
+		return dst, fmt.Errorf("%w: %w", errCount, err)
+	}
+	w.random.fill(&w.envelope)
+	if dst, err = w.sealer.Seal(dst, w.cipher, &w.envelope, message); err != nil {
+		return dst, fmt.Errorf("%w: %w", errNever, err)
+	}
+	return dst, nil
+}
+
+func unsent(err error) error {
 	switch {
 	case isRefused(err):
 		return fmt.Errorf("%w: %w", errRefused, err)
@@ -73,6 +92,46 @@ func (w *sealed) write(conn net.Conn, message []byte) error {
 		return fmt.Errorf("%w: %w", errNever, err)
 	}
 	return err
+}
+
+// stage seals a message that flush is to send, and gives its length then. Up to slice messages can be staged.
+func (w *sealed) stage(message []byte) (n int, err error) {
+	d := &w.batch[w.staged]
+	if *d, err = w.seal((*d)[:0], message); err != nil {
+		return 0, err
+	}
+	w.staged++
+	return len(*d), nil
+}
+
+// flush sends what is staged. With errNever one of them was skipped, and flush is to be called again for those behind it. With
+// another error as of write the last ones, so many as left says, were not sent, and are staged no more.
+func (w *sealed) flush(conn net.Conn) (left int, err error) {
+	many, ok := conn.(batchWriter)
+	for refused := 0; w.skipped < w.staged; {
+		n := 0
+		if ok {
+			n, err = many.WriteBatch(w.batch[w.skipped:w.staged])
+		} else if _, err = conn.Write(w.batch[w.skipped]); err == nil {
+			n = 1
+		}
+		w.skipped += n
+		left = w.staged - w.skipped
+		switch {
+		case err == nil:
+			refused = 0
+		case isTooLong(err):
+			w.skipped++
+			return left, unsent(err)
+		case !isRefused(err), refused > 0 && n == 0:
+			w.staged, w.skipped = 0, 0
+			return left, unsent(err)
+		default:
+			refused = 1 // as in write
+		}
+	}
+	w.staged, w.skipped = 0, 0
+	return 0, nil
 }
 
 // pool hands out random bytes from larger reads of the system's source.
