@@ -21,6 +21,11 @@ type quietConn struct {
 	fd       int
 	watch    *os.File // the epoll instance
 	readable syscall.RawConn
+	read     func(uintptr) bool // tryRead, which is not to be allocated each time
+	buf      []byte             // for tryRead, and what it got
+	got      int
+	err      error
+	closed   atomic.Bool
 	deadline atomic.Pointer[time.Time] // of writing
 	batch    [slice]mmsghdr
 	pieces   [slice]unix.Iovec
@@ -43,6 +48,7 @@ func quiet(conn net.Conn) net.Conn {
 		return conn
 	}
 	c := &quietConn{local: conn.LocalAddr(), remote: conn.RemoteAddr(), fd: -1}
+	c.read = c.tryRead
 	raw.Control(func(fd uintptr) { c.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
 	if err != nil {
 		return conn
@@ -77,23 +83,29 @@ func (c *quietConn) watchIt() error {
 	return err
 }
 
-// Read implements net.Conn.
-func (c *quietConn) Read(p []byte) (n int, err error) {
-	closed := c.readable.Read(func(uintptr) bool {
-		for {
-			n, err = unix.Read(c.fd, p)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	if errors.Is(closed, os.ErrClosed) {
+// Read implements net.Conn. It is for one goroutine.
+func (c *quietConn) Read(p []byte) (int, error) {
+	c.buf = p
+	failed := c.readable.Read(c.read)
+	c.buf = nil
+	switch {
+	case failed != nil && c.closed.Load():
 		return 0, net.ErrClosed
+	case failed != nil:
+		return 0, failed
+	case c.err != nil:
+		return 0, c.err
 	}
-	if err == nil {
-		err = closed
+	return c.got, nil
+}
+
+// tryRead reads a datagram, if there is one, and says whether that is done.
+func (c *quietConn) tryRead(uintptr) bool {
+	for {
+		if c.got, c.err = unix.Read(c.fd, c.buf); c.err != unix.EINTR {
+			return c.err != unix.EAGAIN
+		}
 	}
-	return max(n, 0), err
 }
 
 // Write implements net.Conn.
@@ -150,10 +162,10 @@ func (c *quietConn) waitForRoom() error {
 
 // Close implements net.Conn. It returns once no Read is under way; nothing may be written meanwhile.
 func (c *quietConn) Close() error {
-	if err := c.watch.Close(); err != nil {
+	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	return unix.Close(c.fd)
+	return errors.Join(c.watch.Close(), unix.Close(c.fd))
 }
 
 func (c *quietConn) LocalAddr() net.Addr  { return c.local }

@@ -7,7 +7,7 @@
 //	                     ▼                                     │ one batch      │ n sent
 //	poll ─────────► follower: scan globs, check paths ─► queue ─► read a chunk ◄─┘
 //	                     │                                          │ offset += what was sent
-//	                     └── every 250 ms, if changed ─► saver ─► positions file
+//	                     └── every second, if changed ─► saver ─► positions file
 //
 // A path is a track; the files that stand, or stood, there are its tails, oldest first:
 //
@@ -89,7 +89,7 @@ type pace struct {
 var stockPace = pace{
 	poll: time.Second, slow: 5, quick: 100 * time.Millisecond,
 	settle: time.Second, linger: 5 * time.Second, rename: 30 * time.Second,
-	ahead: 20 * time.Millisecond, save: 250 * time.Millisecond,
+	ahead: 20 * time.Millisecond, save: time.Second,
 }
 
 // Source follows files. Make it with [New].
