@@ -74,11 +74,13 @@ func (f *flight) answer(now time.Time) (unanswered int) {
 		late = min(max(2*f.answers, answerLeast), answerMost)
 	}
 	p := f.probes
-	for len(p) > 1 && now.Sub(p[0].at) > late {
-		p = p[1:]
-	}
 	if len(p) == 0 {
 		return 0 // of a keepalive that was given up
+	}
+	if now.Sub(p[len(p)-1].at) <= late { // else none was answered for so long: the manager rested, and goes on with the oldest
+		for now.Sub(p[0].at) > late {
+			p = p[1:]
+		}
 	}
 	if took := now.Sub(p[0].at); took > f.answers {
 		f.answers = took

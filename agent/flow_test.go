@@ -242,6 +242,24 @@ func TestFlight(t *testing.T) {
 			t.Errorf("%d answers", f.answered)
 		}
 	})
+	t.Run("a manager that rested has not taken all at once", func(t *testing.T) {
+		t.Parallel()
+		var f flight
+		f.probe(at(0))
+		f.answer(at(0.001))
+		send(&f, 50)
+		f.probe(at(1))
+		send(&f, 50)
+		f.probe(at(1.01))
+		f.answer(at(1.5))
+		if f.covered != 50*charge(100) {
+			t.Errorf("%d bytes covered", f.covered)
+		}
+		f.answer(at(1.51))
+		if !f.allCovered() {
+			t.Errorf("%d bytes covered", f.covered)
+		}
+	})
 	t.Run("doubt ends with an answer to a later probe", func(t *testing.T) {
 		t.Parallel()
 		var f flight

@@ -27,9 +27,9 @@ import (
 
 // runPerformanceChild is an agent, or what measures the parts of its work. It answers questions until its standard input
 // ends.
-func runPerformanceChild(t *testing.T, what string) {
-	var kind, dir, method, address string
-	if _, err := fmt.Sscan(what, &kind, &dir, &method, &address); err != nil {
+func runPerformanceChild(t *testing.T, child string) {
+	var what, dir, method, kind, address string
+	if _, err := fmt.Sscan(child, &what, &dir, &method, &kind, &address); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{KeyText: anyKey, State: filepath.Join(dir, "state"), Files: []string{performanceFile(dir)}, Managers: []string{address},
@@ -37,8 +37,8 @@ func runPerformanceChild(t *testing.T, what string) {
 	if method == proto.AES.String() {
 		cfg.Method = proto.AES
 	}
-	if kind == "parts" {
-		timeParts(t, &cfg)
+	if what == "parts" {
+		timeParts(t, &cfg, kind)
 		return
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -77,6 +77,7 @@ func runPerformanceChild(t *testing.T, what string) {
 // performanceChild is such a process, as the test sees it.
 type performanceChild struct {
 	t     *testing.T
+	lines performanceCase
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Reader
@@ -89,10 +90,10 @@ type performanceChild struct {
 	greeted chan struct{}
 }
 
-func startPerformanceChild(t *testing.T, kind string, method proto.Method) *performanceChild {
+func startPerformanceChild(t *testing.T, what string, lines performanceCase) *performanceChild {
 	t.Helper()
 	dir := t.TempDir()
-	c := &performanceChild{t: t, ended: make(chan struct{}), greeted: make(chan struct{}, 1)}
+	c := &performanceChild{t: t, lines: lines, ended: make(chan struct{}), greeted: make(chan struct{}, 1)}
 	var err error
 	if c.log, err = os.Create(performanceFile(dir)); err != nil {
 		t.Fatal(err)
@@ -104,11 +105,11 @@ func startPerformanceChild(t *testing.T, kind string, method proto.Method) *perf
 	go func() {
 		defer close(c.ended)
 		runtime.LockOSThread()
-		c.manage(kind == "agent", method)
+		c.manage(what == "agent", lines.method)
 	}()
 	unpin()
 	c.cmd = exec.Command(os.Args[0], "-test.run", "^TestPerformance$")
-	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %v %v", performanceChildEnv, kind, dir, method, c.conn.LocalAddr()))
+	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %v %s %v", performanceChildEnv, what, dir, lines.method, lines.kind, c.conn.LocalAddr()))
 	c.cmd.Stderr = os.Stderr
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -125,7 +126,7 @@ func startPerformanceChild(t *testing.T, kind string, method proto.Method) *perf
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.cmd.Process.Kill() })
-	if kind == "agent" {
+	if what == "agent" {
 		select {
 		case <-c.greeted:
 		case <-time.After(10 * time.Second):
@@ -167,8 +168,6 @@ func pin(t *testing.T, core int) (undo func()) {
 
 // manage is the manager of an agent, or the one who takes what parts send.
 func (c *performanceChild) manage(opens bool, method proto.Method) {
-	var before unix.CPUSet
-	unix.SchedGetaffinity(0, &before)
 	key, err := keys.ParseLine(anyKey)
 	if err != nil {
 		c.t.Error(err)
@@ -252,7 +251,7 @@ type performanceCost struct {
 // follow writes lines to the file, all at once, and waits until the last has come.
 func (c *performanceChild) follow(n int) performanceCost {
 	c.t.Helper()
-	text := performanceText(n)
+	text := performanceText(c.lines.kind, n)
 	return c.measure(n, func() { c.write(text) })
 }
 
@@ -261,7 +260,7 @@ func (c *performanceChild) pace(n, rate int) performanceCost {
 	c.t.Helper()
 	some := int(float64(rate) * performanceEvery.Seconds())
 	n -= n % some
-	text := performanceText(n)
+	text := performanceText(c.lines.kind, n)
 	return c.measure(n, func() {
 		began := time.Now()
 		for i := 0; i < n; i += some {
@@ -286,8 +285,7 @@ func (c *performanceChild) measure(n int, write func()) performanceCost {
 	write()
 	for c.events.Load() < want {
 		if time.Since(began) > 20*time.Second {
-			b, _ := os.ReadFile("/proc/net/udp")
-			c.t.Fatalf("%d of %d lines did not come\n%s", want-c.events.Load(), n, b)
+			c.t.Fatalf("%d of %d lines did not come", want-c.events.Load(), n)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -29,14 +29,14 @@ var partNames = []string{"read", "split", "spool", "deflate", "checksums", "encr
 
 // timeParts prints what a line costs in each of the parts, in ns of CPU. Each is the plain call of a library, or of the system, over
 // the same lines.
-func timeParts(t *testing.T, cfg *Config) {
+func timeParts(t *testing.T, cfg *Config, kind string) {
 	const (
 		n      = performanceLines / 4
 		varied = 1024 // bodies, so that they stay in the processor's cache, as the agent's do
 	)
 	runtime.LockOSThread()
 	file := cfg.Files[0]
-	if err := os.WriteFile(file, performanceText(n), 0o600); err != nil {
+	if err := os.WriteFile(file, performanceText(kind, n), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	must := func(err error) {
