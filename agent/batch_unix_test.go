@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"ossecd/agent/spool"
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 )
 
@@ -45,16 +45,16 @@ func (p *picky) WriteBatch(datagrams [][]byte) (n int, err error) {
 // spooledSession is a session with so many lines in its spool.
 func spooledSession(t *testing.T, conn net.Conn, n int) *session {
 	t.Helper()
-	s := bareSession(t, Config{SpoolSize: spool.MinLimit}, func() net.Conn { return conn })
-	queue, err := s.cfg.openSpool(s.log)
+	s := bareSession(t, Config{SpoolSize: queue.MinLimit}, func() net.Conn { return conn })
+	events, err := s.cfg.openSpool(s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { queue.Close() })
-	if _, err := queue.Append(lines(0, n)); err != nil {
+	t.Cleanup(func() { events.Close() })
+	if _, err := events.Append(lines(0, n)); err != nil {
 		t.Fatal(err)
 	}
-	s.spool = queue.Reader(0)
+	s.spool = events.Reader(0)
 	return s
 }
 
