@@ -31,6 +31,9 @@ const (
 const endWithin = 2 * time.Second
 
 func main() {
+	if code, is := asService(); is {
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once, but not one that comes with the first: timeout(1) signals a process
 	// and its group. Whatever ends in order has done so by then.

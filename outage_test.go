@@ -6,12 +6,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// The manager is gone for a while, killed, while one log says 1,000 lines a second and another one line: all of them come
-// afterwards, the agent's memory does not grow, and the quiet log's lines wait no longer than for the backlog before them.
+// The manager is gone for a while, while one log says 1,000 lines a second and another one line: all of them come afterwards,
+// the agent's memory does not grow, and the quiet log's lines wait no longer than for the backlog before them.
 //
 //	OSSECD_OUTAGE=10m go test -count=1 -run Outage -timeout 30m -v .
 func TestOutage(t *testing.T) {
@@ -60,7 +61,10 @@ func TestOutage(t *testing.T) {
 	writeUntil(during(2 * time.Second))
 	came.waitFor(0, 100)
 	before := residentBytes(agent)
-	manager.kill()
+	manager.cmd.Process.Signal(syscall.SIGTERM) // a kill can lose what it took and has not written yet
+	if !manager.wait(waitLimit) {
+		t.Fatal("the manager does not end")
+	}
 	most, over := before, during(outage)
 	writeUntil(func() bool {
 		most = max(most, residentBytes(agent))

@@ -161,7 +161,7 @@ func pushedTables(text string, commands bool) (tables []string, err error) {
 	if len(file.Agent.Source) > maxTables {
 		return nil, fmt.Errorf("%s: %d sources; up to %d are taken", pushedName, len(file.Agent.Source), maxTables)
 	}
-	types := []string{"file", "journald"}
+	types := []string{"file", "journald", "eventlog"}
 	if commands {
 		types = append(types, "command", "full_command")
 	}

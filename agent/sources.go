@@ -13,6 +13,7 @@ import (
 	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/agent/source/command"
+	"ossecd/agent/source/eventlog"
 	"ossecd/agent/source/file"
 	"ossecd/agent/source/journald"
 	"ossecd/agent/source/socket"
@@ -149,6 +150,7 @@ var kinds = map[string]func(c *Config, t *table, log *slog.Logger) (src source.S
 	"command":      (*Config).commandTable,
 	"full_command": (*Config).commandTable,
 	"journald":     (*Config).journaldTable,
+	"eventlog":     (*Config).eventlogTable,
 	"syslog":       (*Config).syslogTable,
 	"socket":       (*Config).socketTable,
 }
@@ -215,6 +217,15 @@ func (c *Config) journaldTable(t *table, log *slog.Logger) (source.Source, strin
 	path, name := c.stateFile(t, "journald")
 	src, err := journald.New(journald.Config{
 		Units: t.texts("units"), Identifiers: t.texts("identifiers"), Priority: t.text("priority"), FromStart: t.yes("from_start"),
+		Location: t.location(), State: path, MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
+	})
+	return src, name, err
+}
+
+func (c *Config) eventlogTable(t *table, log *slog.Logger) (source.Source, string, error) {
+	path, name := c.stateFile(t, "eventlog")
+	src, err := eventlog.New(eventlog.Config{
+		Channels: t.texts("channels"), Query: t.text("query"), FromStart: t.yes("from_start"),
 		Location: t.location(), State: path, MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
 	})
 	return src, name, err

@@ -37,6 +37,7 @@ func ReplaceFileIn(dir, name string, data []byte, perm fs.FileMode) error {
 
 // replace does so with what has the name path, but follows no link there.
 func replace(path, like string, data []byte, perm fs.FileMode) (err error) {
+	secret := perm&0o077 == 0
 	old, statErr := os.Lstat(path)
 	if statErr == nil && !old.Mode().IsRegular() {
 		statErr = fs.ErrNotExist
@@ -64,8 +65,14 @@ func replace(path, like string, data []byte, perm fs.FileMode) (err error) {
 			return fmt.Errorf("%s: keep owner and group: %w; run this as the owner of the file, or as root", path, err)
 		}
 	}
+	if statErr != nil {
+		like = ""
+	}
 	if err := tmp.Chmod(perm); err != nil {
 		return err
+	}
+	if err := keepAccess(tmp, like, secret); err != nil {
+		return fmt.Errorf("%s: set who may read it: %w", path, err)
 	}
 	if _, err := tmp.Write(data); err != nil {
 		return err
@@ -130,6 +137,9 @@ func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
 	}()
 	if err := tmp.Chmod(perm); err != nil {
 		return err
+	}
+	if err := keepAccess(tmp, "", perm&0o077 == 0); err != nil {
+		return fmt.Errorf("%s: set who may read it: %w", path, err)
 	}
 	if _, err := tmp.Write(data); err != nil {
 		return err
