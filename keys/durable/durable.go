@@ -83,7 +83,7 @@ func replace(path, like string, data []byte, perm fs.FileMode) (err error) {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	if err := rename(tmp.Name(), path); err != nil {
 		return err
 	}
 	return SyncDir(filepath.Dir(path))
@@ -153,7 +153,7 @@ func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
 		if _, err := os.Lstat(path); err == nil {
 			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 		}
-		if err := os.Rename(tmp.Name(), path); err != nil {
+		if err := rename(tmp.Name(), path); err != nil {
 			return err
 		}
 	}
