@@ -197,8 +197,8 @@ Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
    ossecd agent --enroll manager.example.net --token-file token.txt --manager manager.example.net --file /var/log/syslog`
 
-const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that are used up or have expired are dropped
-from the file meanwhile. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).
+const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that have expired are dropped from the file
+meanwhile; those that are used up stay until then, for the log to say so of who comes late. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).
 
 Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem

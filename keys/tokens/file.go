@@ -135,9 +135,10 @@ func (f *File) All() []Token {
 	return all
 }
 
-// Add makes a token with these limits (Sum is made) and returns its text. Tokens that have ended are dropped meanwhile.
+// Add makes a token with these limits (Sum is made) and returns its text. Tokens that have expired are dropped meanwhile. One that
+// is used up stays until then, so that who comes late with it is told so; without an expiry it is dropped, too.
 func (f *File) Add(t Token, fingerprint string, now time.Time) (Text, Token) {
-	f.drop(func(t *Token) bool { return t.Ended(now) })
+	f.drop(func(t *Token) bool { return t.expired(now) || t.Uses == 0 && t.Expires.IsZero() })
 	text := New(fingerprint)
 	t.Sum = sha256.Sum256([]byte(text.Password()))
 	t.Expires = t.Expires.UTC().Truncate(time.Second)

@@ -47,7 +47,7 @@ func (t *Token) Check(name string, now time.Time) error {
 	switch {
 	case t.Uses == 0:
 		return ErrUsedUp
-	case t.Ended(now):
+	case t.expired(now):
 		return ErrExpired
 	}
 	if ok, err := path.Match(t.Names, name); err != nil || !ok {
@@ -56,10 +56,7 @@ func (t *Token) Check(name string, now time.Time) error {
 	return nil
 }
 
-// Ended says whether the token is of no use any more.
-func (t *Token) Ended(now time.Time) bool {
-	return t.Uses == 0 || !t.Expires.IsZero() && !now.Before(t.Expires)
-}
+func (t *Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
 // CheckNames says what is wrong with a glob for agents' names.
 func CheckNames(glob string) error {

@@ -145,8 +145,16 @@ func TestFile(t *testing.T) {
 			t.Errorf("the file has %+v", all)
 		}
 		f.Add(Token{Uses: 1, Names: "*"}, "", now)
-		if n := len(f.All()); n != 2 {
-			t.Errorf("%d tokens: the used one was not dropped", n)
+		if token, err := f.Find(once.Password()); err != nil || token.Uses != 0 {
+			t.Errorf("whoever comes late with a used token is to be told so: got %v", err)
+		}
+		if n := len(f.All()); n != 3 {
+			t.Errorf("%d tokens, want 3", n)
+		}
+		f.Add(Token{Uses: 0, Names: "*"}, "", now) // without an expiry
+		f.Add(Token{Uses: 1, Names: "*"}, "", now.Add(time.Hour))
+		if n := len(f.All()); n != 3 {
+			t.Errorf("%d tokens: those that ended were not dropped", n)
 		}
 		if _, err := f.Find(many.Password()); err != nil {
 			t.Errorf("lost: %v", err)
