@@ -99,7 +99,7 @@ func (c *Config) readSecret() error {
 		}
 	}
 	if n > 1 {
-		return errors.New("enroll: more than one of token, token file and password file; give one of them (OSSECD_ENROLL_TOKEN counts too)")
+		return errors.New("enroll: more than one of token, token file and password file; give one of them")
 	}
 	var err error
 	token := c.Token

@@ -128,7 +128,7 @@ func ask(ctx context.Context, cfg *Config) (keys.Key, error) {
 		return keys.Key{}, fmt.Errorf("the password cannot be sent: %w", err)
 	}
 	if _, err := conn.Write(request); err != nil {
-		return keys.Key{}, err
+		return keys.Key{}, brokenOff(err)
 	}
 	line, err := readAnswer(conn)
 	if err != nil {
@@ -153,8 +153,22 @@ func handshakeError(err error) error {
 		return fmt.Errorf("%w; see that enroll-ca has what signed the manager's certificate, and that the name is in it, or use --enroll-fingerprint", err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the manager closed the connection: %w; it may have too many, or take us for somebody who guesses: its log says", err)
+	case isRemote(err):
+		return brokenOff(err)
 	}
 	return fmt.Errorf("TLS: %w; see that this is the port of the enrolment", err)
+}
+
+// isRemote says whether an error is one that the manager sent over TLS.
+func isRemote(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// brokenOff is for a manager that took part in the handshake, or all of it, and went away before it answered. Under TLS 1.3 it looks at our
+// certificate only when we have begun to speak, and may be gone before we have read what is wrong with it.
+func brokenOff(err error) error {
+	return fmt.Errorf("the manager broke off: %w; it may ask for a certificate, or for another than ours (--enroll-cert, --enroll-key): its log says", err)
 }
 
 // readAnswer reads until the answer is whole.
@@ -171,8 +185,10 @@ func readAnswer(r io.Reader) (line string, err error) {
 		switch {
 		case n == 0 && errors.Is(readErr, io.EOF):
 			return "", errors.New("the manager closed the connection without a word, as stock ones do at a wrong password; see its log")
+		case n == 0 && readErr != nil && !errors.Is(readErr, os.ErrDeadlineExceeded):
+			return "", brokenOff(readErr)
 		case readErr != nil:
-			return "", fmt.Errorf("%w: %w", err, readErr)
+			return "", fmt.Errorf("%w: %w; see the manager's log, and try again", err, readErr)
 		}
 	}
 }

@@ -304,8 +304,11 @@ func TestUnwritable(t *testing.T) {
 func TestOurCertificate(t *testing.T) {
 	t.Parallel()
 	m := startFake(t, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, given)
-	if _, _, err := run(t, m, true, func(*Config) {}); err == nil {
-		t.Error("without a certificate: got a key")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		asks := startFake(t, func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, version }, given)
+		if _, _, err := run(t, asks, true, func(*Config) {}); err == nil || !strings.Contains(err.Error(), "--enroll-cert") {
+			t.Errorf("without a certificate, %s: got %v", tls.VersionName(version), err)
+		}
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -359,7 +362,7 @@ func TestValidate(t *testing.T) {
 		{"token_file: ", func(c *Config) { c.TokenFile = filepath.Join(t.TempDir(), "none") }},
 		{"token_file: ", func(c *Config) { c.TokenFile = writeFile(t, "token", "\n") }},
 		{"password_file: ", func(c *Config) { c.PasswordFile = writeFile(t, "password", strings.Repeat("a", 5000)) }},
-		{"enroll: more than one", func(c *Config) { c.Token, c.PasswordFile = token, "password" }},
+		{"enroll: more than one", func(c *Config) { c.TokenFile, c.PasswordFile = "token", "password" }},
 		{"enroll_cert: ", func(c *Config) { c.Cert = "cert.pem" }},
 	} {
 		c := good
