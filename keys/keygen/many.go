@@ -67,7 +67,7 @@ func addMany(c *call) error {
 	if err != nil {
 		return err
 	}
-	requests, err := readCSV(strings.NewReader(text))
+	requests, err := readCSV(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))) // spreadsheets begin with a mark
 	if err != nil {
 		return err
 	}
