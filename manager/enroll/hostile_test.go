@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ossecd/keys/tokens"
 	"ossecd/proto"
 )
 
@@ -50,6 +52,21 @@ func TestGarbage(t *testing.T) {
 	r.wantKey("OSSEC A:'web01'", "001 web01 any")
 }
 
+// A TLS from before 1.2 is refused.
+func TestOldTLS(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
+		conn, err := tls.Dial("tcp", r.addr, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+		if got, want := err == nil, version >= tls.VersionTLS12; got != want {
+			t.Errorf("%s: taken %v, want %v: %v", tls.VersionName(version), got, want, err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+}
+
 // A request that has no end is not read to it.
 func TestTooLong(t *testing.T) {
 	t.Parallel()
@@ -68,6 +85,19 @@ func TestTooLong(t *testing.T) {
 		t.Errorf("%d bytes were taken", n)
 	}
 	r.waitLog(`reason="request too long" count=1`)
+	// What is as long as the longest, and has no end yet, is not waited for.
+	endless, err := r.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endless.Close()
+	endless.SetDeadline(time.Now().Add(requestWithin / 2))
+	if _, err := io.WriteString(endless, strings.Repeat("a", proto.MaxEnrollRequest)); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(endless); err != nil || !strings.HasPrefix(string(answer), "ERROR: Invalid request") {
+		t.Errorf("%d bytes: got %q, %v", proto.MaxEnrollRequest, answer, err)
+	}
 	// The longest that is allowed is taken.
 	request := "OSSEC A:'web01' V:'v4.14.5"
 	request += strings.Repeat("a", proto.MaxEnrollRequest-len(request)-2) + "'"
@@ -287,9 +317,15 @@ func TestVisitors(t *testing.T) {
 // The eleventh guess is not heard, nor is the right password after it.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *Config) { c.PasswordFile = writeFile(t, "password", "sesame") })
+	r := newRig(t, func(c *Config) {
+		c.PasswordFile, c.Tokens = writeFile(t, "password", "sesame"), filepath.Join(t.TempDir(), "tokens")
+	})
 	for n := range guessBurst {
-		r.wantRefusal(fmt.Sprintf("OSSEC PASS: guess%d OSSEC A:'web01'", n), "Invalid password")
+		guess := fmt.Sprintf("guess%d", n)
+		if n%2 == 0 {
+			guess = tokens.New("").Password()
+		}
+		r.wantRefusal("OSSEC PASS: "+guess+" OSSEC A:'web01'", "Invalid password")
 	}
 	if answer, err := r.tryAsk("OSSEC PASS: sesame OSSEC A:'web01'\n"); err == nil || answer != "" {
 		t.Errorf("after %d guesses: got %q, %v", guessBurst, answer, err)
