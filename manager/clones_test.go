@@ -110,6 +110,17 @@ func TestOneHost(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		},
+		"still ending while its successor starts": func(r *rig, a *peer) {
+			next := r.dial(anyLine, hostB, proto.Blowfish, proto.OSSEC, 2000)
+			next.send(proto.Startup)
+			for s := range 60 {
+				if time.Duration(s)*time.Second < signsOver-time.Second {
+					a.send("1:a:last")
+				}
+				time.Sleep(time.Second)
+				next.send("1:a:a")
+			}
+		},
 		"restored, with a lost counter": func(r *rig, a *peer) {
 			for range 40 {
 				a.send("1:a:a")
