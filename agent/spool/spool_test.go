@@ -104,22 +104,27 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
+// From the sources to the reader, by how often the disk is forced.
 func BenchmarkSpool(b *testing.B) {
-	s := mustOpen(b, queue.Config{Dir: b.TempDir(), Limit: 256 << 20, Sync: 5 * time.Second})
-	r := s.Reader(0)
-	batch := make([]source.Event, 64)
-	for i := range batch {
-		batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: []byte(strings.Repeat("m", 200))}
+	for _, sync := range []time.Duration{0, 5 * time.Second, time.Second, 100 * time.Millisecond, 10 * time.Millisecond, time.Millisecond} {
+		b.Run(fmt.Sprint("sync=", sync), func(b *testing.B) {
+			s := mustOpen(b, queue.Config{Dir: b.TempDir(), Limit: 256 << 20, Sync: sync})
+			r := s.Reader(0)
+			batch := make([]source.Event, 64)
+			for i := range batch {
+				batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: []byte(strings.Repeat("m", 200))}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Append(batch); err != nil {
+					b.Fatal(err)
+				}
+				for range batch {
+					r.Next()
+				}
+				r.Commit(r.Read())
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/event")
+		})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Append(batch); err != nil {
-			b.Fatal(err)
-		}
-		for range batch {
-			r.Next()
-		}
-		r.Commit(r.Read())
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/event")
 }
