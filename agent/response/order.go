@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -58,12 +59,38 @@ func checkArg(i int, a string) error {
 		return fmt.Errorf("argument %d, %.40q, would be an option", i+1, a)
 	case i == user && strings.Trim(a, nameLetters) != "":
 		return fmt.Errorf("the user %.40q has characters that no user's name has", a)
-	case i == address:
-		if _, err := netip.ParseAddr(a); err != nil {
-			return fmt.Errorf("the address %.40q is none", a)
-		}
+	case i == address && !isAddress(a):
+		return fmt.Errorf("the address %.40q is none", a)
+	case !plainArg(a):
+		return fmt.Errorf("argument %d, %.40q, has characters that a shell could take for its own", i+1, a)
 	}
 	return nil
+}
+
+// isAddress says that a is an IP address. A zone is refused: any text can stand in it.
+func isAddress(a string) bool {
+	ip, err := netip.ParseAddr(a)
+	return err == nil && ip.Zone() == ""
+}
+
+// plainArg says that a script which forgets to quote an argument is safe from it: it is made of letters, digits and what
+// addresses, names and paths have. Of a location, "(NAME) ADDRESS->PATH", the parentheses around the name and the
+// arrow are taken as well.
+func plainArg(a string) bool {
+	if strings.HasPrefix(a, "-") {
+		return a == "-"
+	}
+	if rest, ok := strings.CutPrefix(a, "("); ok {
+		name, behind, closed := strings.Cut(rest, ")")
+		if !closed {
+			return false
+		}
+		a = name + behind
+	}
+	a = strings.Replace(a, "->", "", 1)
+	return !strings.ContainsFunc(a, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-@+:/,=%$\\", r)
+	})
 }
 
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@$\\+"
@@ -77,21 +104,62 @@ func parseJSON(text []byte) (order, error) {
 	if err := json.Unmarshal(o.json["command"], &name); err != nil || name == "" {
 		return o, errors.New("an order in JSON has no command")
 	}
-	var parameters map[string]json.RawMessage
-	if p := o.json["parameters"]; p != nil && json.Unmarshal(p, &parameters) != nil {
-		return o, errors.New("an order in JSON has parameters that are no object")
+	if err := checkParameters(o.json["parameters"]); err != nil {
+		return o, err
 	}
 	o.name = name
 	return o, nil
 }
 
+// checkParameters looks at what a program is likely to pass on to a command: the extra arguments and the address.
+func checkParameters(text json.RawMessage) error {
+	parameters, err := objectOf(text)
+	if err != nil {
+		return errors.New("an order in JSON has parameters that are no object")
+	}
+	var extra []string
+	if p := parameters["extra_args"]; p != nil && json.Unmarshal(p, &extra) != nil || len(extra) > maxArgs {
+		return fmt.Errorf("an order in JSON has extra_args that are no list of up to %d texts", maxArgs)
+	}
+	for i, a := range extra {
+		if len(a) > maxArg || !plainArg(a) {
+			return fmt.Errorf("extra argument %d, %.40q, is too long or has characters that a shell could take for its own", i+1, a)
+		}
+	}
+	var alert struct {
+		Data struct {
+			Address *string `json:"srcip"`
+		} `json:"data"`
+	}
+	if p := parameters["alert"]; p != nil && json.Unmarshal(p, &alert) != nil {
+		return errors.New("an order in JSON has an alert that is no object with an address")
+	}
+	if a := alert.Data.Address; a != nil && *a != "" && *a != "-" && !isAddress(*a) {
+		return fmt.Errorf("the address %.40q is none", *a)
+	}
+	return nil
+}
+
+// objectOf reads a JSON object. One that is absent or null is an empty one, and never a nil map.
+func objectOf(text json.RawMessage) (map[string]json.RawMessage, error) {
+	o := map[string]json.RawMessage{}
+	if text == nil {
+		return o, nil
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return nil, err
+	}
+	if o == nil { // null
+		o = map[string]json.RawMessage{}
+	}
+	return o, nil
+}
+
 // line is the line of JSON that a program gets: the order, with the action in place of the name.
 func line(o map[string]json.RawMessage, action, path string) ([]byte, error) {
-	parameters := map[string]json.RawMessage{}
-	if p := o["parameters"]; p != nil {
-		if err := json.Unmarshal(p, &parameters); err != nil {
-			return nil, err
-		}
+	parameters, err := objectOf(o["parameters"])
+	if err != nil {
+		return nil, err
 	}
 	parameters["program"], _ = json.Marshal(path)
 	out := map[string]any{"version": 1, "origin": origin{"ossecd", "ossecd"}, "command": action, "parameters": parameters}

@@ -2,7 +2,9 @@ package response
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,12 @@ func TestParse(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", " ", "\x00", "x - 10.0.0.1;reboot", "x - host.example", "x null nul", "x -rf 10.0.0.1", "x - 10.0.0.1 --option", "x $(id) 10.0.0.1", "x a\x01b -",
-		"x - \xff", "x" + strings.Repeat(" -", 17), "x - - " + strings.Repeat("a", 1025), "{", "{}", `{"command":7}`, `{"command":""}`, `{"command":"x","parameters":[]}`,
+		"x - \xff", "x" + strings.Repeat(" -", 17), "x - - " + strings.Repeat("a", 1025), "x - fe80::1%$(reboot);*", "x - fe80::1%eth0",
+		"x - - 1.2 5712 $(reboot)", "x - - `id`", "x - - a;b", "x - - a|b", "x - - a>b", "x - - ((a))", "x - - (a", "x - - a&", "x - - *", "x - - a\u0081b",
+		`{"command":null}`, `{"command":"x","parameters":{"extra_args":["$(reboot)"]}}`, `{"command":"x","parameters":{"extra_args":["--flag"]}}`,
+		`{"command":"x","parameters":{"extra_args":[null,7]}}`, `{"command":"x","parameters":{"extra_args":{}}}`,
+		`{"command":"x","parameters":{"alert":{"data":{"srcip":"fe80::1%;reboot"}}}}`, `{"command":"x","parameters":{"alert":7}}`,
+		"{", "{}", `{"command":7}`, `{"command":""}`, `{"command":"x","parameters":[]}`,
 	} {
 		if o, err := parse([]byte(text)); err == nil {
 			t.Errorf("%q: %+v", text, o)
@@ -67,6 +74,9 @@ func TestResolve(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("artest10 - 10.9.8.7 (from_the_server) (no_rule_id)"))
 	f.Add([]byte(`{"version":1,"origin":{"name":"node01","module":"wazuh-execd"},"command":"firewall-drop600","parameters":{"extra_args":[],"alert":{"data":{"srcip":"10.0.0.1"}}}}`))
+	for _, o := range oddOrders() {
+		f.Add([]byte(o))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		o, err := parse(text)
 		if err != nil {
@@ -88,4 +98,40 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a line %q, %v", b, err)
 		}
 	})
+}
+
+// oddOrders are an order with each of its values in turn replaced by what JSON allows in its place, or left out.
+func oddOrders() (orders []string) {
+	const form = `{"version":%s,"origin":%s,"command":%s,"parameters":%s}`
+	values := []any{`1`, `{"name":"node01","module":"wazuh-execd"}`, `"drop"`, `{"extra_args":[],"alert":{"data":{"srcip":"10.0.0.1"}}}`}
+	odd := []string{"null", "7", `""`, "[]", "[null]", "{}", "true", `{"extra_args":null}`, `{"alert":null}`, `{"alert":{"data":null}}`, `{"alert":{"data":{"srcip":null}}}`}
+	for i := range values {
+		for _, o := range odd {
+			with := slices.Clone(values)
+			with[i] = o
+			orders = append(orders, fmt.Sprintf(form, with...))
+		}
+	}
+	return append(orders, `{"command":"drop"}`, `{"command":"drop","parameters":null}`)
+}
+
+// What a manager sends cannot end the process, whatever stands in place of a value.
+func TestOddOrders(t *testing.T) {
+	t.Parallel()
+	understood := 0
+	for _, text := range oddOrders() {
+		o, err := parse([]byte(text))
+		if err != nil {
+			continue
+		}
+		understood++
+		b, err := line(o.json, "add", "/bin/x")
+		var out struct{ Parameters struct{ Program string } }
+		if err != nil || json.Unmarshal(b, &out) != nil || out.Parameters.Program != "/bin/x" {
+			t.Errorf("%s: the program gets %q, %v", text, b, err)
+		}
+	}
+	if understood < 20 {
+		t.Errorf("only %d orders were understood", understood)
+	}
 }
