@@ -29,7 +29,7 @@ type receiver struct {
 	dialect proto.Dialect
 	cipher  *proto.Cipher
 	slot    *keys.Slot
-	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot
+	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot with the manager's first message under it
 	refused *refusals
 	opener  *proto.Opener
 	pushing bool // a file comes, in pieces that can look like anything
@@ -78,13 +78,13 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 		return r.refuse(otherMethod)
 	}
 	cipher, slot := r.cipher, r.slot
-	next := r.next.Load()
+	next, retired := r.next.Load(), false
 	if next != nil {
 		cipher, slot = next.cipher, next.slot
 	}
 	m, err := r.opener.Open(cipher, frame, r.dialect)
 	if err != nil && next != nil { // it may have been on its way
-		cipher, slot = r.cipher, r.slot
+		cipher, slot, retired = r.cipher, r.slot, true
 		m, err = r.opener.Open(cipher, frame, r.dialect)
 	}
 	switch {
@@ -103,12 +103,19 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	if proto.OnlyAgentsSay(m.Payload) || kind == proto.ManagerChunk && !r.pushing {
 		return r.refuse(notAManagers)
 	}
+	if retired && kind != proto.ManagerAck {
+		return r.refuse(retiredKey)
+	}
 	switch slot.Accept(m.Counter.Value()) {
 	case proto.Repeated:
 		return r.refuse(repeatedCount)
 	case proto.TooOld:
 		r.refused.old(m.Counter.Value())
 		return r.refuse(oldCount)
+	}
+	if next != nil && !retired { // the manager has gone over to the new key: the old one has ended
+		r.cipher, r.slot = next.cipher, next.slot
+		r.next.CompareAndSwap(next, nil)
 	}
 	switch kind {
 	case proto.ManagerUpFile:

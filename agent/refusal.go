@@ -19,6 +19,7 @@ const (
 	notAManagers
 	repeatedCount
 	oldCount
+	retiredKey
 	numReasons
 )
 
@@ -32,6 +33,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	otherDialect:  {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
 	notAManagers:  {"not from a manager", "a message that only agents send, or a piece of no file: somebody sends back what agents sent"},
 	repeatedCount: {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
+	retiredKey:    {"retired key", "under the key before the last rotation only an ack is taken; if it stays, somebody who has the old key sends orders in the manager's name"},
 	oldCount:      {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
 }
 

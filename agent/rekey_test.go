@@ -59,9 +59,12 @@ func TestNewKey(t *testing.T) {
 		order := m.seal(proto.NewKey + newLine)
 		late := m.seal(proto.Ack) // under the old key, and on its way
 		m.use(newLine)            // what comes from the agent must open under it
+		m.answerWith(silent)
 		m.sendRaw(order)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second / 2)
 		m.sendRaw(late)
+		time.Sleep(time.Second / 2)
+		m.answerWith(acknowledge)
 		if got, want := r.keysFile(), newLine+"\n"; got != want {
 			t.Fatalf("the keys file has %q", got)
 		}
@@ -78,6 +81,50 @@ func TestNewKey(t *testing.T) {
 			t.Error("the log has the key")
 		}
 	})
+}
+
+// Once the agent has gone over to a new key, the old one carries no order; and nothing at all once the manager has gone over, too.
+func TestRetiredKeyCommandsNothing(t *testing.T) {
+	const another = "003 dyn2 any bbbb75a6e96d28a294cc845cd5bbeca42e206d473715e7364d7fa275193248ec"
+	orders := []string{proto.NewKey + another, proto.ForceReconnect, proto.Removed, "#!-execd restart0 - null (from_the_server) (no_rule_id)", "#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n"}
+	for name, answers := range map[string]bool{"before the manager used the new key": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+				m.take()
+				order := m.seal(proto.NewKey + newLine)
+				var old [][]byte
+				for _, o := range orders {
+					old = append(old, m.seal(o))
+				}
+				ack := m.seal(proto.Ack)
+				m.use(newLine)
+				if !answers {
+					m.answerWith(silent)
+				}
+				m.sendRaw(order)
+				time.Sleep(time.Second)
+				for _, d := range old {
+					m.sendRaw(d)
+				}
+				m.sendRaw(ack)
+				m.answerWith(acknowledge)
+				time.Sleep(time.Second)
+				if got, want := r.keysFile(), newLine+"\n"; got != want {
+					t.Errorf("the keys file has %q", got)
+				}
+				want := "retired key"
+				if answers {
+					want = "wrong key"
+				}
+				if r.log.count("refused", want) != 1 {
+					t.Errorf("no refusal for a %s:\n%s", want, r.log)
+				}
+				if r.log.count("offline") > 0 || r.log.count("an active response was ordered") > 0 {
+					t.Errorf("an order under the old key was obeyed:\n%s", r.log)
+				}
+			})
+		})
+	}
 }
 
 // A new key that does not fit is refused, and the old one stays in use.
