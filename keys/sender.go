@@ -43,8 +43,15 @@ type Sender struct {
 	failure error      // of the last save, nil if it went well
 	tried   int64      // Unix time of the last save
 
-	ahead sync.WaitGroup // the background save
+	ahead    sync.WaitGroup // the saves in the background
+	granting bool           // one of TryNext is under way; guarded by mu
+	failed   error          // of the last of these, nil if it went well; likewise
+	rebasing bool           // one of RebaseSoon is; likewise
+	rebaseAt int64          // Unix time of the last of these; likewise
 }
+
+// ErrNotSaved says that a count cannot be given out before the disk has taken the next global.
+var ErrNotSaved = errors.New("the disk has not taken the sending counter yet")
 
 // OpenSender opens the sending counter of the directory (STATE/rids), which it makes where it is missing, and
 // bases it on the clock. The caller holds the lock of the state directory.
@@ -94,8 +101,68 @@ func (s *Sender) Next() (proto.Counter, error) {
 	}
 }
 
+// TryNext is Next for callers that must not wait for a disk. Where Next would, it fails with ErrNotSaved (or with the error
+// of the last save), and the save goes on in the background.
+func (s *Sender) TryNext() (proto.Counter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.last.Next()
+	switch {
+	case s.closed:
+		return proto.Counter{}, os.ErrClosed
+	case next.Global < s.last.Global:
+		return proto.Counter{}, s.exhausted()
+	case next.Global <= s.saved:
+		s.last = next
+		if next.Local == aheadAt && next.Global == s.saved && next.Global < math.MaxUint32 {
+			s.grantSoon(next.Global + 1)
+		}
+		return next, nil
+	}
+	s.grantSoon(next.Global)
+	if s.failed != nil {
+		return proto.Counter{}, s.failed
+	}
+	return proto.Counter{}, ErrNotSaved
+}
+
+// grantSoon saves global in the background, one at a time. s.mu is held.
+func (s *Sender) grantSoon(global uint32) {
+	if s.granting {
+		return
+	}
+	s.granting = true
+	s.ahead.Go(func() {
+		err := s.grant(global)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.granting, s.failed = false, err
+	})
+}
+
+// RebaseSoon does what Rebase does, in the background, for callers that must not wait for a disk. It does nothing while an
+// earlier one is under way or was begun within this second of the clock. failed is told of an error.
+func (s *Sender) RebaseSoon(failed func(error)) {
+	now := time.Now().Unix()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.rebasing || s.rebaseAt == now {
+		return
+	}
+	s.rebasing, s.rebaseAt = true, now
+	s.ahead.Go(func() {
+		err := s.Rebase()
+		s.mu.Lock()
+		s.rebasing = false
+		s.mu.Unlock()
+		if err != nil && !errors.Is(err, os.ErrClosed) {
+			failed(err)
+		}
+	})
+}
+
 // Rebase lifts the global to max(last + 1, Unix time). An agent calls it for each startup message that it sends, a
-// manager for each that it receives; within one second of the clock only the first call does anything. After an
+// manager calls RebaseSoon for each that it receives; within one second of the clock only the first call does anything. After an
 // error counting goes on as before.
 func (s *Sender) Rebase() error {
 	s.saving.Lock()

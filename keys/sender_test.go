@@ -341,3 +341,36 @@ func BenchmarkSenderNext(b *testing.B) {
 		})
 	}
 }
+
+// Who must not wait for a disk does not: while a save hangs TryNext gives out what is granted and then says so, and RebaseSoon
+// returns at once. What the disk takes later is in force then.
+func TestSenderDoesNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := OpenSender(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		first := s.last.Global
+		time.Sleep(time.Minute)
+		s.saving.Lock() // as one whose disk hangs
+		s.RebaseSoon(func(err error) { t.Error(err) })
+		s.RebaseSoon(func(err error) { t.Error(err) })
+		for i := range lastLocal {
+			if c, err := s.TryNext(); err != nil || c != (proto.Counter{Global: first, Local: uint32(i + 1)}) {
+				t.Fatalf("count %d is %v, %v", i+1, c, err)
+			}
+		}
+		for range 3 {
+			if c, err := s.TryNext(); !errors.Is(err, ErrNotSaved) {
+				t.Fatalf("behind what is granted comes %v, %v", c, err)
+			}
+		}
+		s.saving.Unlock()
+		synctest.Wait()
+		if c, err := s.TryNext(); err != nil || c.Global != first+60 || c.Local != 1 {
+			t.Errorf("once the disk goes on the count is %v, %v; want one of the clock, %d", c, err, first+60)
+		}
+	})
+}

@@ -29,9 +29,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		if r.m.pusher != nil {
 			r.m.pusher.started(a)
 		}
-		if err := r.m.sender.Rebase(); err != nil {
-			r.m.complain("the sending counter was not raised", err)
-		}
+		r.m.sender.RebaseSoon(func(err error) { r.m.complain("the sending counter was not raised", err) })
 	case proto.AgentKeepalive:
 		if k, err := proto.ParseKeepalive(rest); err == nil {
 			r.keepalive(a, &k, now)

@@ -24,7 +24,7 @@ func (m *manager) newVoice() (*voice, error) {
 // say seals a message for a and sends it to where a was last heard, which must be known. A failure is logged and
 // returned. a.mu is held.
 func (v *voice) say(a *agent, message []byte) error {
-	count, err := v.m.sender.Next()
+	count, err := v.m.sender.TryNext() // a.mu is held, for which receivers wait
 	if err != nil {
 		v.m.complain("an answer was not sent", err)
 		return err
