@@ -22,6 +22,9 @@ func (a *agent) status() AgentStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := AgentStatus{ID: a.key.ID, Name: a.key.Name, IP: a.key.Address.String(), State: stateNames[a.life.state], Interval: a.life.interval().Seconds()}
+	if a.life.starting() {
+		s.State = "starting"
+	}
 	if seen := a.heard(); !seen.IsZero() {
 		seen = seen.UTC().Round(time.Millisecond)
 		s.LastSeen = &seen

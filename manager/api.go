@@ -41,7 +41,8 @@ type EnrollStatus struct {
 type AgentCounts struct {
 	Known     int `json:"known"`
 	Connected int `json:"connected"`
-	Awaited   int `json:"awaited"` // connected before the manager restarted, and not heard since
+	Starting  int `json:"starting"` // connected, and without a keepalive since their startup
+	Awaited   int `json:"awaited"`  // connected before the manager restarted, and not heard since
 }
 
 // SinkStatus are the counts of a sink: received = delivered + pending + lost.
@@ -59,7 +60,7 @@ type AgentStatus struct {
 	ID       string     `json:"id"`
 	Name     string     `json:"name"`
 	IP       string     `json:"ip"`    // as in client.keys
-	State    string     `json:"state"` // "connected", "awaited" or "disconnected"
+	State    string     `json:"state"` // "connected", "starting" (no keepalive since its startup), "awaited" or "disconnected"
 	Source   string     `json:"source,omitempty"`
 	LastSeen *time.Time `json:"last_seen,omitempty"`
 	Interval float64    `json:"interval_seconds,omitempty"` // of its keepalives, as far as known
@@ -185,13 +186,15 @@ func (m *manager) status() Status {
 	}
 	for _, a := range m.roster.Load().byID {
 		a.mu.Lock()
-		state := a.life.state
+		state, starting := a.life.state, a.life.starting()
 		a.mu.Unlock()
 		s.Agents.Known++
-		switch state {
-		case connected:
+		switch {
+		case starting:
+			s.Agents.Starting++
+		case state == connected:
 			s.Agents.Connected++
-		case awaited:
+		case state == awaited:
 			s.Agents.Awaited++
 		}
 	}

@@ -136,7 +136,7 @@ func printAgents(w io.Writer, all []AgentStatus) {
 
 func (s Status) print(w io.Writer) {
 	fmt.Fprintf(w, "up since %s\n", s.Started.Format(time.RFC3339))
-	fmt.Fprintf(w, "agents: %d known, %d connected, %d awaited since the last start\n", s.Agents.Known, s.Agents.Connected, s.Agents.Awaited)
+	fmt.Fprintf(w, "agents: %d known, %d connected, %d starting, %d awaited since the last start\n", s.Agents.Known, s.Agents.Connected, s.Agents.Starting, s.Agents.Awaited)
 	for _, k := range s.Sinks {
 		fmt.Fprintf(w, "sink %s: received %d, delivered %d, pending %d, lost %d, filtered %d\n", k.Name, k.Received, k.Delivered, k.Pending, k.Lost, k.Filtered)
 	}

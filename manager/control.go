@@ -22,10 +22,9 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		}
 		return // not answered: the agent is no longer there
 	case proto.AgentStartup:
-		if len(rest) > 0 && rest[0] == '{' && a.dialect == 0 {
-			a.dialect = proto.Wazuh
+		if !late {
+			a.startsAnew(len(rest) > 0 && rest[0] == '{')
 		}
-		a.life.keepalive = time.Time{}
 		if r.m.pusher != nil {
 			r.m.pusher.started(a)
 		}
@@ -52,6 +51,19 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		r.m.cameBack(a, now)
 	}
 	r.m.watch.look(a)
+}
+
+// startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this
+// one until its first keepalive. wazuh says that the startup had Wazuh's JSON. a.mu is held.
+func (a *agent) startsAnew(wazuh bool) {
+	a.ours, a.takes = false, false
+	a.life.notify, a.life.keepalive = 0, time.Time{}
+	if a.method == proto.Blowfish { // AES shows the dialect by itself
+		a.dialect = 0
+		if wazuh {
+			a.dialect = proto.Wazuh
+		}
+	}
 }
 
 // cameBack reports an agent that is there from now on, and how long it was not where that is known. a.mu is held.

@@ -68,6 +68,9 @@ func (l *life) interval() time.Duration {
 	return most
 }
 
+// starting says that the agent is there and has said no keepalive since its startup. One that stays so does not take our answers.
+func (l *life) starting() bool { return l.state == connected && l.keepalive.IsZero() }
+
 // noteKeepalive learns from a keepalive that came now.
 func (l *life) noteKeepalive(k *proto.Keepalive, now time.Time) {
 	l.notify = k.NotifyTime

@@ -172,6 +172,11 @@ func TestControlSocket(t *testing.T) {
 	}
 
 	var s Status
+	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (AgentCounts{Known: 2, Starting: 1}) {
+		t.Errorf("status before the first keepalive %s", text)
+	}
+	p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+	p.answer()
 	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (AgentCounts{Known: 2, Connected: 1}) || len(s.Sinks) != 1 {
 		t.Errorf("status %s", text)
 	}

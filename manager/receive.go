@@ -111,7 +111,11 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 			return
 		}
 	} else if e, err = proto.ParseEvent(message.Payload, a.dialectOf(&message)); err != nil {
-		m.refusals.authenticated(badEvent, a, from, now)
+		r.noEvent(a, slot, &message, from, now)
+		return
+	}
+	if a.faults != nil && a.faults.spent.has(message.Counter.Value()) {
+		m.refusals.authenticated(repeatedCount, a, from, now)
 		return
 	}
 	verdict := slot.Accept(message.Counter.Value())

@@ -197,6 +197,55 @@ func TestOwnMessagesSentBack(t *testing.T) {
 	}
 }
 
+// An authentic message that is no event is refused once as malformed, and then as repeated. It takes nothing from the agent: counts
+// below it are still fresh, and it shows no life.
+func TestNoEventIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine)
+	from := netip.MustParseAddrPort("192.0.2.9:1111")
+	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
+	a := r.m.roster.Load().byID["001"]
+	event := seal("1:l:event")
+	x := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 2_000_000_000}})("x")
+	for i := range 4 {
+		r.receive(x, from, netip.Addr{}, time.Now())
+		if got, again := r.m.refusals.counts[badEvent].Load(), r.m.refusals.counts[repeatedCount].Load(); got != 1 || again != uint64(i) {
+			t.Fatalf("after %d times %d are malformed and %d repeated", i+1, got, again)
+		}
+	}
+	if !a.life.lastSeen.IsZero() {
+		t.Error("it showed life")
+	}
+	r.receive(event, from, netip.Addr{}, time.Now())
+	if r.events.Len() != 1 || a.life.lastSeen.IsZero() {
+		t.Error("the agent's event was not taken")
+	}
+	again := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})("x")
+	r.receive(again, from, netip.Addr{}, time.Now()) // the count of the event
+	if n := r.m.refusals.counts[repeatedCount].Load(); n != 4 {
+		t.Errorf("%d are repeated", n)
+	}
+}
+
+// Whoever starts anew under a key is not taken for the program that used it before.
+func TestAnotherProgramUsesTheKey(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		for range 2 {
+			p.hello()
+			p.send(keepalive("ossecd v1", time.Minute))
+			if got := p.answer(); !strings.HasPrefix(got, proto.Ack+"run=") {
+				t.Errorf("an ossecd is answered with %q", got)
+			}
+			p.hello() // fails on anything but the plain ack
+			p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+			if got := p.answer(); got != proto.Ack {
+				t.Errorf("a stock agent is answered with %q", got)
+			}
+		}
+	})
+}
+
 // Answers follow control messages; of agents that are ours they follow fresh events too, so that a NAT may change
 // its mind between two keepalives.
 func TestReturnPath(t *testing.T) {
