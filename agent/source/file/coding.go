@@ -12,11 +12,11 @@ import (
 type coding uint8
 
 const (
-	plain       coding = iota // UTF-8, or whatever it is: the bytes are passed on as they are
-	latin1                    // ISO 8859-1
-	utf16le                   // a byte order mark at the beginning is left out
-	utf16be                   // likewise
-	utf16marked               // as the byte order mark says, little-endian without one
+	plain  coding = iota // UTF-8, or whatever it is: the bytes are passed on as they are; UTF-16 where its byte order mark says so
+	latin1               // ISO 8859-1
+	utf16le
+	utf16be
+	utf16marked // as the byte order mark says, little-endian without one
 )
 
 // codings are the values of Config.Encoding.
@@ -32,15 +32,39 @@ func parseCoding(text string) (coding, error) {
 	return c, nil
 }
 
-// of settles what a file is written in by its first bytes.
+// Marks at the beginning of a file, which are no part of its text.
+const (
+	markUTF8    = "\xef\xbb\xbf"
+	markUTF16le = "\xff\xfe"
+	markUTF16be = "\xfe\xff"
+)
+
+// of settles what a file is written in by its first bytes. Those of UTF-16's marks are in no text of UTF-8.
 func (c coding) of(head []byte) coding {
-	switch {
-	case c != utf16marked:
-		return c
-	case bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+	switch marked := c == plain || c == utf16marked; {
+	case marked && bytes.HasPrefix(head, []byte(markUTF16be)):
 		return utf16be
+	case marked && bytes.HasPrefix(head, []byte(markUTF16le)), c == utf16marked:
+		return utf16le
 	}
-	return utf16le
+	return c
+}
+
+// mark is how many bytes of the beginning of a file say how it is written, and are no text. The coding is settled.
+func (c coding) mark(head []byte) int64 {
+	mark := ""
+	switch c {
+	case plain:
+		mark = markUTF8
+	case utf16le:
+		mark = markUTF16le
+	case utf16be:
+		mark = markUTF16be
+	}
+	if !bytes.HasPrefix(head, []byte(mark)) {
+		return 0
+	}
+	return int64(len(mark))
 }
 
 // unit is how many bytes a newline has.
@@ -115,8 +139,24 @@ func (c coding) cutAt(data []byte, n int) int {
 	return n
 }
 
-// append appends text in UTF-8; first says that it begins the file. What is no character becomes U+FFFD.
-func (c coding) append(dst, text []byte, first bool) []byte {
+// endsInReturn says that text ends in a carriage return, which before a newline belongs to the line end.
+func (c coding) endsInReturn(text []byte) bool {
+	if c.unit() == 1 {
+		return bytes.HasSuffix(text, []byte("\r"))
+	}
+	return len(text) >= 2 && len(text)%2 == 0 && c.rune(text[len(text)-2:]) == '\r'
+}
+
+// trimReturn is a line without the carriage return of its line end.
+func (c coding) trimReturn(line []byte) []byte {
+	if c.endsInReturn(line) {
+		return line[:len(line)-c.unit()]
+	}
+	return line
+}
+
+// append appends text in UTF-8. What is no character becomes U+FFFD.
+func (c coding) append(dst, text []byte) []byte {
 	switch c {
 	case plain:
 		return append(dst, text...)
@@ -131,10 +171,7 @@ func (c coding) append(dst, text []byte, first bool) []byte {
 			return utf8.AppendRune(dst, utf8.RuneError)
 		}
 		r := c.rune(text[at:])
-		switch {
-		case r == 0xfeff && first && at == 0:
-			continue
-		case utf16.IsSurrogate(r) && at+4 <= len(text):
+		if utf16.IsSurrogate(r) && at+4 <= len(text) {
 			if both := utf16.DecodeRune(r, c.rune(text[at+2:])); both != utf8.RuneError {
 				r = both
 				at += 2

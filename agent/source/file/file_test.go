@@ -28,7 +28,7 @@ func TestAppend(t *testing.T) {
 	r.append("a.log", "old\n")
 	r.start()
 	r.append("a.log", "one\ntwo\r\n\n\x00\xff\n")
-	r.want(r.path("a.log"), "one", "two\r", "", "\x00\xff")
+	r.want(r.path("a.log"), "one", "two", "", "\x00\xff")
 }
 
 func (r *rig) want(location string, lines ...string) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,8 @@ import (
 // sent yet waits in memory.
 type packed struct {
 	from   io.ReadCloser
-	begin  int64 // where waiting begins, in the unpacked file
+	head   [4]byte // the first bytes of the unpacked file
+	begin  int64   // where waiting begins, in the unpacked file
 	ended  bool
 	failed error // that ended it
 
@@ -92,6 +94,7 @@ func (p *packed) end(err error) {
 // error, if there is one, comes once all before it was read.
 func (t *tail) readPacked(room int, b *batch) error {
 	p := t.packed
+	t.settle(p.head[:], math.MaxInt64)
 	data := p.read(t.pos.off, room)
 	t.split(data, b)
 	switch {
@@ -101,7 +104,7 @@ func (t *tail) readPacked(room int, b *batch) error {
 		if t.rest == t.lines {
 			newline = t.form.coding.unit()
 		}
-		b.add(t.form.coding, t.track.location, data[:len(data)-newline], t.pos, newline)
+		b.add(t.form, t.track.location, data[:len(data)-newline], t.pos, newline)
 		t.rest, t.lines = 0, 0
 	case p.failed != nil:
 		err := p.failed
@@ -150,6 +153,8 @@ func openPacked(name string) (*tail, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	t.packed = &packed{from: from}
-	t.print = fingerprintOf(t.packed.read(0, headSize))
+	head := t.packed.read(0, headSize)
+	copy(t.packed.head[:], head)
+	t.print = fingerprintOf(head)
 	return t, nil
 }

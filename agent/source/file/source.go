@@ -48,7 +48,7 @@ type Config struct {
 	Exclude   []string // paths or patterns of files to leave out
 	Location  string   // of all events, default: the path of the file
 	FromStart bool     // files met for the first time are read from the beginning, not from their end
-	Encoding  string   // utf-8 (the default, and whatever else: bytes are passed on), utf-16, utf-16le, utf-16be or latin-1
+	Encoding  string   // utf-8 (the default: bytes are passed on, but UTF-16 where a mark says so), utf-16, utf-16le, utf-16be or latin-1
 
 	// MultilineStart is a regular expression; a line that it matches begins an event, and those that follow belong to
 	// it, as far as they fit. Default: each line is an event. The last event of a file is taken for whole once nothing was

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"regexp"
 	"unicode/utf8"
 
@@ -31,7 +32,7 @@ type mark struct {
 type batch struct {
 	events []source.Event
 	ends   []mark // the position after each event
-	marked []byte // pieces with their marks, and what is not UTF-8 in the file
+	marked []byte // pieces with their marks, what is not UTF-8 in the file, and groups of lines that end as on Windows
 	line   []byte // in UTF-8, while a group is looked for
 }
 
@@ -47,9 +48,9 @@ type form struct {
 
 // split adds the events that are whole in data, which begins at position from of a file, and gives the position
 // after them. A line, or a group of lines, of at most room bytes is one event; a larger line becomes several, a larger
-// group ends before the line that does not fit. What it does depends on the bytes alone, not on how many of them are
-// there already. It takes something from data as soon as that is longer than room, or holds a newline and is not a group that
-// may grow, unless the batch is full.
+// group ends before the line that does not fit. A line ends with a newline or a carriage return and a newline. What split does
+// depends on the bytes alone, not on how many of them are there already. It takes something from data as soon as that is longer
+// than room and a carriage return, or holds a newline and is not a group that may grow, unless the batch is full.
 func (b *batch) split(f form, location string, data []byte, from mark, room int) mark {
 	unit := f.coding.unit()
 	for len(data) > 0 && len(b.events) < maxBatch {
@@ -58,7 +59,11 @@ func (b *batch) split(f form, location string, data []byte, from mark, room int)
 			left -= len(continued)
 		}
 		limit := f.coding.fit(left)
-		n := f.coding.newline(data[:min(len(data), limit+unit)])
+		n := f.coding.newline(data[:min(len(data), limit+2*unit)])
+		atReturn := len(data) >= limit+unit && f.coding.endsInReturn(data[:limit+unit]) // maybe of a line end: no text
+		if n > limit && !atReturn {
+			n = -1
+		}
 		switch {
 		case n >= 0:
 			if f.start != nil && !from.mid {
@@ -66,8 +71,10 @@ func (b *batch) split(f form, location string, data []byte, from mark, room int)
 					return from
 				}
 			}
-			from = b.add(f.coding, location, data[:n], from, unit)
+			from = b.add(f, location, data[:n], from, unit)
 			data = data[n+unit:]
+		case atReturn && len(data) < limit+2*unit:
+			return from
 		case len(data) > limit:
 			n = f.coding.cutAt(data, f.coding.fit(left-len(continues)))
 			from = b.addPiece(f.coding, location, data[:n], from)
@@ -91,9 +98,9 @@ func (b *batch) group(f form, data []byte, first, limit int) int {
 			}
 			return -1
 		}
-		line := data[next : next+n]
+		line := f.coding.trimReturn(data[next : next+n])
 		if f.coding != plain {
-			b.line = f.coding.append(b.line[:0], line, false)
+			b.line = f.coding.append(b.line[:0], line)
 			line = b.line
 		}
 		if f.start.Match(line) {
@@ -104,14 +111,18 @@ func (b *batch) group(f form, data []byte, first, limit int) int {
 }
 
 // add adds the end of a line, or a whole one, which is followed by a newline of so many bytes (0 for none).
-func (b *batch) add(c coding, location string, text []byte, from mark, newline int) mark {
+func (b *batch) add(f form, location string, text []byte, from mark, newline int) mark {
 	to := mark{off: from.off + int64(len(text)+newline)}
-	if from.mid || c != plain {
+	text = f.coding.trimReturn(text)
+	if from.mid || f.coding != plain || f.start != nil {
 		start := len(b.marked)
 		if from.mid {
 			b.marked = append(b.marked, continued...)
 		}
-		b.marked = c.append(b.marked, text, from.off == 0)
+		b.marked = f.coding.append(b.marked, text)
+		if f.start != nil && bytes.Contains(b.marked[start:], []byte("\r\n")) {
+			b.marked = append(b.marked[:start], bytes.ReplaceAll(b.marked[start:], []byte("\r\n"), []byte("\n"))...)
+		}
 		text = b.marked[start:len(b.marked):len(b.marked)]
 	}
 	b.events = append(b.events, source.Event{Queue: '1', Location: location, Message: text})
@@ -126,7 +137,7 @@ func (b *batch) addPiece(c coding, location string, text []byte, from mark) mark
 	if from.mid {
 		b.marked = append(b.marked, continued...)
 	}
-	b.marked = c.append(b.marked, text, from.off == 0)
+	b.marked = c.append(b.marked, text)
 	b.marked = append(b.marked, continues...)
 	text = b.marked[start:len(b.marked):len(b.marked)]
 	b.events = append(b.events, source.Event{Queue: '1', Location: location, Message: text})

@@ -65,7 +65,12 @@ func TestSplit(t *testing.T) {
 		{"nothing", "", nil},
 		{"no newline", "abc", nil},
 		{"empty lines", "\n\n", []string{"", ""}},
-		{"bytes are kept", "a\r\n\x00\xff\n", []string{"a\r", "\x00\xff"}},
+		{"bytes are kept", "\x00\xff\n", []string{"\x00\xff"}},
+		{"carriage returns", "a\r\n\r\nb\rc\r\r\n\r", []string{"a", "", "b\rc\r"}},
+		{"just fits, with a carriage return", x(room) + "\r\n", []string{x(room)}},
+		{"just fits, unfinished, with a carriage return", x(room) + "\r", nil},
+		{"a carriage return that is text", x(room) + "\ry\n", []string{x(first) + continues, continued + x(room-first) + "\ry"}},
+		{"pieces, with a carriage return", x(room+1) + "\r\n", []string{x(first) + continues, continued + x(room+1-first)}},
 		{"just fits", x(room) + "\n", []string{x(room)}},
 		{"just fits, unfinished", x(room), nil},
 		{"one more", x(room+1) + "\n", []string{x(first) + continues, continued + x(room+1-first)}},
@@ -93,9 +98,9 @@ func TestSplitLosesNothing(t *testing.T) {
 		room := minRoom + rnd.IntN(300)
 		var line strings.Builder
 		for n := rnd.IntN(5 * room); line.Len() < n; {
-			line.WriteRune([]rune{'a', ' ', 'é', '€', '𝄞', 0}[rnd.IntN(6)])
+			line.WriteRune([]rune{'a', ' ', 'é', '€', '𝄞', 0, '\r'}[rnd.IntN(7)])
 		}
-		pieces, ends := splitIn([]byte(line.String()+"\n"), room)
+		pieces, ends := splitIn([]byte(line.String()+"\r\n"), room)
 		if got := join(t, pieces, room); got != line.String() {
 			t.Fatalf("joined %q\nwant   %q", got, line.String())
 		}
@@ -114,6 +119,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("one\ntwo\n"), uint16(0), uint16(3), uint16(5))
 	f.Add([]byte(strings.Repeat("é", 400)+"\nx\n"), uint16(9), uint16(130), uint16(131))
 	f.Add([]byte("\n\n\x00\xff\r\n"), uint16(1000), uint16(0), uint16(1))
+	f.Add([]byte(strings.Repeat("x", minRoom)+"\r\n"+strings.Repeat("x", minRoom)+"\ry\r\n"), uint16(0), uint16(minRoom+1), uint16(2*minRoom+3))
 	f.Fuzz(func(t *testing.T, data []byte, more, a, b uint16) {
 		room := minRoom + int(more%1000)
 		want, ends := splitIn(data, room)
@@ -132,6 +138,9 @@ func FuzzSplit(f *testing.F) {
 			}
 		}
 		whole := strings.Split(string(data), "\n")
+		for i, line := range whole {
+			whole[i] = strings.TrimSuffix(line, "\r")
+		}
 		if !slices.Equal(lines, whole[:len(whole)-1]) {
 			t.Fatalf("lines %q\nof %q", lines, data)
 		}

@@ -130,7 +130,7 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	if len(head) > t.print.n {
 		t.print = fingerprintOf(head)
 	}
-	t.form.coding = t.track.coding.of(head)
+	t.settle(head, in.size)
 	if in.size != t.size || truncated {
 		t.grown = time.Now()
 	}
@@ -143,6 +143,17 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	}
 	t.split(data[:n], b)
 	return truncated, nil
+}
+
+// settle finds out what a file of this size is written in by its head, and passes over the mark that says so.
+func (t *tail) settle(head []byte, size int64) {
+	t.form.coding = t.track.coding.of(head)
+	if t.pos.off < t.form.coding.mark(head) {
+		t.pos = mark{off: t.form.coding.mark(head)}
+	}
+	if odd := t.pos.off % int64(t.form.coding.unit()); t.pos.off < size {
+		t.pos.off += odd // saved by a version, or with an encoding, that read single bytes
+	}
 }
 
 // split adds the events of data, which begins at the position, and notes what is left where there are none.
@@ -170,7 +181,7 @@ func (t *tail) readRest(buf []byte, b *batch, all bool) error {
 		return err
 	}
 	if n > newline {
-		b.add(t.form.coding, t.track.location, buf[:n-newline], t.pos, newline)
+		b.add(t.form, t.track.location, buf[:n-newline], t.pos, newline)
 	}
 	t.atEnd, t.rest, t.lines = false, 0, 0
 	return nil
