@@ -19,7 +19,7 @@ func parseGlob(text string) (glob, error) {
 		return glob{}, fmt.Errorf("empty path: give the path or glob of a file")
 	}
 	if _, err := filepath.Match(text, ""); err != nil {
-		return glob{}, fmt.Errorf("glob %q: %w; close every [ and end no glob in \\", text, err)
+		return glob{}, fmt.Errorf("glob %q: %w; close every [ and end no glob in \\, and write [[] for a [ that stands in the name itself", text, err)
 	}
 	g := glob{text: filepath.Clean(text)}
 	for d := filepath.Dir(g.text); ; d = filepath.Dir(d) {
@@ -43,9 +43,22 @@ func (g glob) onTheWay(path string) bool {
 	return false
 }
 
+// matches says that path is one of a pattern's, or what the pattern says as it stands: names with brackets are common on Windows.
+// Each element is compared by itself, as the expander does.
 func matches(pattern, path string) bool {
-	ok, err := filepath.Match(pattern, path)
-	return ok && err == nil
+	if pattern == path {
+		return true
+	}
+	for more := true; more; {
+		var one, name string
+		var moreNames bool
+		one, pattern, more = strings.Cut(pattern, string(filepath.Separator))
+		name, path, moreNames = strings.Cut(path, string(filepath.Separator))
+		if ok, err := filepath.Match(one, name); more != moreNames || one != name && (!ok || err != nil) {
+			return false
+		}
+	}
+	return true
 }
 
 func hasMeta(s string) bool {

@@ -44,7 +44,7 @@ import (
 
 // Config says what to follow.
 type Config struct {
-	Globs     []string // paths or patterns in the syntax of path/filepath.Match; the directories may be patterns too
+	Globs     []string // paths or patterns in the syntax of path/filepath.Match, or names as they stand; the directories may be patterns too
 	Exclude   []string // paths or patterns of files to leave out
 	Location  string   // of all events, default: the path of the file
 	FromStart bool     // files met for the first time are read from the beginning, not from their end
@@ -269,6 +269,7 @@ type follower struct {
 
 func (f *follower) run(ctx context.Context) error {
 	f.scan()
+	f.tellStart()
 	f.firstSave()
 	f.polled = time.Now()
 	timer := time.NewTimer(f.pause())
