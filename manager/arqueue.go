@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,24 +23,65 @@ type request struct {
 	text   string // the control message
 }
 
-var errRequest = errors.New("not of the form LOCATION FLAGS AGENT MESSAGE")
+var (
+	errRequest = errors.New("not of the form LOCATION FLAGS AGENT MESSAGE")
+	errDoubt   = errors.New("in doubt: the location holds what looks like an order, or the datagram was cut; nothing is sent")
+)
+
+// stockLongest is how long a datagram of the stock analysis daemon can get. One as long as that was cut.
+const stockLongest = 1023
 
 // parseRequest reads a datagram of the active-response queue:
 //
 //	(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)
 //	(msg_to_agent) [] N!S 001 syscheck restart
 //
-// The location is an agent's own text, and could itself hold what looks like flags. The command of the analysis daemon ends
-// with the location once more; the longest location that does so is the true one.
+// The location is an agent's own text, and can hold what looks like flags and a command. Only the name at its beginning is to be
+// trusted. Where several readings are possible the true one has its location once more behind the command; so it
+// counts only if it is the only one that has. What was cut may lack the true flags or that second location, and whatever
+// looks right in it may be the agent's words: it is obeyed only if it is for the very agent that sent the event.
 func parseRequest(d []byte) (request, error) {
 	d, _, _ = bytes.Cut(d, []byte{0})
 	text := string(d)
-	var found request
-	ok := false
+	readings := readRequest(text)
+	if len(readings) == 0 {
+		return request{}, fmt.Errorf("%.80q is %w", text, errRequest)
+	}
+	cut := len(text) >= stockLongest
+	if len(readings) > 1 && !cut {
+		readings = slices.DeleteFunc(readings, func(r reading) bool { return !r.confirmed() })
+	}
+	if len(readings) != 1 {
+		return request{}, fmt.Errorf("%.80q is %w", text, errDoubt)
+	}
+	r := readings[0].request
+	if cut && (r.all || r.id != "") {
+		return request{}, fmt.Errorf("%.80q is %w", text, errDoubt)
+	}
+	message, err := checkOrder(r.text)
+	r.text = message
+	return r, err
+}
+
+// reading is what a datagram can mean.
+type reading struct {
+	location string
+	request
+}
+
+// confirmed says that the location stands once more where the analysis daemon puts it: COMMAND USER ADDRESS ALERT RULE LOCATION FILE.
+func (r *reading) confirmed() bool {
+	command, ok := strings.CutPrefix(r.text, execdPrefix)
+	words := strings.SplitN(command, " ", 6)
+	return ok && len(words) == 6 && strings.HasPrefix(words[5], r.location+" ")
+}
+
+// readRequest finds all readings.
+func readRequest(text string) (all []reading) {
 	for at := 0; ; {
 		i := strings.IndexByte(text[at:], ' ')
 		if i < 0 {
-			break
+			return all
 		}
 		at += i + 1
 		r, err := parseFlags(text[at:])
@@ -47,23 +89,15 @@ func parseRequest(d []byte) (request, error) {
 			continue
 		}
 		location := text[:at-1]
-		if !ok || strings.Contains(r.text, " "+location+" ") {
+		if r.sender != "" {
 			name, _, end := strings.Cut(strings.TrimPrefix(location, "("), ") ")
-			if r.sender != "" && (!end || name == "" || location[0] != '(') {
+			if !end || name == "" || location[0] != '(' {
 				continue // no agent is named there
 			}
-			if r.sender != "" {
-				r.sender = name
-			}
-			found, ok = r, true
+			r.sender = name
 		}
+		all = append(all, reading{location, r})
 	}
-	if !ok {
-		return request{}, fmt.Errorf("%.80q is %w", text, errRequest)
-	}
-	message, err := checkOrder(found.text)
-	found.text = message
-	return found, err
 }
 
 // parseFlags reads "FLAGS AGENT MESSAGE". A sender that is meant is not known yet, and given as "?".

@@ -54,6 +54,36 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
+// An agent's location that looks like an order to others is never obeyed, whole or cut where the stock daemon cuts.
+func TestForgedRequest(t *testing.T) {
+	t.Parallel()
+	for name, location := range map[string]string{
+		"an order":             "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8",
+		"a whole order":        "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x y",
+		"an order to one":      "(web01) any->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x y",
+		"several":              "(web01) any->/x ANN (null) a - 8.8.8.8 1.1 5 (web01) any->/x ANN (null) a - 8.8.8.8 1.1 5 (web01) any->/x y",
+		"without a command":    "(web01) any->/x A!N (null) syscheck restart",
+		"that fills it":        "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x " + strings.Repeat("y", 1000),
+		"behind much text":     "(web01) any->/" + strings.Repeat("p", 600) + " ANN (null) host-deny600 - 8.8.8.8 1.1 5710 x",
+		"beside one to itself": "(web01) any->/x NRN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x " + strings.Repeat("y", 1000),
+	} {
+		whole := location + " NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 " + location + " (null)"
+		for cut := 1; cut <= len(whole); cut++ {
+			for fill := range 2 { // text before the cut is what makes a datagram long
+				d := whole[:cut]
+				if fill > 0 {
+					d += strings.Repeat("z", max(0, stockLongest-cut))
+				} else if cut < len(whole) && cut < stockLongest {
+					continue // what is shorter is not cut
+				}
+				if r, err := parseRequest([]byte(d[:min(len(d), stockLongest)])); err == nil && (r.all || r.id != "" || r.sender != "web01") {
+					t.Fatalf("%s: %q: obeyed as %+v", name, d, r)
+				}
+			}
+		}
+	}
+}
+
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte("(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)\x00"))
 	f.Add([]byte("(msg_to_agent) [] A!N (null) syscheck restart\x00"))
