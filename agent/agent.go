@@ -92,6 +92,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
 		return err
 	}
+	cfg.sayStarted(sources, log)
 	outputs := make([]*output, len(sources))
 	for i := range sources {
 		outputs[i] = &output{intake: in, name: sourceName(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
@@ -116,6 +117,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
+	running.Go(func() { sayFiles(sources, log) })
 	if theirs != nil {
 		running.Go(func() { theirs.run(ctx) })
 	}

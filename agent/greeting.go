@@ -66,10 +66,6 @@ func (s *session) listen(ctx context.Context, conn net.Conn, manager int) *recei
 // greet sends the startup message, or goes on to the next manager.
 func (s *session) greet(ctx context.Context, now time.Time) {
 	if s.greeted == len(startupAt) {
-		if s.state == greeting {
-			s.complain("the manager does not answer", "remedy", "ossecd send-test with the same key tells more. Most often: another key "+
-				"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
-		}
 		s.hangUp()
 		s.rounds++
 		s.manager = (s.manager + 1) % len(s.managers)
@@ -78,6 +74,9 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 	}
 	if err := s.counts.sender.Rebase(); err != nil {
 		s.notes.warn("the sending counter is not saved", "err", err)
+	}
+	if s.greeted > 0 {
+		s.unanswered()
 	}
 	s.log.Debug("startup", "manager", s.managers[s.manager], "try", s.greeted+1)
 	if s.write(now, []byte(proto.Startup)) == nil {
@@ -89,6 +88,12 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 	} else {
 		s.wake = now.Add(s.pause())
 	}
+}
+
+// unanswered logs that a startup message had no answer.
+func (s *session) unanswered() {
+	s.complain("the manager does not answer", "remedy", "ossecd send-test with the same key tells more. Most often: another key "+
+		"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
 }
 
 // pause is how long to wait after this round.

@@ -42,7 +42,15 @@ func TestStartupPauses(t *testing.T) {
 		m.answerWith(silent)
 		r := newRig(t, n, anyKey)
 		r.start()
-		time.Sleep(46 * time.Second)
+		time.Sleep(5 * time.Second)
+		if r.log.count("started") != 1 || r.log.count("does not answer") != 0 {
+			t.Errorf("want the start in the log and no complaint:\n%v", r.log)
+		}
+		time.Sleep(2 * time.Second)
+		if r.log.count("does not answer") != 1 {
+			t.Errorf("want a complaint once the first startup was not answered:\n%v", r.log)
+		}
+		time.Sleep(39 * time.Second)
 		wantTimeline(t, m.take(), `
 			0 startup
 			6 startup

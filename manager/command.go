@@ -98,6 +98,7 @@ func action(c *cli.Context, demo Demo) error {
 		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
 		QueueSize: c.Int("queue-size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
 		Shared: c.String("shared"), Groups: c.StringSlice("group"), Syslog: c.StringSlice("syslog"), AgentShare: c.Int("agent-share"),
+		Version: c.App.Version,
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),
 			ClientCA: c.String("enroll-client-ca"), Cert: c.String("enroll-cert"), Key: c.String("enroll-key"), Names: c.String("enroll-names"),

@@ -57,6 +57,8 @@ type Config struct {
 	// Enroll is how agents get keys by themselves; the manager fills in its own part of it.
 	Enroll enroll.Config
 
+	Version string // of this program, as the log tells it
+
 	// Hangup asks, with each value, to read the keys at once. May be nil.
 	Hangup <-chan os.Signal
 	// Conns are sockets to use instead of opening those of Listen; for tests.

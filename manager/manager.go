@@ -264,6 +264,11 @@ func (m *manager) openSockets() ([]PacketConn, error) {
 }
 
 func (m *manager) sayListening(conns []PacketConn) {
+	var sinks []string
+	for _, p := range m.cfg.plans {
+		sinks = append(sinks, p.spec.Name)
+	}
+	m.log.Info("started", "version", m.cfg.Version, "keys", m.cfg.Keys, "agents", len(m.roster.Load().byID), "sinks", sinks)
 	var addrs []netip.AddrPort
 	for _, c := range conns {
 		if a := c.LocalAddr(); !slices.Contains(addrs, a) {
