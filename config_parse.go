@@ -12,6 +12,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
+
+	"ossecd/keys/setting"
 )
 
 // settings are the values to set, by section and flag name; several for a flag that can be repeated.
@@ -58,7 +60,7 @@ type parser struct {
 func (p *parser) section(name string, section toml.Primitive) {
 	flags, ok := p.known[name]
 	if !ok {
-		p.at(section, fmt.Errorf("unknown section or key %q; did you mean [%s]?", name, nearest(name, slices.Sorted(maps.Keys(p.known)))))
+		p.at(section, fmt.Errorf("unknown section or key %q; %s", name, setting.Instead(name, slices.Collect(maps.Keys(p.known)), "[", "]")))
 		return
 	}
 	var v any
@@ -103,7 +105,7 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 		p.flagTable(section, key, inTable, value)
 		return
 	}
-	p.at(value, fmt.Errorf("unknown key %q in [%s]; did you mean %q?", key, section, nearest(key, names)))
+	p.at(value, fmt.Errorf("unknown key %q in [%s]; %s", key, section, setting.Instead(key, names, `"`, `"`)))
 }
 
 // flagTable takes a table whose keys are flags.
@@ -120,7 +122,7 @@ func (p *parser) flagTable(section, table string, flags map[string]cli.Flag, val
 			p.at(keys[key], p.set(section, f, keys[key]))
 			continue
 		}
-		p.at(keys[key], fmt.Errorf("unknown key %q in [%s.%s]; did you mean %q?", key, section, table, nearest(key, slices.Collect(maps.Keys(flags)))))
+		p.at(keys[key], fmt.Errorf("unknown key %q in [%s.%s]; %s", key, section, table, setting.Instead(key, slices.Collect(maps.Keys(flags)), `"`, `"`)))
 	}
 }
 

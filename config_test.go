@@ -70,8 +70,9 @@ func TestParseConfigFaults(t *testing.T) {
 		want       []string
 	}{
 		{"unknown key", "[agent]\nkeys = \"x\"\nnotify_tme = \"5m\"\n", []string{`ossecd.toml:3: unknown key "notify_tme" in [agent]; did you mean "notify_time"?`}},
+		{"nothing close", "[manager.enroll]\nzzz = 1\n", []string{`ossecd.toml:2: unknown key "zzz" in [manager.enroll]; use "client_ca", "listen"`}},
 		{"unknown section", "[agnet]\nx = 1\n", []string{`ossecd.toml:1: unknown section or key "agnet"; did you mean [agent]?`}},
-		{"key outside", "keys = \"x\"\n", []string{`ossecd.toml:1: unknown section or key "keys"; did you mean [agent]?`}},
+		{"key outside", "keys = \"x\"\n", []string{`ossecd.toml:1: unknown section or key "keys"; use [agent], [manager]`}},
 		{"section no table", "\nagent = 3\n", []string{`ossecd.toml:2: "agent" is a section; write [agent] on a line of its own and the keys below`}},
 		{"array of tables", "[[agent]]\nkeys = \"x\"\n", []string{`ossecd.toml:1: "agent" is a section; write [agent] on a line of its own and the keys below`}},
 		{"names another file", "[agent]\nconfig = \"x\"\n", []string{`ossecd.toml:2: unknown key "config" in [agent]`}},

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"github.com/xrash/smetrics"
 )
 
 // flagValues is v as texts to set a flag with, or what the flag wants instead.
@@ -97,11 +94,4 @@ func flagNames(flags []cli.Flag) []string {
 		names = append(names, f.Names()[0])
 	}
 	return names
-}
-
-// nearest is the known word that is fewest edits away.
-func nearest(word string, known []string) string {
-	word = word[:min(len(word), 100)]
-	distance := func(k string) int { return smetrics.WagnerFischer(word, k, 1, 1, 1) }
-	return slices.MinFunc(known, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
 }

@@ -18,6 +18,7 @@ import (
 	"ossecd/agent"
 	"ossecd/agent/sendtest"
 	"ossecd/keys/keygen"
+	"ossecd/keys/setting"
 	"ossecd/manager"
 )
 
@@ -117,7 +118,7 @@ func noCommand(c *cli.Context) error {
 		return cli.Exit(fmt.Sprintf("say what to do: %s %s; %s --help explains", path, strings.Join(names, "|"), path), exitUsage)
 	}
 	name := c.Args().First()
-	return cli.Exit(fmt.Sprintf("there is no %q; did you mean %s %s? %s --help lists all", name, path, nearest(name, names), path), exitUsage)
+	return cli.Exit(fmt.Sprintf("there is no %q; %s %s --help lists all", name, setting.Instead(name, names, path+" ", ""), path), exitUsage)
 }
 
 // wrongFlag answers what the flag parser does not understand.
@@ -128,7 +129,10 @@ func wrongFlag(c *cli.Context, err error, _ bool) error {
 		if sub := commandWith(c.Command.Subcommands, name); sub != nil {
 			return cli.Exit(fmt.Sprintf("--%s stands behind the subcommand, as in: %s --%s …", name, sub.HelpName, name), exitUsage)
 		}
-		text = fmt.Sprintf("unknown flag --%s; did you mean --%s?", name, nearest(name, flagNames(c.Command.Flags)))
+		text = "unknown flag --" + name
+		if best, ok := setting.Close(name, flagNames(c.Command.Flags)); ok {
+			text += "; did you mean --" + best + "?"
+		}
 	} else {
 		text = strings.NewReplacer("flag -", "flag --", "argument: -", "argument: --").Replace(text)
 	}

@@ -18,6 +18,7 @@ import (
 	"ossecd/agent/source/journald"
 	"ossecd/agent/source/socket"
 	"ossecd/agent/source/syslog"
+	"ossecd/keys/setting"
 )
 
 // sourcesDir is the directory, in that of the state, with the positions of the sources of tables.
@@ -170,7 +171,7 @@ func (c *Config) tableSource(text string, log *slog.Logger) (source.Source, stri
 		case kind == "":
 			return nil, "", fmt.Errorf("type: none given; say what it is: %s", strings.Join(known, ", "))
 		}
-		return nil, "", fmt.Errorf("type: %.40q is unknown; did you mean %q? There are %s", kind, nearest(kind, known), strings.Join(known, ", "))
+		return nil, "", fmt.Errorf("type: %.40q is unknown; %s", kind, setting.Instead(kind, known, `"`, `"`))
 	}
 	src, name, err := build(c, t, log.With("source", kind))
 	return src, name, errors.Join(t.end(), err)

@@ -49,6 +49,7 @@ func TestTableFaults(t *testing.T) {
 		{"no type", `{}`, "source[1]: type: none given"},
 		{"unknown type", `{"type":"comand"}`, `source[1]: type: "comand" is unknown; did you mean "command"?`},
 		{"a type that is no text", `{"type":5}`, "source[1]: type: 5 is of the wrong kind"},
+		{"nothing close", `{"type":"syslog","listen":"127.0.0.1:514","severity":"x"}`, `source[1]: unknown key "severity"; use "allow", "idle_timeout", "listen", "location", `},
 		{"unknown key", `{"type":"file","globs":["a"],"exclud":["b"]}`, `source[1]: unknown key "exclud"; did you mean "exclude"?`},
 		{"another kind's key", `{"type":"file","globs":["a"],"interval":"5m"}`, `source[1]: unknown key "interval"`},
 		{"no globs", `{"type":"file"}`, "source[1]: globs: none given"},

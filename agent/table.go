@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/xrash/smetrics"
+	"ossecd/keys/setting"
 )
 
 // table is one [[agent.source]] of the configuration file, as JSON. Each getter takes a key; what is left at the end is
@@ -103,15 +102,8 @@ func (t *table) location() string {
 func (t *table) end() error {
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
 		if !slices.Contains(t.known, key) {
-			t.fault("unknown key %.40q; did you mean %q?", key, nearest(key, t.known))
+			t.fault("unknown key %.40q; %s", key, setting.Instead(key, t.known, `"`, `"`))
 		}
 	}
 	return errors.Join(t.faults...)
-}
-
-// nearest is the known word that is fewest edits away.
-func nearest(word string, known []string) string {
-	word = word[:min(len(word), 100)]
-	distance := func(k string) int { return smetrics.WagnerFischer(word, k, 1, 1, 1) }
-	return slices.MinFunc(known, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
 }

@@ -27,7 +27,7 @@ func TestSinkFaults(t *testing.T) {
 		{"no table", `[]`, []string{"sink[1]: "}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
 		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, keep_days and compress are about files"}},
-		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"`}},
+		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"; use "actions", "agents", "format", `}},
 		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue_size":1.5,"name":"\u001b"}`, []string{
 			"sink[1]: name: ", "sink[1]: queue_size: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",
 			"sink[1]: max_size: ", "sink[1]: daily: ", "sink[1]: path: missing",

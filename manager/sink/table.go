@@ -2,7 +2,6 @@ package sink
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/xrash/smetrics"
+	"ossecd/keys/setting"
 )
 
 // Table reads the keys of a table of the configuration and collects what is wrong with it.
@@ -179,15 +178,8 @@ func (t *Table) Filter() Filter {
 func (t *Table) End() error {
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
 		if !slices.Contains(t.known, key) {
-			t.Fault("", "unknown key %.40q; did you mean %q?", key, t.nearest(key))
+			t.Fault("", "unknown key %.40q; %s", key, setting.Instead(key, t.known, `"`, `"`))
 		}
 	}
 	return errors.Join(t.faults...)
-}
-
-// nearest is the known key that is fewest edits away.
-func (t *Table) nearest(key string) string {
-	key = key[:min(len(key), 100)]
-	distance := func(k string) int { return smetrics.WagnerFischer(key, k, 1, 1, 1) }
-	return slices.MinFunc(t.known, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
 }
