@@ -45,7 +45,8 @@ func main() {
 
 // run is the program: it does what args say and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := newApp(stdout, stderr).RunContext(ctx, args)
+	app := newApp(stdout, stderr)
+	err := app.RunContext(ctx, append(args[:1:1], setting.FlagsFirst(args[1:], app.Flags, app.Commands)...))
 	if err == nil {
 		return 0
 	}

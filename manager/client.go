@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +37,7 @@ func orderCommand() *cli.Command {
 		ArgsUsage: "ID|all ACTION [ARGS…]",
 		Description: `ACTION is syscheck-restart, reconnect (understood by Wazuh's agents and ossecd), or the name of an active response as in the
 agents' ar.conf. Its ARGS are handed over as they are; by habit: USER ADDRESS ALERT RULE, with - for no user. Orders are sent once and not
-acknowledged: the answer says which agents were reachable, that is, alive and at a known address. It ends with 1 if none of those named was.
+acknowledged: the answer says which agents were reachable, that is, alive and at a known address. It ends with 1 if none of those named was. Put -- before ARGS that begin with a dash.
 
 Examples:
    ossecd manager order 001 restart-ossec0
@@ -45,7 +47,7 @@ Examples:
 		Action: func(c *cli.Context) error {
 			args := c.Args().Slice()
 			if len(args) < 2 {
-				return cli.Exit("say whom and what: ossecd manager order ID|all ACTION [ARGS…]; flags stand before", 2)
+				return cli.Exit("say whom and what: ossecd manager order ID|all ACTION [ARGS…]", 2)
 			}
 			o := OrderRequest{All: args[0] == "all", Action: args[1], Args: args[2:]}
 			if !o.All {
@@ -188,7 +190,11 @@ func ask(c *cli.Context, method, path string, request, v any) (raw []byte, err e
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w; look whether the manager runs, name its --state, and be of the group of %s", err, socket)
+		var of *url.Error // its URL is none that anybody could use
+		if errors.As(err, &of) {
+			err = of.Err
+		}
+		return nil, fmt.Errorf("control socket: %w; look whether the manager runs, name its --state, and be of the group of %s", err, socket)
 	}
 	defer answer.Body.Close()
 	if raw, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer)); err != nil {

@@ -21,16 +21,10 @@ type call struct {
 	path string   // of the keys file, or the file of tokens
 }
 
-// start reads the command line and runs the subcommand, unless help is asked for. file is the flag that names the file it
+// start looks at the arguments and runs the subcommand. file is the flag that names the file it
 // works on. argsUsage names its argument, or is empty where it has none.
 func start(c *cli.Context, file, argsUsage string, run func(*call) error) error {
-	args, help, err := parseArgs(c)
-	if err != nil {
-		return err
-	}
-	if help {
-		return cli.ShowSubcommandHelp(c)
-	}
+	args := c.Args().Slice()
 	call := &call{Context: c, path: c.String(file), args: args}
 	words := strings.Fields(argsUsage)
 	least := len(words)
@@ -136,67 +130,4 @@ func (c *call) warnOfMode() {
 	}
 	c.warn("every user of this machine has access to %s, and so to what is in it (mode %04o); run: chmod o-rwx %s",
 		c.path, info.Mode().Perm(), c.path)
-}
-
-// parseArgs separates the arguments from the flags behind them, which cli leaves among them, and sets those flags. The
-// first is an argument whatever it looks like: had it been a flag, cli would have taken it. A lone "--" ends the flags.
-func parseArgs(c *cli.Context) (args []string, help bool, err error) {
-	rest := c.Args().Slice()
-	if len(rest) > 0 && len(rest[0]) > 1 && rest[0][0] == '-' {
-		return rest, false, nil // it stood behind a "--"
-	}
-	for len(rest) > 0 {
-		arg := rest[0]
-		rest = rest[1:]
-		if arg == "--" {
-			return append(args, rest...), help, nil
-		}
-		if len(arg) < 2 || arg[0] != '-' {
-			args = append(args, arg)
-			continue
-		}
-		name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-		switch f := flagNamed(c, name); {
-		case name == "help" || name == "h":
-			help = true
-			continue
-		case f == nil:
-			return nil, false, wrongFlag(c, fmt.Errorf("flag provided but not defined: -%s", name))
-		case hasValue:
-		case isBool(f):
-			value = "true"
-		case len(rest) == 0:
-			return nil, false, wrongFlag(c, fmt.Errorf("flag needs an argument: -%s", name))
-		default:
-			value, rest = rest[0], rest[1:]
-		}
-		if err := c.Set(name, value); err != nil {
-			return nil, false, wrongFlag(c, fmt.Errorf("invalid value %q for flag -%s: %w", value, name, err))
-		}
-	}
-	return args, help, nil
-}
-
-func flagNamed(c *cli.Context, name string) cli.Flag {
-	for _, f := range c.Command.Flags {
-		for _, n := range f.Names() {
-			if n == name {
-				return f
-			}
-		}
-	}
-	return nil
-}
-
-func isBool(f cli.Flag) bool {
-	_, ok := f.(*cli.BoolFlag)
-	return ok
-}
-
-// wrongFlag answers a flag behind the argument as one in front of it is answered.
-func wrongFlag(c *cli.Context, err error) error {
-	if c.Command.OnUsageError != nil {
-		return c.Command.OnUsageError(c, err, true)
-	}
-	return cli.Exit(err.Error(), exitUsage)
 }

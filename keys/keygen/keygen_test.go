@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/keys/setting"
 	"ossecd/proto"
 )
 
@@ -37,10 +38,11 @@ func run(t *testing.T, path, stdin string, args ...string) (stdout, stderr strin
 		Name: "ossecd", Commands: []*cli.Command{command}, Reader: strings.NewReader(stdin), Writer: &out, ErrWriter: &errOut,
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
-	line := []string{"ossecd", "keygen"}
+	line := []string{"keygen"}
 	for _, a := range args {
 		line = append(line, strings.ReplaceAll(a, "{keys}", path))
 	}
+	line = append([]string{"ossecd"}, setting.FlagsFirst(line, nil, app.Commands)...)
 	oneRun.Lock()
 	defer oneRun.Unlock()
 	err = app.RunContext(t.Context(), line)
@@ -323,7 +325,7 @@ func TestOutputFails(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"show", "001"}, {"show", "--json", "001"}, {"export", "001"}} {
 		app := &cli.App{Name: "ossecd", Commands: []*cli.Command{Command()}, Writer: failing{}, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
 		oneRun.Lock()
-		err := app.RunContext(t.Context(), append([]string{"ossecd", "keygen"}, append(args, "--keys", path)...))
+		err := app.RunContext(t.Context(), append([]string{"ossecd", "keygen", args[0], "--keys", path}, args[1:]...))
 		oneRun.Unlock()
 		if !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("%q: got %v, want %v", args, err, io.ErrClosedPipe)
