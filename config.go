@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"ossecd/keys/marked"
 )
 
 // A configuration file is TOML. It has a section for each daemon, and in it a key for each flag:
@@ -155,5 +157,5 @@ func readConfig(path string) (string, error) {
 	if len(text) > maxConfigSize {
 		return "", fault{path, 0, fmt.Sprintf("is over %d bytes; is it the right file?", maxConfigSize)}
 	}
-	return string(text), nil
+	return string(marked.Text(text)), nil
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/binary"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/urfave/cli/v2"
 )
@@ -175,4 +177,23 @@ func FuzzParseConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file that an editor or a shell of Windows saved is read like any other.
+func TestMarkedConfig(t *testing.T) {
+	t.Parallel()
+	text := "[agent]\r\nname = \"ö\"\r\n"
+	path := filepath.Join(t.TempDir(), "ossecd.toml")
+	wide := []byte("\xff\xfe")
+	for _, u := range utf16.Encode([]rune(text)) {
+		wide = binary.LittleEndian.AppendUint16(wide, u)
+	}
+	for _, in := range []string{text, "\ufeff" + text, string(wide)} {
+		if err := os.WriteFile(path, []byte(in), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readConfig(path); err != nil || got != text {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
 }

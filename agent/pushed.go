@@ -17,6 +17,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/keys/durable"
+	"ossecd/keys/marked"
 )
 
 // pushed runs the sources of a file that the manager pushes, where the host's own configuration allows it. A file with a fault
@@ -146,6 +147,7 @@ func pushedTables(text string, commands bool) (tables []string, err error) {
 			Source []map[string]any `toml:"source"`
 		} `toml:"agent"`
 	}
+	text = string(marked.Text([]byte(text)))
 	if err := checkNested(text); err != nil {
 		return nil, fmt.Errorf("%s: %w", pushedName, err)
 	}

@@ -23,6 +23,8 @@ func TestPushedTables(t *testing.T) {
 		{"# nothing\n", false, 0, ""},
 		{file, false, 1, ""},
 		{file + "[[agent.source]]\ntype = \"journald\"\n", false, 2, ""},
+		{"\ufeff" + strings.ReplaceAll(file, "\n", "\r\n"), false, 1, ""},
+		{"\xff\xfe" + strings.Join(strings.Split(file, ""), "\x00") + "\x00", false, 1, ""},
 		{"[[agent.source]]\ntype = \"command\"\nshell = \"x\"\n", false, 0, "source[1]: type: \"command\" is not taken"},
 		{"[[agent.source]]\ntype = \"full_command\"\nshell = \"x\"\n", true, 1, ""},
 		{"[[agent.source]]\ntype = \"socket\"\npath = \"/etc/x\"\n", true, 0, "source[1]: type: \"socket\" is not taken"},

@@ -44,6 +44,7 @@ func TestAddTakesNextID(t *testing.T) {
 		"faulty":                 {"005 web05\n" + one, "006"},
 		"CR LF":                  {"001 web01 any x\r\n004 #*#\r\n", "005"},
 		"byte order mark":        {bom + "003 web01 any x\n", "004"},
+		"byte order mark, CR LF": {bom + "003 web01 any x\r\n", "004"},
 		"comments do not count":  {"#9 x\n 7 x\n" + one, "002"},
 		"past three digits":      {"999 web01 any x\n", "1000"},
 		"short and long numbers": {"1 web01 any x\n00000002 web02 any x\n", "003"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ossecd/keys/marked"
 )
 
 // MaxExport bounds the text of an exported key in bytes: twice the base64 of the longest line, for white space in it.
@@ -21,7 +23,7 @@ func ParseExport(text string) (Key, error) {
 	if len(text) > MaxExport {
 		return Key{}, fmt.Errorf("%w; it is over %d bytes long", ErrExport, MaxExport)
 	}
-	text = strings.TrimRight(strings.Join(strings.Fields(text), ""), "=")
+	text = strings.TrimRight(strings.Join(strings.Fields(string(marked.Text([]byte(text)))), ""), "=")
 	line, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil || len(line) == 0 {
 		return Key{}, ErrExport

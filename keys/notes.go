@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ossecd/keys/marked"
 )
 
 // Note is what is known of an agent and has no place in client.keys, whose form is that of the stock tools.
@@ -85,7 +87,7 @@ func LoadNotes(path string) (*Notes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, n.parse(string(text))
+	return n, n.parse(string(marked.Text(text)))
 }
 
 func (n *Notes) parse(text string) error {

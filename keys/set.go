@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ossecd/keys/marked"
 	"ossecd/proto"
 )
 
@@ -17,7 +18,7 @@ const (
 	maxFile   = 64 << 20 // bytes of a keys file: some 500,000 agents
 	maxFaults = 1 << 18  // in one file, so that reading what is no keys file at all needs no gigabytes
 	minLine   = 11       // bytes of the shortest line, as in "1 ab any x"
-	bom       = "\xef\xbb\xbf"
+	bom       = marked.Mark
 )
 
 // Set is the content of a keys file. But for the one of a File it never changes once made.
@@ -132,7 +133,7 @@ func readText(r io.Reader, file string) ([]byte, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("keys: %s has over %d MB: %w", file, maxFile>>20, errNoKeysFile)
 	}
-	return text, nil
+	return marked.UTF8(text), nil // a mark is told of
 }
 
 func parse(text []byte, file string) (*Set, []Fault, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -200,5 +201,40 @@ func BenchmarkParse100k(b *testing.B) {
 		if err != nil || len(faults) > 0 || len(set.Keys) != 100_000 {
 			b.Fatal(len(set.Keys), faults, err)
 		}
+	}
+}
+
+// A keys file and an export that a shell of Windows wrote.
+func TestKeysInUTF16(t *testing.T) {
+	t.Parallel()
+	wide := func(text string) string { return "\xff\xfe" + strings.Join(strings.Split(text, ""), "\x00") + "\x00" }
+	set, faults, err := Parse(strings.NewReader(wide("001 web01 any x\r\n")), "client.keys")
+	if err != nil || len(set.Keys) != 1 || set.Keys[0].Name != "web01" || len(faults) != 2 || !faults[0].Kept || !faults[1].Kept {
+		t.Errorf("got %v, %v, %v", set, faults, err)
+	}
+	after, err := edited(t, wide("001 web01 any x\n"), func(f *File) error {
+		_, err := f.Add("new", Any, "")
+		return err
+	})
+	if err != nil || !strings.HasPrefix(after, bom+"001 web01 any x\n002 new any ") {
+		t.Errorf("edited: %q, %v", after, err)
+	}
+	want := Key{ID: "001", Name: "web01", Address: Any, Secret: "x"}
+	for _, text := range []string{bom + want.Export() + "\r\n", wide(want.Export() + "\r\n")} {
+		if k, err := ParseExport(text); err != nil || k != want {
+			t.Errorf("%q: %v, %v", text, k, err)
+		}
+	}
+}
+
+// Notes that an editor of Windows saved.
+func TestMarkedNotes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "client.keys")
+	if err := os.WriteFile(NotesPath(path), []byte(bom+"# notes\r\n001 0123456789abcdef - - - - -\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := LoadNotes(path); err != nil || len(n.lines) != 1 {
+		t.Errorf("got %v, %v", n, err)
 	}
 }

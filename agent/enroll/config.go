@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ossecd/keys"
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 )
 
@@ -138,8 +139,7 @@ func firstLine(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w; name a file that this user may read", err)
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	line = strings.TrimSuffix(line, "\r")
+	line := string(marked.FirstLine(text))
 	if line == "" || len(text) == maxSecret {
 		return "", fmt.Errorf("%s has nothing usable in its first line; put the token or the password there, of less than %d bytes", path, maxSecret)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 	"ossecd/proto"
 )
@@ -202,7 +203,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 			return nil, fmt.Errorf("enroll_ca: %w; name a file with certificates in PEM", err)
 		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
+		if !config.RootCAs.AppendCertsFromPEM(marked.Text(text)) {
 			return nil, fmt.Errorf("enroll_ca: %s has no certificate; name a file with certificates in PEM", c.CA)
 		}
 	} else {

@@ -164,6 +164,9 @@ func TestRun(t *testing.T) {
 			c.TokenFile, c.Fingerprint = writeFile(t, "token", tokens.New(m.fingerprint).String()+"\n"), ""
 		}},
 		{"authority", given, "OSSEC A:'web01'\n", func(m *fake, c *Config) { c.CA, c.Fingerprint = m.caFile(), "" }},
+		{"authority, saved on Windows", given, "OSSEC A:'web01'\n", func(m *fake, c *Config) {
+			c.Fingerprint, c.CA = "", writeFile(m.t, "ca.pem", "\ufeff"+string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.cert.Raw})))
+		}},
 		{"authority and fingerprint", given, "OSSEC A:'web01'\n", func(m *fake, c *Config) { c.CA = m.caFile() }},
 		{"insecure", given, "OSSEC A:'web01'\n", func(m *fake, c *Config) { c.Insecure, c.Fingerprint = true, "" }},
 		{"another name", "OSSEC K:'1024 web2 192.0.2.7 x'\n\n", "OSSEC A:'web'\n", func(m *fake, c *Config) { c.Name = "web" }},
@@ -345,6 +348,15 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	token := tokens.New("").String()
+	for _, text := range []string{token, token + "\r\nmore", "\ufeff" + token + "\r\n", "\xff\xfe" + strings.Join(strings.Split(token+"\r\n", ""), "\x00") + "\x00"} {
+		byToken, byPassword := good, good
+		byToken.TokenFile, byPassword.PasswordFile = writeFile(t, "token", text), writeFile(t, "password", text)
+		for _, c := range []Config{byToken, byPassword} {
+			if err := c.Validate(); err != nil || c.password != token {
+				t.Errorf("file %q: got %q, %v", text, c.password, err)
+			}
+		}
+	}
 	for _, tt := range []struct {
 		want   string
 		change func(*Config)

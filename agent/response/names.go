@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/keys/marked"
 )
 
 const maxNames = 256 << 10 // bytes of the file
@@ -19,7 +20,7 @@ func named(path, name string, allow []string) (program string, timeout time.Dura
 	if err != nil {
 		return "", 0, false // then the name itself has to do
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(string(marked.Text(text))) {
 		fields := strings.Split(strings.TrimSpace(line), " - ")
 		if len(fields) != 3 || fields[0] != name || !slices.Contains(allow, fields[1]) {
 			continue

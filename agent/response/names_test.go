@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,6 +43,14 @@ deny - deny.sh - 7`
 		program, timeout, ok := named(path, tt.name, allow)
 		if program != tt.program || timeout != tt.timeout || ok != (program != "") {
 			t.Errorf("%q: %q, %v, %v", tt.name, program, timeout, ok)
+		}
+	}
+	for _, text := range []string{"\ufeffdeny - deny.sh - 7\r\n", "\xff\xfe" + strings.Join(strings.Split("deny - deny.sh - 7\r\n", ""), "\x00") + "\x00"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if program, timeout, ok := named(path, "deny", allow); program != "deny.sh" || timeout != 7*time.Second || !ok {
+			t.Errorf("%q: %q, %v, %v", text, program, timeout, ok)
 		}
 	}
 	link := filepath.Join(dir, "link")

@@ -44,7 +44,7 @@ func Split(merged []byte) (parts []Part, refused []string, err error) {
 			return nil, nil, fmt.Errorf("%w: more than %d files in it", ErrMerged, MaxFiles)
 		}
 		line, _, ok := bytes.Cut(rest[:min(len(rest), maxLine)], []byte("\n"))
-		sizeText, name, ok2 := bytes.Cut(line, []byte(" "))
+		sizeText, name, ok2 := bytes.Cut(bytes.TrimSuffix(line, []byte("\r")), []byte(" "))
 		if !ok || !ok2 || !bytes.HasPrefix(sizeText, []byte("!")) {
 			return nil, nil, fmt.Errorf("%w: no line \"!SIZE NAME\" at byte %d", ErrMerged, at)
 		}

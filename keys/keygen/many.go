@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/keys/marked"
 )
 
 // maxBulk bounds what is read at once: more lines than a keys file may have.
@@ -67,7 +68,7 @@ func addMany(c *call) error {
 	if err != nil {
 		return err
 	}
-	requests, err := readCSV(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))) // spreadsheets begin with a mark
+	requests, err := readCSV(strings.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func readAll(c *call, most int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read standard input: %w", err)
 	}
-	return text, nil
+	return string(marked.Text([]byte(text))), nil // spreadsheets begin with a mark
 }
 
 // importFile adds all lines of a keys file.

@@ -21,6 +21,7 @@ func TestAddMany(t *testing.T) {
 		{"columns", "db,192.0.2.9,7,b;a\n# comment\nweb01,,,\n", "db 192.0.2.9 7 a,b|web01 any 008 -"},
 		{"a head", "ip,name\n10.0.0.0/8,net\n,any1\n", "net 10.0.0.0/8 001 -|any1 any 002 -"},
 		{"a head, as spreadsheets write it", "\ufeffid,name\r\n7,net\r\n", "net any 7 -"},
+		{"UTF-16, as PowerShell writes it", "\xff\xfew\x00e\x00b\x00\r\x00\n\x00", "web any 001 -"},
 		{"a mark before a quote", "\ufeff\"web01\"\n", "web01 any 001 -"},
 		{"a name twice", "web01\nweb01\nweb02\n", "web01 any 001 -|error: line 2: the name web01 is taken|web02 any 002 -"},
 		{"bad fields", "a b\nxx,300.1.1.1\nyy,any,0x1\nzz,any,1,a b\nqq,any,1,a,b\n", `error: line 1: "a b" is no agent name|error: line 2: "300.1.1.1" is no address|` +

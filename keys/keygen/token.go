@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 )
 
@@ -142,7 +143,7 @@ func fingerprintOf(c *call) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--cert: %w; the manager makes its certificate at its first start, as STATE/enroll/cert.pem", err)
 	}
-	block, _ := pem.Decode(der)
+	block, _ := pem.Decode(marked.Text(der))
 	if block == nil || block.Type != "CERTIFICATE" {
 		return "", fmt.Errorf("--cert: %s does not begin with a certificate in PEM; the manager's own is STATE/enroll/cert.pem", path)
 	}

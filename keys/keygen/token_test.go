@@ -23,7 +23,7 @@ func TestTokenLife(t *testing.T) {
 		t.Fatalf("made %q, %v", first, err)
 	}
 	cert := filepath.Join(t.TempDir(), "cert.pem")
-	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("abc")}), 0o600); err != nil {
+	if err := os.WriteFile(cert, append([]byte("\ufeff"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("abc")})...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := must(t, path, "token", "add", "--tokens", "{keys}", "--cert", cert, "--uses", "0", "--expires", "0", "--name", "web*", "--json")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/keys/marked"
 )
 
 const maxFile = 16 << 20 // bytes: some 150,000 tokens
@@ -50,7 +51,7 @@ func Load(path string) (*File, error) {
 		return nil, fmt.Errorf("tokens: %s has over %d MB; revoke tokens that are no longer needed", path, maxFile>>20)
 	}
 	f := &File{path: path}
-	return f, f.parse(string(text))
+	return f, f.parse(string(marked.Text(text)))
 }
 
 func (f *File) parse(text string) error {

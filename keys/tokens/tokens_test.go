@@ -266,3 +266,23 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// A file that an editor of Windows saved is read, and written without its mark.
+func TestMarkedFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "enroll.tokens")
+	if err := os.WriteFile(path, []byte("\xef\xbb\xbf"+testPrint+" - - web*\r\n# more\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Edit(t.Context(), path, func(f *File) error {
+		if len(f.All()) != 1 || f.All()[0].Names != "web*" {
+			t.Errorf("got %v", f.All())
+		}
+		f.Add(Token{Uses: 1}, "", time.Now())
+		return nil
+	})
+	text, _ := os.ReadFile(path)
+	if err != nil || !strings.HasPrefix(string(text), testPrint) || strings.Contains(string(text), "\r") {
+		t.Errorf("written %q, %v", text, err)
+	}
+}

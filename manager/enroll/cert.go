@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 )
 
@@ -112,7 +113,7 @@ func (c *Config) tlsConfig() (config *tls.Config, fingerprint string, err error)
 			return nil, "", fmt.Errorf("enroll.client_ca: %w; name a file with certificates in PEM", err)
 		}
 		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(text) {
+		if !config.ClientCAs.AppendCertsFromPEM(marked.Text(text)) {
 			return nil, "", fmt.Errorf("enroll.client_ca: %s has no certificate; name a file with certificates in PEM", c.ClientCA)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert

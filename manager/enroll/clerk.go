@@ -1,7 +1,6 @@
 package enroll
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 	"ossecd/proto"
 )
@@ -157,12 +157,11 @@ func readPassword(path string) (string, error) {
 		return "", fmt.Errorf("enroll.password_file: %w; name a readable file whose first line is the password", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	text, err := io.ReadAll(io.LimitReader(f, 2*maxPassword+8))
 	if err != nil {
 		return "", fmt.Errorf("enroll.password_file: %w", err)
 	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	line = bytes.TrimSuffix(line, []byte("\r"))
+	line := marked.FirstLine(text)
 	if len(line) == 0 || len(line) > maxPassword {
 		return "", fmt.Errorf("enroll.password_file: the first line of %s has %d bytes; write a password of 1 to %d there", path, len(line), maxPassword)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 )
 
@@ -34,7 +35,7 @@ func (c *Config) Info() (Info, error) {
 	if err != nil {
 		return i, fmt.Errorf("enroll.cert: %w; name a file with a certificate", err)
 	}
-	block, _ := pem.Decode(text)
+	block, _ := pem.Decode(marked.Text(text))
 	if block == nil || block.Type != "CERTIFICATE" {
 		return i, fmt.Errorf("enroll.cert: %s does not begin with a certificate in PEM; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate)
 	}

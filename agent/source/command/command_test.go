@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	}
 	switch os.Args[2] {
 	case "print":
-		fmt.Print(os.Args[3])
+		fmt.Print(strings.ReplaceAll(os.Args[3], "␀", "\x00")) // which no argument can hold
 	case "fail":
 		fmt.Print(os.Args[3])
 		fmt.Fprint(os.Stderr, "no such disk\x1b[2J\n")
@@ -109,14 +109,19 @@ func once(t *testing.T, cfg Config) ([]string, string) {
 
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	// What the stock collector made of the same output, with the two exceptions that are named.
+	// What the stock collector made of the same output, with the exceptions that are named.
 	tests := []struct {
 		name, print string
 		whole       bool
 		want        []string
 	}{
 		{"lines", "one\n\n  two \ntab\tx\r\nlast no nl", false,
-			[]string{": one", ": ", ":   two ", ": tab\tx\r", ": last no nl"}},
+			[]string{": one", ": ", ":   two ", ": tab\tx", ": last no nl"}}, // stock keeps the carriage return
+		{"lines of Windows", "\ufeffa\r\nb\rc\r\r\n\r\nd\r", false, []string{": a", ": b\rc\r", ": ", ": d\r"}},
+		{"lines in UTF-16", "\xff\xfea␀\r␀\n␀\xf6␀\n␀", false, []string{": a", ": ö"}},
+		{"a mark alone", "\ufeff", false, nil},
+		{"whole, marked", "\ufeffa\r\nb\r\n", true, []string{":\na\nb"}},
+		{"whole, a mark alone", "\ufeff", true, nil},
 		{"no output", "", false, nil},
 		{"whole", "a\nb\n", true, []string{":\na\nb"}},
 		{"whole, empty lines", "\none\n\n  two \nend\n\n", true, []string{":\none\n  two \nend\n"}},

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ossecd/agent/source"
+	"ossecd/keys/marked"
 )
 
 // inEvents is how a command stands in an event: the stock collector writes "\" for each colon, which would end a
@@ -15,6 +16,7 @@ func inEvents(command string) string { return strings.ReplaceAll(command, ":", `
 func (s *Source) events(output []byte) (events []source.Event, cut int) {
 	prefix := "ossec: output: '" + s.name + "':"
 	room := source.Room(s.cfg.MaxEvent, s.cfg.Location) - len(prefix) - 1
+	output = marked.Text(output)
 	if s.cfg.Whole {
 		text := compact(output)
 		if len(text) == 0 {
@@ -30,7 +32,9 @@ func (s *Source) events(output []byte) (events []source.Event, cut int) {
 		return []source.Event{s.event(prefix+"\n", text)}, cut
 	}
 	for line := range bytes.Lines(output) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
+		if end, whole := bytes.CutSuffix(line, []byte("\n")); whole {
+			line = bytes.TrimSuffix(end, []byte("\r"))
+		}
 		for len(line) > room {
 			events = append(events, s.event(prefix+" ", line[:room]))
 			line = line[room:]

@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"ossecd/keys/marked"
 )
 
 // Secrets say who we are to the servers, and whom of them we trust. All are optional.
@@ -51,7 +52,7 @@ func (s *Secrets) tls() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ca: %w; name a file of certificates that this user may read", err)
 		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(marked.Text(pem)) {
 			return nil, fmt.Errorf("ca: %q holds no certificate; give it as PEM", s.CA)
 		}
 	}
@@ -113,8 +114,7 @@ func secret(key, path string) (func() string, error) {
 
 func firstLine(path string) (string, error) {
 	b, err := os.ReadFile(path)
-	line, _, _ := bytes.Cut(b, []byte{'\n'})
-	return string(bytes.TrimSuffix(line, []byte{'\r'})), err
+	return string(marked.FirstLine(b)), err
 }
 
 // connect makes a connection where there is none, or the library has given its one up.

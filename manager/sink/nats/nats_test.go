@@ -362,3 +362,16 @@ func certificates(t *testing.T, dir string) (ca, cert, key string) {
 	}
 	return cert, cert, key
 }
+
+func TestSecretFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	for _, text := range []string{"s3cret", "\ufeffs3cret\r\nmore", "\xfe\xff\x00s\x003\x00c\x00r\x00e\x00t\x00\r\x00\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if get, err := secret("token_file", path); err != nil || get() != "s3cret" {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

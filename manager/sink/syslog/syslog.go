@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"ossecd/keys/marked"
 	"ossecd/manager/sink"
 )
 
@@ -59,7 +60,7 @@ func New(o Options, log *slog.Logger) (*Syslog, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ca: %w; name a file of certificates that this user may read", err)
 		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(marked.Text(pem)) {
 			return nil, fmt.Errorf("ca: %q holds no certificate; give it as PEM", o.CA)
 		}
 	}
