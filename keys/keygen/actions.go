@@ -262,7 +262,7 @@ func resetCounter(c *call) error {
 	k, err := c.find()
 	switch {
 	case err == nil:
-	case !c.IsSet("keys") && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keys.ErrNoAgent)):
+	case !c.IsSet("keys") && keys.CheckID(c.arg) == nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keys.ErrNoAgent)):
 		k = keys.Key{ID: c.arg} // the ID is enough, and the manager's keys may be elsewhere
 	default:
 		return err

@@ -16,9 +16,10 @@ import (
 // call is one run of a subcommand.
 type call struct {
 	*cli.Context
-	arg  string   // its first argument, where it has one
-	args []string // all of them
-	path string   // of the keys file, or the file of tokens
+	arg   string   // its first argument, where it has one
+	args  []string // all of them
+	named bool     // arg names an agent
+	path  string   // of the keys file, or the file of tokens
 }
 
 // start looks at the arguments and runs the subcommand. file is the flag that names the file it
@@ -47,9 +48,10 @@ func start(c *cli.Context, file, argsUsage string, run func(*call) error) error 
 		call.arg = args[0]
 	}
 	if len(args) > 0 && strings.Trim(words[0], "[]") == "ID" && file == "keys" {
-		if err := keys.CheckID(call.arg); err != nil {
+		if err := checkAgent(call.arg); err != nil {
 			return cli.Exit(err.Error(), exitUsage)
 		}
+		call.named = true
 	}
 	return run(call)
 }
@@ -86,11 +88,7 @@ func (c *call) find() (keys.Key, error) {
 	if err != nil {
 		return keys.Key{}, err
 	}
-	k, ok := set.ByID(c.arg)
-	if !ok {
-		return k, fmt.Errorf("%w: %q is not in %s; ossecd keygen list shows all", keys.ErrNoAgent, c.arg, c.path)
-	}
-	return k, nil
+	return findIn(set, c.arg, c.path)
 }
 
 // loadNoted reads the keys file and what is noted beside it.
@@ -113,9 +111,19 @@ func (c *call) findNoted() (keys.Key, keys.Note, error) {
 	return k, notes.Of(k), err
 }
 
-// edit changes the keys file.
+// edit changes the keys file. Where the argument names an agent, it is that one's ID from then on.
 func (c *call) edit(change func(*keys.File) error) error {
-	if err := keys.Edit(c.Context.Context, c.path, change); err != nil {
+	err := keys.Edit(c.Context.Context, c.path, func(f *keys.File) error {
+		if c.named {
+			k, err := findIn(f.Set(), c.arg, c.path)
+			if err != nil {
+				return err
+			}
+			c.arg = k.ID
+		}
+		return change(f)
+	})
+	if err != nil {
 		return err
 	}
 	c.warnOfMode()

@@ -59,7 +59,8 @@ func Command() *cli.Command {
 }
 
 const description = `The keys file has one line for each agent: ID NAME IP KEY. The manager has the lines of all its agents, an agent
-has its own. A running manager takes up changes within 2 s.
+has its own. A running manager takes up changes within 2 s. Where a command takes an ID, it takes the agent's name as well, and the ID
+without the zeros in front.
 
 Examples:
    ossecd keygen add web01

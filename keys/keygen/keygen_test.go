@@ -195,8 +195,8 @@ func TestUsage(t *testing.T) {
 		{"add"}, {"add", "a", "b"}, {"add", "a b"}, {"add", "x"}, {"add", "../x"}, {"add", "ab\x1b[2J"}, {"add", "ok", "--ip", "nowhere"}, {"add", "--ip", "nowhere", "ok"},
 		{"add", "ok", "--id", "x"}, {"add", "ok", "--id", "000"}, {"add", "ok", "--id", ""}, {"add", "ok", "--no-such"}, {"add", "--no-such", "ok"},
 		{"add", "ok", "--ip"}, {"add", "ok", "--json=maybe"}, {"add", "ok", "--keys", ""},
-		{"list", "001"}, {"show"}, {"show", "web01"}, {"show", "001", "002"}, {"show", "../1"}, {"show", "000"},
-		{"remove"}, {"remove", "web01"}, {"export"}, {"import"}, {"import", "a", "b"}, {"reset-counter"}, {"reset-counter", "001", "--state", ""},
+		{"list", "001"}, {"show"}, {"show", "web 01"}, {"show", "001", "002"}, {"show", "../1"}, {"show", "000"},
+		{"remove"}, {"remove", "web 01"}, {"export"}, {"import"}, {"import", "a", "b"}, {"reset-counter"}, {"reset-counter", "001", "--state", ""},
 	} {
 		out, _, err := run(t, path, "", append(args[:1:1], append([]string{"--keys", "{keys}"}, args[1:]...)...)...)
 		var coded cli.ExitCoder
@@ -217,7 +217,7 @@ func TestFailures(t *testing.T) {
 		args []string
 	}{
 		{"no such agent", []string{"show", "002"}},
-		{"no such agent", []string{"export", "1"}},
+		{"no such agent", []string{"export", "2"}},
 		{"no such agent", []string{"remove", "002"}},
 		{"no such agent", []string{"reset-counter", "002"}},
 		{"by line 1", []string{"add", "new", "--id", "001"}},
