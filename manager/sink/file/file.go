@@ -37,6 +37,7 @@ type File struct {
 	lines   lines
 	aside   time.Time // in the name of the file set aside last; the next has a later one, or it would be taken for older
 	nextLog time.Time // when a failed setting aside may be logged again
+	looked  time.Time // when it was last seen to have its name
 	tidy    *tidy     // nil where nothing is ever set aside
 }
 
@@ -100,6 +101,9 @@ func (f *File) isTorn() bool {
 
 // Write appends events. A line that could be written in part only is completed by the next Write, in the same file.
 func (f *File) Write(_ context.Context, events sink.Batch) (sink.Result, error) {
+	if err := f.follow(); err != nil {
+		return sink.Result{}, err
+	}
 	f.lines.make(events)
 	if f.tidy != nil && f.lines.begun == 0 && !f.lines.torn {
 		f.setAside()
@@ -150,7 +154,27 @@ func (f *File) change() error {
 	return old.Close()
 }
 
-// Reopen opens the file by its name where another program has renamed it.
+// lookEvery is how long events go, at most, into a file that was renamed or removed, while there are any.
+const lookEvery = 100 * time.Millisecond
+
+// follow opens a new file where another program has renamed or removed the one that is open, and told nobody. Where that
+// fails events wait: what is written to a file without a name is lost with it.
+func (f *File) follow() error {
+	if now := time.Now(); now.Sub(f.looked).Abs() >= lookEvery {
+		was := f.f
+		if err := f.Reopen(); err != nil {
+			return fmt.Errorf("%s was renamed or removed, and no new file can be opened: %w; events wait until it can", f.o.Path, err)
+		}
+		if f.f != was {
+			f.log.Warn("the events file was renamed or removed; a new one is written", "events", f.o.Path,
+				"remedy", "none needed; a program that sets files aside can send SIGHUP once it has renamed one")
+		}
+		f.looked = now
+	}
+	return nil
+}
+
+// Reopen opens the file by its name where another program has renamed or removed it.
 func (f *File) Reopen() error {
 	if !f.regular {
 		return nil // what reads a pipe would take it for the end

@@ -367,6 +367,52 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// A file that was renamed, removed or replaced while nobody sent a signal is followed to its name: nothing goes into a file without
+// one, nothing is written twice, and events wait where no new file can be made.
+func TestFollowsItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		dir := filepath.Join(root, "logs")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "events.log")
+		f := open(t, Options{Path: path, Archives: true})
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, f, "one")
+		must(os.Rename(path, path+".1"))
+		time.Sleep(lookEvery)
+		write(t, f, "two")
+		must(os.Remove(path))
+		time.Sleep(lookEvery)
+		write(t, f, "three")
+		must(os.Remove(path))
+		must(os.WriteFile(path, []byte("made by another program\n"), 0o644))
+		time.Sleep(lookEvery)
+		write(t, f, "four")
+		must(os.RemoveAll(dir))
+		time.Sleep(lookEvery)
+		b := batch("five")
+		for range 3 {
+			if r, err := f.Write(t.Context(), b); err == nil || r.Done != 0 || !strings.Contains(err.Error(), "events wait") {
+				t.Errorf("without a directory: %+v, %v", r, err)
+			}
+		}
+		must(os.Mkdir(dir, 0o755))
+		write(t, f, "five")
+		if got := read(t, path); strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, " five\n") {
+			t.Errorf("at last the file has %q", got)
+		}
+		must(f.Close())
+	})
+}
+
 func TestOpenFaults(t *testing.T) {
 	t.Parallel()
 	if _, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "none", "x")}, quiet); err == nil || !strings.Contains(err.Error(), "directory that exists") {
