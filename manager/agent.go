@@ -28,6 +28,7 @@ type agent struct {
 	dialect proto.Dialect // as last shown
 	ours    bool          // an ossecd, by its keepalive
 	takes   bool          // it can take up a new key, by its keepalive
+	json    bool          // it reads active responses as JSON alone, by its startup or keepalive
 	uses    *spare        // with which key its last fresh message came; nil: key
 	back    *returnPath   // nil until it was heard
 	before  uint64        // the highest count that earlier runs took

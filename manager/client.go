@@ -36,11 +36,12 @@ func orderCommand() *cli.Command {
 		Usage:     "tell agents to run an active response, check their files, or reconnect",
 		ArgsUsage: "ID|all ACTION [ARGS…]",
 		Description: `ACTION is syscheck-restart, reconnect (understood by Wazuh's agents and ossecd), or the name of an active response as in the
-agents' ar.conf. Its ARGS are handed over as they are; by habit: USER ADDRESS ALERT RULE, with - for no user. Orders are sent once and not
+agents' ar.conf. Its ARGS are handed over as they are; by habit: USER ADDRESS ALERT RULE, with - for no user. Wazuh's agents from 4.2 on get them as JSON. Orders are sent once and not
 acknowledged: the answer says which agents were reachable, that is, alive and at a known address. It ends with 1 if none of those named was. Put -- before ARGS that begin with a dash.
 
 Examples:
-   ossecd manager order 001 restart-ossec0
+   ossecd manager order 001 restart-ossec0          (an OSSEC agent)
+   ossecd manager order 002 restart-wazuh           (a Wazuh agent)
    ossecd manager order 001 host-deny600 - 203.0.113.66 by-hand 0
    ossecd manager order all syscheck-restart`,
 		Flags: clientFlags(),

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		return // not answered: the agent is no longer there
 	case proto.AgentStartup:
 		if !late {
-			a.startsAnew(len(rest) > 0 && rest[0] == '{')
+			a.startsAnew(rest)
 		}
 		if r.m.pusher != nil {
 			r.m.pusher.started(a)
@@ -54,13 +55,13 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 }
 
 // startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this
-// one until its first keepalive. wazuh says that the startup had Wazuh's JSON. a.mu is held.
-func (a *agent) startsAnew(wazuh bool) {
-	a.ours, a.takes = false, false
+// one until its first keepalive. behind is what stands behind the startup, as Wazuh's JSON. a.mu is held.
+func (a *agent) startsAnew(behind []byte) {
+	a.ours, a.takes, a.json = false, false, startupReadsJSON(behind)
 	a.life.notify, a.life.keepalive = 0, time.Time{}
 	if a.method == proto.Blowfish { // AES shows the dialect by itself
 		a.dialect = 0
-		if wazuh {
+		if bytes.HasPrefix(behind, []byte("{")) {
 			a.dialect = proto.Wazuh
 		}
 	}
@@ -96,6 +97,8 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	}
 	a.ours = strings.HasPrefix(k.Program, "ossecd ")
 	a.takes = a.ours && k.TakesKey
+	version, wazuh := strings.CutPrefix(k.Program, "Wazuh ")
+	a.json = wazuh && readsJSON(version)
 	if a.method == proto.Blowfish {
 		switch { // AES shows the dialect by itself
 		case strings.HasPrefix(k.Program, "Wazuh "):

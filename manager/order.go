@@ -108,6 +108,9 @@ func (o *orders) tell(a *agent, message []byte) Told {
 	case a.back == nil:
 		t.Reason = "not heard since the manager started"
 	default:
+		if a.json {
+			message = []byte(wazuhForm(string(message)))
+		}
 		if err := o.voice.say(a, message); err != nil {
 			t.Reason = err.Error()
 			break

@@ -65,7 +65,7 @@ func (a *agent) tookUp(k keys.Key) bool {
 func (a *agent) goOn(was *agent) {
 	was.mu.Lock()
 	defer was.mu.Unlock()
-	a.method, a.dialect, a.ours, a.takes = was.method, was.dialect, was.ours, was.takes
+	a.method, a.dialect, a.ours, a.takes, a.json = was.method, was.dialect, was.ours, was.takes, was.json
 	if was.back != nil {
 		a.answerTo(*was.back)
 	}
