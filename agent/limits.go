@@ -102,11 +102,8 @@ const (
 	// stopWithin bounds a last write to a socket that takes nothing; the whole stop has 2 s.
 	stopWithin = 500 * time.Millisecond
 
-	// reconnectEvery is how often an order to reconnect is obeyed, so that a manager which gives it at every turn
+	// speakEvery is how often a keepalive is said on demand, so that a manager which demands it at every turn
 	// does not keep the agent from its work.
-	reconnectEvery = time.Minute
-
-	// speakEvery is how often a keepalive is said on demand, likewise.
 	speakEvery = time.Second
 
 	// logEvery is how often one complaint is logged at most.

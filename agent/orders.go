@@ -37,22 +37,25 @@ func (s *session) receive(ctx context.Context, in inbound) {
 	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
 		s.pushPart(kind, rest, in.count)
 	case proto.ManagerExecd:
-		s.respond(rest)
-	case proto.ManagerSyscheckNow:
-		s.checkNow()
-	case proto.ManagerForceReconnect:
-		if now.Before(s.obeys) {
-			s.notes.warn("an order to reconnect was passed over", "remedy", "none needed unless the manager gives it all the time: one a minute is obeyed")
-			return
+		if s.mayObey(toRespond) {
+			s.respond(rest)
 		}
-		s.obeys = now.Add(reconnectEvery)
-		s.offline(ctx, "the manager ordered it", "none needed")
+	case proto.ManagerSyscheckNow:
+		if s.mayObey(toCheckFiles) {
+			s.checkNow()
+		}
+	case proto.ManagerForceReconnect:
+		if s.mayObey(toReconnect) {
+			s.offline(ctx, "the manager ordered it", "none needed")
+		}
 	case proto.ManagerAnyHere:
 		s.speakUp(now)
 	case proto.ManagerNewKey:
 		s.takeKey(rest)
 	case proto.ManagerRemoved:
-		s.offline(ctx, "the manager removed this agent", removedRemedy)
+		if s.mayObey(toReconnect) {
+			s.offline(ctx, "the manager removed this agent", removedRemedy)
+		}
 	default:
 		s.unknown(now, rest)
 	}
@@ -101,6 +104,9 @@ func (s *session) request(now time.Time, request []byte) {
 	if string(command) == "ack" {
 		return // of an answer of ours
 	}
+	if !s.mayObey(toAnswer) {
+		return
+	}
 	s.notes.warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
 	prefix := "#!-req " + string(number)
 	if s.write(now, []byte(prefix+" ack")) == nil {
@@ -129,6 +135,10 @@ func (s *session) pushPart(kind proto.FromManager, rest []byte, count uint64) {
 		if err != nil {
 			s.push.Spoil()
 			s.notes.warn("a pushed file was refused", "err", err, "announced", sample(rest), "remedy", "look at the shared files on the manager")
+			return
+		}
+		if !s.mayObey(toStoreFile) {
+			s.push.Spoil()
 			return
 		}
 		s.push.Begin(sum, name)

@@ -62,6 +62,9 @@ func (s *session) takeKey(line []byte) {
 		refuse(fmt.Sprintf("it is for %s, and we are %s", key, s.key))
 		return
 	}
+	if !s.mayObey(toTakeKey) {
+		return
+	}
 	s.rekey.busy = true
 	old := s.key
 	s.rekey.running.Go(func() {

@@ -85,7 +85,7 @@ type session struct {
 
 	about  about
 	push   shared.Push
-	obeys  time.Time // when an order to reconnect is obeyed again
+	budget orderBudget
 	speaks time.Time // when a keepalive is said on demand again
 	pushed uint64    // the count of the last message of a push
 	keeper *keeper

@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ossecd/proto"
+)
+
+// A manager that gives the same order at every turn gets no more out of the agent than its budget.
+func TestOrderBudgets(t *testing.T) {
+	none := func(*rig) {}
+	t.Run("removed", func(t *testing.T) {
+		inRig(t, none, func(r *rig, m *fakeManager) {
+			m.take()
+			m.answerWith(func(string) []string { return []string{proto.Ack, proto.Removed} })
+			time.Sleep(5 * time.Minute)
+			if n := r.log.count("msg=offline"); n < 2 || n > 6 {
+				t.Errorf("offline %d times in five minutes", n)
+			}
+			if n := len(m.take()); n > 100 {
+				t.Errorf("%d messages in five minutes", n)
+			}
+			if n := r.log.count("orders to connect anew are passed over"); n < 1 || n > 6 {
+				t.Errorf("told %d times:\n%s", n, r.log)
+			}
+		})
+	})
+	t.Run("new keys", func(t *testing.T) {
+		inRig(t, none, func(r *rig, m *fakeManager) {
+			m.take()
+			present, changed := anyKey, 0
+			for i := range 40 {
+				next := "003 dyn2 any " + fmt.Sprintf("%064x", i+1)
+				order := m.seal(proto.NewKey + next)
+				m.use(next)
+				m.sendRaw(order)
+				time.Sleep(100 * time.Millisecond)
+				if r.keysFile() == next+"\n" {
+					present = next
+					changed++
+				}
+				m.use(present)
+			}
+			if want := budgets[toTakeKey].burst; changed != want {
+				t.Errorf("the keys file was rewritten %d times, want %d", changed, want)
+			}
+			if r.log.count("orders to take a new key are passed over") != 1 {
+				t.Errorf("the log says\n%s", r.log)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("files", func(t *testing.T) {
+		inRig(t, none, func(r *rig, m *fakeManager) {
+			m.take()
+			for i := range 200 {
+				text := fmt.Sprintf("#%d\n", i)
+				sum := md5.Sum([]byte(text))
+				m.send(string(proto.AppendUpFile(nil, hex.EncodeToString(sum[:]), proto.MergedName)))
+				m.send(text)
+				m.send(proto.CloseFile)
+				time.Sleep(10 * time.Millisecond)
+			}
+			if n, want := r.log.count("shared file stored"), budgets[toStoreFile].burst; n < 1 || n > want {
+				t.Errorf("%d files were stored, want up to %d", n, want)
+			}
+			if n := strings.Count(r.log.String(), "msg="); n > 2*budgets[toStoreFile].burst+20 {
+				t.Errorf("%d log lines", n)
+			}
+		})
+	})
+}
