@@ -115,6 +115,7 @@ func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) 
 	}
 	if len(list) > 0 {
 		p.log.Info("sources of the manager", "count", len(list))
+		running.Go(func() { sayFiles(list, p.log) })
 	}
 	return func() {
 		cancel()

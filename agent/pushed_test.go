@@ -112,6 +112,12 @@ func TestPushedSources(t *testing.T) {
 	write("shared/ossecd.toml", table("b.log"))
 	p.changed()
 	waitUntil(t, "b is read", read("a.log:line b.log:line"))
+	if log.count("no file matches yet", "a.log") > 0 {
+		t.Error("a file that is there is said to be missing")
+	}
+	write("shared/ossecd.toml", table("b.log', '"+filepath.Join(dir, "none*")))
+	p.changed()
+	waitUntil(t, "what matches nothing is named", func() bool { return log.count("no file matches yet", "none*") == 1 })
 	write("shared/ossecd.toml", table("c.log")+"globz = 1\n")
 	p.changed()
 	waitUntil(t, "a fault is told", func() bool { return log.count("refused", "globz") == 1 })

@@ -17,7 +17,7 @@ func (s *Source) Found() (files int, none []string) {
 			failed: func(string, error) {}, // Run says so
 			found: func(path string) {
 				path = filepath.Clean(path)
-				if slices.ContainsFunc(s.exclude, func(x glob) bool { return x.match(path) }) {
+				if s.cfg.Compressed && packedName(path) || slices.ContainsFunc(s.exclude, func(x glob) bool { return x.match(path) }) {
 					return
 				}
 				if fi, err := os.Stat(path); err != nil || fi.IsDir() {

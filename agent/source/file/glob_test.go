@@ -3,7 +3,7 @@ package file
 import (
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -56,34 +56,21 @@ func TestNamesWithBrackets(t *testing.T) {
 	if n := len(r.lines("")); n != 5 {
 		t.Errorf("%d lines, want 5: %q", n, r.lines(""))
 	}
-	if n := r.log.count("have none yet"); n != 1 { // late[2].log, at the first start
-		t.Errorf("named %d times, want once", n)
-	}
 }
 
-// What matches nothing is named at the start, once, with how many files are followed.
+// What a pattern has, and what has nothing, is told as Run finds it.
 func TestPatternsWithoutFiles(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "a.log", "*.txt", "missing.log", "gone/*.log", "*.out")
-	r.cfg.Exclude = []string{r.path("left.*")}
-	r.append("a.log", "")
-	r.append("b.txt", "")
-	r.append("left.out", "")
-	r.start()
-	still()
-	if n := r.log.count("have none yet"); n != 1 {
-		t.Fatalf("said %d times, want once", n)
+	r := newRig(t, "a.log", "br[1].log", "*.txt", "missing.log", "gone/*.log", "*.out", "*.gz")
+	r.cfg.Exclude, r.cfg.Compressed = []string{r.path("left.*")}, true
+	for _, name := range []string{"a.log", "br[1].log", "b.txt", "left.out", "old.gz"} {
+		r.append(name, "x\n")
 	}
-	want := `files=2 without="[` + r.path("missing.log") + " " + r.path("gone/*.log") + " " + r.path("*.out") + `]"`
-	if runtime.GOOS != "windows" && r.log.count(want) != 1 { // there the backslashes are doubled
-		t.Errorf("log lacks %s", want)
-	}
-	r.append("missing.log", "here\n")
-	r.want(r.path("missing.log"), "here")
-	r.stop()
-	r.cfg.Globs = []string{r.path("a.log"), r.path("*.txt")}
-	r.start()
-	if r.log.count("have none yet") != 1 || r.log.count(`msg="following files" files=2`) != 1 {
-		t.Error("a pattern is said to have no file that has one")
+	s, err := New(r.cfg)
+	r.must(err)
+	files, none := s.Found()
+	want := []string{r.path("missing.log"), r.path("gone/*.log"), r.path("*.out"), r.path("*.gz")}
+	if files != 3 || !slices.Equal(none, want) {
+		t.Errorf("%d files, none of %q, want 3 and %q", files, none, want)
 	}
 }

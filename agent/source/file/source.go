@@ -269,7 +269,6 @@ type follower struct {
 
 func (f *follower) run(ctx context.Context) error {
 	f.scan()
-	f.tellStart()
 	f.firstSave()
 	f.polled = time.Now()
 	timer := time.NewTimer(f.pause())
