@@ -11,13 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
 	"ossecd/agent"
 	"ossecd/agent/source"
 	"ossecd/keys"
+	"ossecd/keys/marked"
 	"ossecd/manager"
 )
 
@@ -96,7 +97,7 @@ func usualLogs() []string {
 			panic(err) // a pattern of ours
 		}
 		for _, p := range paths {
-			if readable(p) && !strings.ContainsAny(p, `*?[\`) && len(found) < demoFiles {
+			if readable(p) && len(found) < demoFiles {
 				found = append(found, p)
 			}
 		}
@@ -144,6 +145,9 @@ func (r recentLines) Run(ctx context.Context, out source.Output) error {
 		if err != nil {
 			return err
 		}
+		if !slices.Contains(paths, g) {
+			paths = append(paths, g) // as it stands, it may be one
+		}
 		for _, p := range paths {
 			if !readable(p) {
 				continue
@@ -176,12 +180,19 @@ func lastLines(path string) [][]byte {
 	if err != nil {
 		return nil
 	}
+	if from == 0 {
+		text = marked.Text(text)
+	}
 	lines := bytes.Split(text, []byte("\n"))
 	lines = lines[:len(lines)-1] // what follows the last line end
 	if from > 0 && len(lines) > 0 {
 		lines = lines[1:] // begins before from
 	}
-	return lines[max(0, len(lines)-demoRecent):]
+	lines = lines[max(0, len(lines)-demoRecent):]
+	for i, line := range lines {
+		lines[i] = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return lines
 }
 
 // generator is a source that makes a line now and then.

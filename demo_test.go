@@ -24,6 +24,7 @@ func TestLastLines(t *testing.T) {
 		{"many", "1\n2\n3\n4\n5\n6\n7\n", []string{"3", "4", "5", "6", "7"}},
 		{"long first", long + "\nshort\n", []string{"short"}},
 		{"long last", "short\n" + long + "\n", nil},
+		{"lines of Windows", "\ufeffone\r\nt\rwo\r\n", []string{"one", "t\rwo"}},
 		{"empty lines and bytes", "\n\xff\x00\n", []string{"", "\xff\x00"}},
 	} {
 		path := filepath.Join(t.TempDir(), "log")
