@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"ossecd/keys/setting"
 )
 
 // flagValues is v as texts to set a flag with, or what the flag wants instead.
@@ -22,6 +24,15 @@ func flagValues(f cli.Flag, v any) (values []string, want string) {
 			return []string{strconv.FormatInt(n, 10)}, ""
 		}
 		return nil, "an integer"
+	case *cli.GenericFlag: // a size
+		text, ok := v.(string)
+		if n, isInt := v.(int64); isInt {
+			text, ok = strconv.FormatInt(n, 10), true
+		}
+		if _, err := setting.ParseSize(text, 1); ok && err == nil {
+			return []string{text}, ""
+		}
+		return nil, setting.WantSize
 	case *cli.DurationFlag:
 		if s, ok := v.(string); ok {
 			if _, err := time.ParseDuration(s); err == nil {

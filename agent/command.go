@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ossecd/keys/setting"
 	"ossecd/proto"
 )
 
@@ -59,7 +60,7 @@ func Command() *cli.Command {
 			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
 			&cli.DurationFlag{Name: "time-reconnect", Usage: "`SILENCE` of the manager after which the agent is offline", DefaultText: "3 × notify-time"},
 			&cli.BoolFlag{Name: "from-start", Usage: "read files met for the first time from their beginning"},
-			&cli.IntFlag{Name: "spool-size", Value: defaultSpool, Usage: "events kept on disk while no manager takes them, in `MB`; 0 keeps none, and sources wait meanwhile"},
+			&cli.GenericFlag{Name: "spool-size", Value: setting.MB(defaultSpool), Usage: "`SIZE` of the events kept on disk while no manager takes them, as in \"64 MB\"; a plain number is in MB; 0 keeps none, and sources wait meanwhile"},
 			&cli.StringFlag{Name: "spool-full", Value: "wait", Usage: "`WHAT` happens when the spool is full: wait (sources are not read on) or drop-oldest (counted and reported)"},
 			&cli.DurationFlag{Name: "spool-sync", Value: defaultSpoolSync, Usage: "`AGE` at which undelivered events are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
 			&cli.IntFlag{Name: "source-share", Value: defaultShare, Usage: "`PERCENT` of the spool that one source may fill where there are several; then it waits; 100 sets no bound"},
@@ -109,7 +110,7 @@ func configOf(c *cli.Context) (Config, error) {
 		FromStart:      c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
-	cfg.SpoolSize, cfg.SpoolSync = int64(c.Int("spool-size"))<<20, c.Duration("spool-sync")
+	cfg.SpoolSize, cfg.SpoolSync = c.Generic("spool-size").(*setting.Size).Bytes, c.Duration("spool-sync")
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
 	cfg.PushedSources, cfg.PushedCommands = c.Bool("pushed-sources"), c.Bool("pushed-commands")
 	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")

@@ -16,6 +16,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable/queue"
+	"ossecd/keys/setting"
 	"ossecd/proto"
 )
 
@@ -160,7 +161,7 @@ func (c Config) Validate() error {
 		fault("dialect: unknown; use ossec or wazuh")
 	}
 	if c.SpoolSize != 0 && c.SpoolSize < queue.MinLimit {
-		fault("spool-size: %d bytes are too few; use 1 (MB) or more, or 0 for none", c.SpoolSize)
+		fault("spool-size: %s is too little; use 1 MB or more, or 0 for none", setting.FormatSize(c.SpoolSize))
 	}
 	if c.SpoolSync < 0 || c.ProbeInterval < 0 || c.ProbeInterval > 0 && c.ProbeInterval < minNotify {
 		fault("spool-sync, probe-interval: %v and %v; use 0, or durations from %v on", c.SpoolSync, c.ProbeInterval, minNotify)

@@ -208,7 +208,7 @@ func (c *Config) commandTable(t *table, log *slog.Logger) (source.Source, string
 	src, err := command.New(command.Config{
 		Command: t.texts("command"), Shell: t.text("shell"), Whole: kind == "full_command",
 		Alias: t.text("alias"), Location: t.location(),
-		Interval: t.duration("interval"), Timeout: t.duration("timeout"), MaxOutput: t.number("max_output"),
+		Interval: t.duration("interval"), Timeout: t.duration("timeout"), MaxOutput: int(t.size("max_output", 1, command.MostOutput)),
 		MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle, Log: log,
 	})
 	return src, "", err

@@ -68,13 +68,6 @@ func (t *table) yes(key string) (b bool) {
 	return b
 }
 
-func (t *table) number(key string) (n int) {
-	if t.take(key, &n, "a whole number") && n <= 0 {
-		t.fault("%s: %d; use a number above zero", key, n)
-	}
-	return max(n, 0)
-}
-
 func (t *table) duration(key string) time.Duration {
 	var s string
 	const want = `a duration such as "90s" or "5m"`
@@ -87,6 +80,21 @@ func (t *table) duration(key string) time.Duration {
 		return 0
 	}
 	return d
+}
+
+// size is in bytes, with a unit or without.
+func (t *table) size(key string, least, most int64) int64 {
+	t.known = append(t.known, key)
+	text, ok := t.values[key]
+	if !ok {
+		return 0
+	}
+	n, err := setting.ParseSize(strings.Trim(string(text), `"`), 1)
+	if err != nil || n < least || n > most {
+		t.fault("%s: %.100s; give %s, from %s to %s", key, text, setting.WantSize, setting.FormatSize(least), setting.FormatSize(most))
+		return 0
+	}
+	return n
 }
 
 // location is the common key: what stands in events for where they came from.

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
 )
 
@@ -58,7 +59,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringSliceFlag{Name: "syslog", Hidden: true},
 			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server in place of whose remote daemon this runs: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
-			&cli.IntFlag{Name: "queue-size", Value: DefaultQueueSize, Usage: "events that may wait for a slow reader of theirs, in `MB`; past it the newest are lost, counted and reported"},
+			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait for a slow reader of theirs, as in \"64 MB\"; a plain number is in MB; past it the newest are lost, counted and reported"},
 			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of that queue one agent may fill, in `PERCENT`"},
 			&cli.StringFlag{Name: "enroll-listen", Category: enrollTable, Usage: "TCP `ADDR`ess host:port at which agents get keys by themselves, as in :1515; none if empty"},
 			&cli.StringFlag{Name: "enroll-tokens", Category: enrollTable, Usage: "`FILE` with the tokens of which an agent must show one (ossecd keygen token)"},
@@ -93,10 +94,15 @@ func action(c *cli.Context, demo Demo) error {
 		return demo(c.Context, c.StringSlice("file"), log)
 	}
 	after, afterErr := parseDisconnectAfter(c.String("disconnect-after"))
+	bytes := c.Generic("queue-size").(*setting.Size).Bytes
+	queueSize := int(bytes >> 20)
+	if bytes%(1<<20) != 0 {
+		err = errors.Join(err, fmt.Errorf("queue_size: %s; use whole megabytes, 1 MB or more", setting.FormatSize(bytes)))
+	}
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
-		QueueSize: c.Int("queue-size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
+		QueueSize: queueSize, Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
 		Shared: c.String("shared"), Groups: c.StringSlice("group"), Syslog: c.StringSlice("syslog"), AgentShare: c.Int("agent-share"),
 		Version: c.App.Version,
 		Enroll: enroll.Config{

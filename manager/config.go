@@ -71,6 +71,8 @@ type Config struct {
 	groups  []*sharing   // of Groups and Shared
 	labels  []labelling  // of Groups
 	syslog  []syslogInput
+
+	warnings []string // about what is still taken
 }
 
 // Defaults, as documented in the command's help.
@@ -90,6 +92,7 @@ const (
 // Validate fills in defaults and reports every fault of the configuration at once, each with its key. It looks at
 // nothing outside.
 func (c *Config) Validate() error {
+	c.warnings = nil
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.Keys == "" {
@@ -121,7 +124,7 @@ func (c *Config) Validate() error {
 		c.QueueSize = DefaultQueueSize
 	}
 	if c.QueueSize < 1 || c.QueueSize > maxQueueSize {
-		fault("queue_size: %d is out of range; use 1 to %d (MB)", c.QueueSize, maxQueueSize)
+		fault("queue_size: %d MB is out of range; use 1 MB to %d GB", c.QueueSize, maxQueueSize>>10)
 	}
 	if c.AgentShare == 0 {
 		c.AgentShare = DefaultAgentShare

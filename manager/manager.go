@@ -61,6 +61,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	for _, w := range cfg.warnings {
+		log.Warn("the configuration has an old name", "where", w)
+	}
 	lock, err := durable.LockDir(cfg.State)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func natsSink(c *Config, t *sink.Table, p *plan) opener {
 		},
 		Stream: nats.Stream{
 			Name: t.String("stream", ""), Replicas: t.Int("replicas", 1, 1, 5), MaxAge: t.Duration("max_age", 7*24*time.Hour, time.Minute, 10*366*24*time.Hour),
-			MaxBytes:   int64(t.Int("max_bytes", 0, 1, 1<<30)) << 20,
+			MaxBytes:   t.Size("max_bytes", 0, 1<<20, 1<<20, 1<<50),
 			Duplicates: t.Duration("duplicate_window", 2*time.Minute, time.Second, 24*time.Hour),
 			Memory:     t.Word("storage", "file", "memory") == "memory",
 		},

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/file"
@@ -27,6 +29,8 @@ const (
 
 	maxQueueDisk = 1 << 20 // MB
 	maxSinkName  = 64      // bytes
+
+	maxKeepFor = 36_500 * 24 // hours
 )
 
 // sinksDir is the directory in that of the state that has the queues on disk.
@@ -129,14 +133,17 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	kinds := slices.Sorted(maps.Keys(sinkTypes))
 	kind := t.String("type", "")
 	p := c.plan(t.String("name", fmt.Sprintf("%s-%d", kind, number)), nil)
-	p.spec.Limit = t.Int("queue_size", c.QueueSize, 1, maxQueueSize) << 20
+	p.spec.Limit = int(t.Size("queue_size", int64(c.QueueSize)<<20, 1<<20, 1<<20, maxQueueSize<<20))
 	p.spec.Filter = t.Filter()
 	read := sinkTypes[kind]
 	if read == nil {
 		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
 	}
 	p.open = read(c, t, &p)
-	p.spec.Disk.Limit = int64(t.Int("queue_disk", int(p.spec.Disk.Limit>>20), 0, maxQueueDisk)) << 20
+	for _, w := range t.Warnings {
+		c.warnings = append(c.warnings, fmt.Sprintf("sink[%d]: %s", number, w))
+	}
+	p.spec.Disk.Limit = t.Size("queue_disk", p.spec.Disk.Limit, 1<<20, 0, maxQueueDisk<<20)
 	if p.spec.Disk.Limit > 0 {
 		p.spec.Disk.Dir = filepath.Join(c.State, sinksDir, dirName(p.spec.Name))
 	}
@@ -147,19 +154,29 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 }
 
 func fileSink(_ *Config, t *sink.Table, p *plan) opener {
+	t.Renamed("keep_days", "keep_for", days)
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
-		MaxSize: int64(t.Int("max_size", 0, 1, 1<<20)) << 20, Daily: t.Bool("daily"),
-		Keep: t.Int("keep", 0, 1, 100_000), KeepDays: t.Int("keep_days", 0, 1, 36_500), Compress: t.Bool("compress"),
+		MaxSize: t.Size("max_size", 0, 1<<20, 1<<20, 1<<40), Daily: t.Bool("daily"),
+		Keep: t.Int("keep", 0, 1, 100_000), KeepFor: t.Duration("keep_for", 0, time.Hour, maxKeepFor*time.Hour), Compress: t.Bool("compress"),
 	}
 	if o.Path == "" {
 		t.Fault("path", "missing; name the file, as in path = \"/var/log/ossecd/events.json\"")
 	}
-	if (o.Keep > 0 || o.KeepDays > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
-		t.Fault("", "keep, keep_days and compress are about files that were set aside; give max_size (MB) or daily = true, too")
+	if (o.Keep > 0 || o.KeepFor > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
+		t.Fault("", "keep, keep_for and compress are about files that were set aside; give max_size or daily = true, too")
 	}
 	p.path, p.aside = filepath.Clean(o.Path), o.MaxSize > 0 || o.Daily
 	return openFile(o)
+}
+
+// days makes a number of days a duration; what is none stays for the key to refuse.
+func days(v any) any {
+	number, _ := v.(json.Number)
+	if n, err := number.Int64(); err == nil && n > 0 && n <= maxKeepFor/24 {
+		return fmt.Sprintf("%dh", 24*n)
+	}
+	return v
 }
 
 func openFile(o file.Options) opener {
@@ -206,7 +223,7 @@ func syslogSink(_ *Config, t *sink.Table, p *plan) opener {
 	} else {
 		p.spec.Disk.Limit = defaultQueueDisk
 	}
-	o.MaxSize = t.Int("max_size", 8192, 2048, most)
+	o.MaxSize = int(t.Size("max_size", 8192, 1, 2048, int64(most)))
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {
 		t.Fault("address", "%.80q is not host:port, as in \"192.0.2.20:514\" (6514 for tls)", o.Address)
 	}

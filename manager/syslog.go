@@ -19,7 +19,7 @@ import (
 // syslogInput is a table [[manager.syslog]]: where plain syslog is taken, and from whom.
 type syslogInput struct {
 	listen  string
-	network string // "udp" or "tcp"
+	network string // "udp" or "tcp"; a table with both makes two inputs
 	allow   []netip.Prefix
 	deny    []netip.Prefix // wins
 	idle    time.Duration  // after which a silent TCP connection is closed
@@ -41,22 +41,37 @@ func (c *Config) planSyslog() (inputs []syslogInput, err error) {
 	}
 	for i, text := range c.Syslog {
 		t := sink.NewTable(text)
-		in := syslogInput{listen: t.String("listen", ":514"), network: t.Word("network", "udp", "tcp"), allow: senders(t, "allow"), deny: senders(t, "deny"),
+		t.Renamed("network", "protocols", func(v any) any { return []any{v} })
+		protocols := t.Strings("protocols")
+		if protocols == nil {
+			protocols = []string{"udp"}
+		}
+		for j, p := range protocols {
+			if p != "udp" && p != "tcp" || slices.Contains(protocols[:j], p) {
+				t.Fault("protocols", "%.40q is unknown, or stands there twice; use udp, tcp, or both", p)
+			}
+		}
+		in := syslogInput{listen: t.String("listen", ":514"), allow: senders(t, "allow"), deny: senders(t, "deny"),
 			idle: t.Duration("idle_timeout", syslogIdle, time.Second, 30*24*time.Hour)}
 		host, port, splitErr := net.SplitHostPort(in.listen)
 		address, hostErr := netip.ParseAddr(host)
-		if _, portErr := net.LookupPort(in.network, port); splitErr != nil || portErr != nil || host != "" && hostErr != nil {
+		if _, portErr := net.LookupPort("udp", port); splitErr != nil || portErr != nil || host != "" && hostErr != nil {
 			t.Fault("listen", `%.100q is no address and port; use one such as "192.0.2.10:514" or ":514"`, in.listen)
 		} else if !t.Has("allow") && !address.IsLoopback() {
 			t.Fault("allow", `missing; name the senders, as in allow = ["192.0.2.0/24"]`)
 		}
-		if in.network == "udp" && t.Has("idle_timeout") {
-			t.Fault("idle_timeout", `goes with network = "tcp"`)
+		if !slices.Contains(protocols, "tcp") && t.Has("idle_timeout") {
+			t.Fault("idle_timeout", `goes with protocols = ["tcp"]`)
 		}
 		if in.allow == nil {
 			in.allow = loopback
 		}
-		inputs = append(inputs, in)
+		for _, in.network = range protocols {
+			inputs = append(inputs, in)
+		}
+		for _, w := range t.Warnings {
+			c.warnings = append(c.warnings, fmt.Sprintf("syslog[%d]: %s", i+1, w))
+		}
 		if faults := t.End(); faults != nil {
 			for text := range strings.Lines(faults.Error()) {
 				err = errors.Join(err, fmt.Errorf("syslog[%d]: %s", i+1, strings.TrimSuffix(text, "\n")))

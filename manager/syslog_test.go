@@ -44,7 +44,7 @@ func (r *rig) written(n int) (all []line) {
 
 func TestSyslogIn(t *testing.T) {
 	t.Parallel()
-	r, addrs := syslogRig(t, `{"listen":"127.0.0.1:0"}`, `{"listen":"127.0.0.1:0","network":"tcp"}`)
+	r, addrs := syslogRig(t, `{"listen":"127.0.0.1:0"}`, `{"listen":"127.0.0.1:0","protocols":["tcp"]}`)
 	if len(addrs) != 2 {
 		t.Fatalf("listens on %q", addrs)
 	}
@@ -106,15 +106,43 @@ func TestFaultsOfSyslog(t *testing.T) {
 	tests := []struct{ table, want string }{
 		{`{"listen":":514"}`, "allow: missing"},
 		{`{"listen":"x"}`, "is no address and port"},
-		{`{"listen":"127.0.0.1:514","network":"sctp"}`, "network: "},
+		{`{"listen":"127.0.0.1:514","protocols":["sctp"]}`, "protocols: "},
 		{`{"allow":["10.0.0.0/8","any"]}`, `allow: "any" is no address`},
 		{`{"allow":["::1"],"deny":["1.2.3"]}`, `deny: "1.2.3"`},
-		{`{"allow":["::1"],"idle_timeout":"5m"}`, `goes with network = "tcp"`},
+		{`{"allow":["::1"],"idle_timeout":"5m"}`, `goes with protocols = ["tcp"]`},
 	}
 	for _, tt := range tests {
 		c := Config{Syslog: []string{tt.table}}
 		if _, err := c.planSyslog(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "syslog[1]: ") {
 			t.Errorf("%s: %v, want %q", tt.table, err, tt.want)
 		}
+	}
+}
+
+// TestOldNames has what was renamed taken with a warning.
+func TestOldNames(t *testing.T) {
+	t.Parallel()
+	c := Config{
+		Keys: "k", State: "s", Listen: []string{"127.0.0.1:0"}, Syslog: []string{`{"listen":"127.0.0.1:514","network":"tcp"}`, `{"listen":"127.0.0.1:514","protocols":["udp","tcp"]}`},
+		Sinks: []string{`{"type":"file","path":"x","daily":true,"keep_days":90,"max_size":10,"queue_size":"2 MB"}`},
+	}
+	for range 2 { // as the command does, and Run
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, in := range c.syslog {
+		got = append(got, in.network)
+	}
+	if want := []string{"tcp", "udp", "tcp"}; !slices.Equal(got, want) {
+		t.Errorf("inputs by %v, want %v", got, want)
+	}
+	want := []string{"sink[1]: keep_days is called keep_for now; ", "syslog[1]: network is called protocols now; "}
+	if len(c.warnings) != len(want) || !strings.HasPrefix(c.warnings[0], want[0]) || !strings.HasPrefix(c.warnings[1], want[1]) {
+		t.Errorf("got %q, want %q", c.warnings, want)
+	}
+	if got := c.plans[0].spec.Limit; got != 2<<20 {
+		t.Errorf("a queue of %d bytes, want 2 MB", got)
 	}
 }

@@ -19,6 +19,8 @@ type Table struct {
 	values map[string]any
 	known  []string
 	faults []error
+
+	Warnings []string // about what is still taken
 }
 
 // NewTable reads a table that stands as a JSON object.
@@ -90,6 +92,39 @@ func (t *Table) Int(key string, fallback, least, most int) int {
 		return fallback
 	}
 	return int(n)
+}
+
+// Size is a number of bytes with a unit, or the fallback where the key is missing. A plain number is in units of plain bytes.
+func (t *Table) Size(key string, fallback, plain, least, most int64) int64 {
+	v, ok := t.take(key)
+	if !ok {
+		return fallback
+	}
+	text, isText := v.(string)
+	if number, isNumber := v.(json.Number); isNumber {
+		text, isText = number.String(), true
+	}
+	n, err := setting.ParseSize(text, plain)
+	if !isText || err != nil || n < least || n > most {
+		t.Fault(key, "wants %s, from %s to %s", setting.WantSize, setting.FormatSize(least), setting.FormatSize(most))
+		return fallback
+	}
+	return n
+}
+
+// Renamed takes the value of a key under its old name, and says so in Warnings.
+func (t *Table) Renamed(old, key string, change func(any) any) {
+	v, ok := t.values[old]
+	if !ok {
+		return
+	}
+	delete(t.values, old)
+	if _, both := t.values[key]; both {
+		t.Fault(old, "is the old name of %s, which is there too; leave it out", key)
+		return
+	}
+	t.values[key] = change(v)
+	t.Warnings = append(t.Warnings, fmt.Sprintf("%s is called %s now; the old name ends with the next version", old, key))
 }
 
 // Bool is true or false; false where the key is missing.

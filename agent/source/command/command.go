@@ -40,7 +40,7 @@ const (
 	defaultTimeout  = time.Minute
 	mostTimeout     = 24 * time.Hour
 	defaultOutput   = 64 << 10
-	mostOutput      = 16 << 20
+	MostOutput      = 16 << 20
 	maxName         = 1024 // bytes of a command in an event
 )
 
@@ -89,8 +89,8 @@ func New(cfg Config) (*Source, error) {
 	if cfg.Timeout <= 0 || cfg.Timeout > mostTimeout {
 		fault("timeout: %v; use a duration above zero, up to %v", cfg.Timeout, mostTimeout)
 	}
-	if cfg.MaxOutput <= 0 || cfg.MaxOutput > mostOutput {
-		fault("max_output: %d; use 1 to %d bytes", cfg.MaxOutput, mostOutput)
+	if cfg.MaxOutput <= 0 || cfg.MaxOutput > MostOutput {
+		fault("max_output: %d; use 1 to %d bytes", cfg.MaxOutput, MostOutput)
 	}
 	s := &Source{cfg: cfg, name: inEvents(name)}
 	if s.cfg.Location == "" {

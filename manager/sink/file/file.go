@@ -17,12 +17,12 @@ import (
 // Options say what file, and when it is set aside for a new one. The zero values of the latter mean: never.
 type Options struct {
 	Path     string
-	Archives bool  // the text form of the stock archives, not JSON lines
-	MaxSize  int64 // bytes; a file is set aside before it grows beyond
-	Daily    bool  // a file is set aside at the first event of another day, local time
-	Keep     int   // how many files that were set aside are kept; 0 is all
-	KeepDays int   // for how many days of 24 hours; 0 is for ever
-	Compress bool  // gzip those
+	Archives bool          // the text form of the stock archives, not JSON lines
+	MaxSize  int64         // bytes; a file is set aside before it grows beyond
+	Daily    bool          // a file is set aside at the first event of another day, local time
+	Keep     int           // how many files that were set aside are kept; 0 is all
+	KeepFor  time.Duration // for how long; 0 is for ever
+	Compress bool          // gzip those
 }
 
 // File is a sink that appends to a file. Named pipes and devices are written to as well; these are never set aside.

@@ -294,7 +294,7 @@ func TestTidyCompressesAndKeeps(t *testing.T) {
 }
 
 // Files that were set aside are removed when they are too old, whether or not another is set aside.
-func TestKeepDays(t *testing.T) {
+func TestKeepFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -303,7 +303,7 @@ func TestKeepDays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		f := open(t, Options{Path: filepath.Join(dir, "e.json"), Daily: true, KeepDays: 30})
+		f := open(t, Options{Path: filepath.Join(dir, "e.json"), Daily: true, KeepFor: 30 * 24 * time.Hour})
 		for _, step := range []struct {
 			wait time.Duration
 			want []string
