@@ -23,6 +23,7 @@ import (
 var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func natsSink(c *Config, t *sink.Table, p *plan) opener {
+	t.Renamed("max_bytes", "max_size", func(v any) any { return v })
 	o := nats.Options{
 		Servers: t.Strings("servers"),
 		Secrets: nats.Secrets{
@@ -32,7 +33,7 @@ func natsSink(c *Config, t *sink.Table, p *plan) opener {
 		},
 		Stream: nats.Stream{
 			Name: t.String("stream", ""), Replicas: t.Int("replicas", 1, 1, 5), MaxAge: t.Duration("max_age", 7*24*time.Hour, time.Minute, 10*366*24*time.Hour),
-			MaxBytes:   t.Size("max_bytes", 0, 1<<20, 1<<20, 1<<50),
+			MaxBytes:   t.Size("max_size", 0, 1<<20, 1<<20, 1<<50),
 			Duplicates: t.Duration("duplicate_window", 2*time.Minute, time.Second, 24*time.Hour),
 			Memory:     t.Word("storage", "file", "memory") == "memory",
 		},
@@ -52,8 +53,8 @@ func natsSink(c *Config, t *sink.Table, p *plan) opener {
 	if s := o.Stream; s.Name != "" && !streamName.MatchString(s.Name) {
 		t.Fault("stream", `%.80q is no name of a stream; use letters, digits, "-" and "_"`, s.Name)
 	}
-	if o.Stream.Name == "" && t.Has("replicas", "max_age", "max_bytes", "duplicate_window", "storage") {
-		t.Fault("stream", "missing; replicas, max_age, max_bytes, duplicate_window and storage are about a stream that is to be made")
+	if o.Stream.Name == "" && t.Has("replicas", "max_age", "max_size", "duplicate_window", "storage") {
+		t.Fault("stream", "missing; replicas, max_age, max_size, duplicate_window and storage are about a stream that is to be made")
 	}
 	if o.Stream.Duplicates > o.Stream.MaxAge {
 		t.Fault("duplicate_window", "%v is longer than max_age, %v", o.Stream.Duplicates, o.Stream.MaxAge)

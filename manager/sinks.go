@@ -30,7 +30,7 @@ const (
 	maxQueueDisk = 1 << 20 // MB
 	maxSinkName  = 64      // bytes
 
-	maxKeepFor = 36_500 * 24 // hours
+	maxAge = 36_500 * 24 // hours
 )
 
 // sinksDir is the directory in that of the state that has the queues on disk.
@@ -154,17 +154,17 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 }
 
 func fileSink(_ *Config, t *sink.Table, p *plan) opener {
-	t.Renamed("keep_days", "keep_for", days)
+	t.Renamed("keep_days", "max_age", days)
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
 		MaxSize: t.Size("max_size", 0, 1<<20, 1<<20, 1<<40), Daily: t.Bool("daily"),
-		Keep: t.Int("keep", 0, 1, 100_000), KeepFor: t.Duration("keep_for", 0, time.Hour, maxKeepFor*time.Hour), Compress: t.Bool("compress"),
+		Keep: t.Int("keep", 0, 1, 100_000), MaxAge: t.Duration("max_age", 0, time.Hour, maxAge*time.Hour), Compress: t.Bool("compress"),
 	}
 	if o.Path == "" {
 		t.Fault("path", "missing; name the file, as in path = \"/var/log/ossecd/events.json\"")
 	}
-	if (o.Keep > 0 || o.KeepFor > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
-		t.Fault("", "keep, keep_for and compress are about files that were set aside; give max_size or daily = true, too")
+	if (o.Keep > 0 || o.MaxAge > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
+		t.Fault("", "keep, max_age and compress are about files that were set aside; give max_size or daily = true, too")
 	}
 	p.path, p.aside = filepath.Clean(o.Path), o.MaxSize > 0 || o.Daily
 	return openFile(o)
@@ -173,7 +173,7 @@ func fileSink(_ *Config, t *sink.Table, p *plan) opener {
 // days makes a number of days a duration; what is none stays for the key to refuse.
 func days(v any) any {
 	number, _ := v.(json.Number)
-	if n, err := number.Int64(); err == nil && n > 0 && n <= maxKeepFor/24 {
+	if n, err := number.Int64(); err == nil && n > 0 && n <= maxAge/24 {
 		return fmt.Sprintf("%dh", 24*n)
 	}
 	return v

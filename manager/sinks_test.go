@@ -18,20 +18,21 @@ func TestSinkFaults(t *testing.T) {
 		name, table string
 		want        []string // none: in order
 	}{
-		{"file", `{"type":"file","path":"x","format":"archives","max_size":"10 MB","daily":true,"keep":3,"keep_for":"2160h","compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue_size":3,"name":"n"}`, nil},
+		{"file", `{"type":"file","path":"x","format":"archives","max_size":"10 MB","daily":true,"keep":3,"max_age":"2160h","compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue_size":3,"name":"n"}`, nil},
 		{"an old name", `{"type":"file","path":"x","daily":true,"keep_days":90}`, nil},
-		{"old and new", `{"type":"file","path":"x","daily":true,"keep_days":90,"keep_for":"24h"}`, []string{"sink[1]: keep_days: is the old name of keep_for"}},
+		{"an old name of nats", `{"type":"nats","servers":["tls://x"],"stream":"S","max_bytes":1000}`, nil},
+		{"old and new", `{"type":"file","path":"x","daily":true,"keep_days":90,"max_age":"24h"}`, []string{"sink[1]: keep_days: is the old name of max_age"}},
 		{"sizes", `{"type":"file","path":"x","max_size":"1 GB","queue_size":"16MB","queue_disk":"0"}`, nil},
 		{"no sizes", `{"type":"file","path":"x","max_size":"1 KB","queue_size":"much","queue_disk":true}`, []string{
 			`sink[1]: queue_size: wants a size such as "64 MB"`, "sink[1]: max_size: ", "sink[1]: queue_disk: "}},
 		{"stdout", `{"type":"stdout"}`, nil},
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
-		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_bytes":1000,"duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
+		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_size":"1000 MB","duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
 		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use command, file, nats, ossec-queue`}},
 		{"no table", `[]`, []string{"sink[1]: "}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
-		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, keep_for and compress are about files"}},
+		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, max_age and compress are about files"}},
 		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"; use "actions", "agents", "format", `}},
 		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue_size":1.5,"name":"\u001b"}`, []string{
 			"sink[1]: name: ", "sink[1]: queue_size: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",

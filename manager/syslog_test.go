@@ -138,7 +138,7 @@ func TestOldNames(t *testing.T) {
 	if want := []string{"tcp", "udp", "tcp"}; !slices.Equal(got, want) {
 		t.Errorf("inputs by %v, want %v", got, want)
 	}
-	want := []string{"sink[1]: keep_days is called keep_for now; ", "syslog[1]: network is called protocols now; "}
+	want := []string{"sink[1]: keep_days is called max_age now; ", "syslog[1]: network is called protocols now; "}
 	if len(c.warnings) != len(want) || !strings.HasPrefix(c.warnings[0], want[0]) || !strings.HasPrefix(c.warnings[1], want[1]) {
 		t.Errorf("got %q, want %q", c.warnings, want)
 	}

@@ -21,7 +21,7 @@ type Options struct {
 	MaxSize  int64         // bytes; a file is set aside before it grows beyond
 	Daily    bool          // a file is set aside at the first event of another day, local time
 	Keep     int           // how many files that were set aside are kept; 0 is all
-	KeepFor  time.Duration // for how long; 0 is for ever
+	MaxAge   time.Duration // for how long; 0 is for ever
 	Compress bool          // gzip those
 }
 

@@ -294,7 +294,7 @@ func TestTidyCompressesAndKeeps(t *testing.T) {
 }
 
 // Files that were set aside are removed when they are too old, whether or not another is set aside.
-func TestKeepFor(t *testing.T) {
+func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -303,7 +303,7 @@ func TestKeepFor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		f := open(t, Options{Path: filepath.Join(dir, "e.json"), Daily: true, KeepFor: 30 * 24 * time.Hour})
+		f := open(t, Options{Path: filepath.Join(dir, "e.json"), Daily: true, MaxAge: 30 * 24 * time.Hour})
 		for _, step := range []struct {
 			wait time.Duration
 			want []string

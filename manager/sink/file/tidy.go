@@ -60,7 +60,7 @@ func startTidy(o Options, log *slog.Logger) *tidy {
 	go func() {
 		defer close(t.done)
 		var aged <-chan time.Time
-		if o.KeepFor > 0 {
+		if o.MaxAge > 0 {
 			tick := time.NewTicker(agedEvery)
 			defer tick.Stop()
 			aged = tick.C
@@ -115,8 +115,8 @@ func (t *tidy) run(ctx context.Context) error {
 	if t.o.Keep > 0 {
 		old = max(len(aside)-t.o.Keep, 0)
 	}
-	if t.o.KeepFor > 0 {
-		oldest := t.o.Path + "." + time.Now().Add(-t.o.KeepFor).UTC().Format(asideForm)
+	if t.o.MaxAge > 0 {
+		oldest := t.o.Path + "." + time.Now().Add(-t.o.MaxAge).UTC().Format(asideForm)
 		for old < len(aside) && filepath.Base(aside[old]) < filepath.Base(oldest) {
 			old++
 		}
