@@ -52,6 +52,9 @@ func openTail(path string) (*tail, error) {
 	if err == nil && !in.mode.IsRegular() {
 		err = fmt.Errorf("%s: %w", path, errNotRegular)
 	}
+	if err == nil {
+		err = checkLinks(path, f)
+	}
 	var head []byte
 	if err == nil {
 		head, err = readHead(f, make([]byte, headSize))

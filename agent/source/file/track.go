@@ -245,6 +245,8 @@ func (f *follower) complain(tr *track, err error) {
 		remedy = "let the agent read it (group or ACL); it is tried again at every poll"
 	case errors.Is(err, errNotRegular):
 		remedy = "left out; only regular files are followed: narrow the glob"
+	case errors.Is(err, errLink):
+		remedy = "left out; make the link as root or as the file's owner, or name the file itself"
 	case errors.Is(err, errLongPath):
 		remedy = "left out; use a shorter path, for example through a symbolic link"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
