@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+
+	"ossecd/keys/named"
 )
 
 // The control socket speaks HTTP with JSON at STATE/control.sock:
@@ -144,6 +146,14 @@ func (c *control) order(w http.ResponseWriter, r *http.Request) {
 	}
 	if o.All {
 		o.Agents = nil
+	}
+	for i, text := range o.Agents {
+		k, err := named.Find(c.m.store.Load(), text, c.m.cfg.Keys)
+		if err != nil {
+			refuse(w, http.StatusNotFound, err)
+			return
+		}
+		o.Agents[i] = k.ID
 	}
 	told, err := c.m.orders.send(o.Agents, text)
 	if err != nil {

@@ -37,12 +37,12 @@ func orderCommand() *cli.Command {
 		ArgsUsage: "ID|all ACTION [ARGS…]",
 		Description: `ACTION is syscheck-restart, reconnect (understood by Wazuh's agents and ossecd), or the name of an active response as in the
 agents' ar.conf. Its ARGS are handed over as they are; by habit: USER ADDRESS ALERT RULE, with - for no user. Wazuh's agents from 4.2 on get them as JSON. Orders are sent once and not
-acknowledged: the answer says which agents were reachable, that is, alive and at a known address. It ends with 1 if none of those named was. Put -- before ARGS that begin with a dash.
+acknowledged: the answer says which agents were reachable, that is, alive and at a known address. An agent is named by its ID or its name. It ends with 1 if none of those named was. Put -- before ARGS that begin with a dash.
 
 Examples:
    ossecd manager order 001 restart-ossec0          (an OSSEC agent)
    ossecd manager order 002 restart-wazuh           (a Wazuh agent)
-   ossecd manager order 001 host-deny600 - 203.0.113.66 by-hand 0
+   ossecd manager order web01 host-deny600 - 203.0.113.66 by-hand 0
    ossecd manager order all syscheck-restart`,
 		Flags: clientFlags(),
 		Action: func(c *cli.Context) error {

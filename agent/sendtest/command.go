@@ -18,6 +18,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/keys/named"
 	"ossecd/proto"
 )
 
@@ -57,7 +58,7 @@ func Command() *cli.Command {
 		ArgsUsage:   "[MESSAGE]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "keys", Usage: "keys `FILE` with the key to use"},
-			&cli.StringFlag{Name: "id", Usage: "`ID` of the agent to speak as; needed where the file has several"},
+			&cli.StringFlag{Name: "id", Usage: "`ID` of the agent to speak as, or its name; needed where the file has several"},
 			&cli.StringFlag{Name: "manager", Usage: "`HOST[:PORT]` of the manager; port 1514 if none is given"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (understood by every OSSEC) or aes"},
 			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`DIALECT` of the manager: ossec or wazuh"},
@@ -236,12 +237,13 @@ func (j *job) findKeys(c *cli.Context) error {
 	want, id := c.Int("agents"), c.String("id")
 	switch {
 	case id != "":
-		if k, ok := set.ByID(id); ok {
-			j.keys = []keys.Key{k}
-			return nil
+		k, err := named.Find(set, id, file)
+		if err != nil {
+			tell()
+			return err
 		}
-		tell()
-		return fmt.Errorf("%s has no agent with the ID %q; ossecd keygen list --keys %s shows them", file, id, file)
+		j.keys = []keys.Key{k}
+		return nil
 	case len(set.Keys) < want:
 		tell()
 		return fmt.Errorf("%s has %d keys and %d are needed; ossecd keygen add NAME --keys %s makes one", file, len(set.Keys), want, file)

@@ -254,7 +254,7 @@ func TestWrongUsage(t *testing.T) {
 		{several, "leave out --agents", 2, []string{"--manager", "127.0.0.1", "--state", ".", "--agents", "2"}},
 		{several, "choose one with --id", 2, []string{"--manager", "127.0.0.1"}},
 		{several, "3 are needed", 1, []string{"--manager", "127.0.0.1", "--agents", "3"}},
-		{several, `no agent with the ID "003"`, 1, []string{"--manager", "127.0.0.1", "--id", "003"}},
+		{several, `no such agent: "003"`, 1, []string{"--manager", "127.0.0.1", "--id", "003"}},
 	} {
 		_, _, err := run(t, tt.lines, tt.args...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

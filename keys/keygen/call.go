@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys"
+	"ossecd/keys/named"
 )
 
 // call is one run of a subcommand.
@@ -48,7 +49,7 @@ func start(c *cli.Context, file, argsUsage string, run func(*call) error) error 
 		call.arg = args[0]
 	}
 	if len(args) > 0 && strings.Trim(words[0], "[]") == "ID" && file == "keys" {
-		if err := checkAgent(call.arg); err != nil {
+		if err := named.Check(call.arg); err != nil {
 			return cli.Exit(err.Error(), exitUsage)
 		}
 		call.named = true
@@ -88,7 +89,7 @@ func (c *call) find() (keys.Key, error) {
 	if err != nil {
 		return keys.Key{}, err
 	}
-	return findIn(set, c.arg, c.path)
+	return named.Find(set, c.arg, c.path)
 }
 
 // loadNoted reads the keys file and what is noted beside it.
@@ -115,7 +116,7 @@ func (c *call) findNoted() (keys.Key, keys.Note, error) {
 func (c *call) edit(change func(*keys.File) error) error {
 	err := keys.Edit(c.Context.Context, c.path, func(f *keys.File) error {
 		if c.named {
-			k, err := findIn(f.Set(), c.arg, c.path)
+			k, err := named.Find(f.Set(), c.arg, c.path)
 			if err != nil {
 				return err
 			}

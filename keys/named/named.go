@@ -1,4 +1,5 @@
-package keygen
+// Package named finds the agent that a person means, by what he types for it.
+package named
 
 import (
 	"fmt"
@@ -12,8 +13,8 @@ import (
 // maxShown bounds the agents that an error lists.
 const maxShown = 10
 
-// checkAgent says whether text can name an agent: an ID, or a name.
-func checkAgent(text string) error {
+// Check says whether text can name an agent: an ID, or a name.
+func Check(text string) error {
 	err := keys.CheckID(text)
 	if err != nil && strings.Trim(text, "0") != "" && keys.CheckName(text) == nil {
 		return nil
@@ -21,9 +22,9 @@ func checkAgent(text string) error {
 	return err
 }
 
-// findIn is the one agent that text names: its ID, its name, or its ID without the zeros in front. An ID as it stands goes
+// Find is the one agent that text names: its ID, its name, or its ID without the zeros in front. An ID as it stands goes
 // before the others.
-func findIn(set *keys.Set, text, path string) (keys.Key, error) {
+func Find(set *keys.Set, text, path string) (keys.Key, error) {
 	if k, ok := set.ByID(text); ok {
 		return k, nil
 	}
