@@ -139,7 +139,7 @@ func (c Config) Validate() error {
 	}
 	for _, f := range c.Files {
 		if _, err := filepath.Match(f, ""); err != nil || f == "" {
-			fault("file: %q is no path or glob; see that each [ has its ]", f)
+			fault("file: %q is no path or glob; see that each [ has its ], and write [[] for a [ that stands in the name itself", f)
 		}
 	}
 	if _, err := c.stockSource(slog.New(slog.DiscardHandler)); err != nil {

@@ -83,7 +83,7 @@ func (c coding) fit(n int) int {
 	case latin1:
 		return n / 2
 	}
-	return n / 3 * 2
+	return (n/3 - 2) * 2 // a carriage return and half a unit may stand at the end of a file
 }
 
 // newline is where the first newline begins, -1 for none. data begins at a whole unit.

@@ -78,6 +78,30 @@ func TestLongLinesOfOtherCodings(t *testing.T) {
 	}
 }
 
+// A line that just fits is one event with either line end, however it grew.
+func TestLineEndsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]coding{"utf-16": utf16le, "latin1": latin1} {
+		encode := func(s string) []byte {
+			if c == latin1 {
+				return []byte(s)
+			}
+			return wide(binary.LittleEndian, s)
+		}
+		line := strings.Repeat("x", c.fit(minRoom)/c.unit())
+		for _, data := range [][]byte{encode(line + "\nnext\n"), encode(line + "\r\nnext\r\n")} {
+			for step := 1; step < len(data); step++ {
+				if got, _ := splitForm(form{coding: c}, data, minRoom, step, len(data)); !slices.Equal(got, []string{line, "next"}) {
+					t.Fatalf("%s: %d bytes first: %q", name, step, got)
+				}
+			}
+		}
+		if got, _ := splitForm(form{coding: c}, encode(line+"\rx\n"), minRoom); len(got) != 2 || join(t, got, minRoom) != line+"\rx" {
+			t.Errorf("%s: a carriage return that is text: %q", name, got)
+		}
+	}
+}
+
 func TestEncodedFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "*.log")
@@ -89,4 +113,25 @@ func TestEncodedFiles(t *testing.T) {
 	r.append("new.log", "\xff")
 	r.append("new.log", "\xfe"+string(wide(binary.LittleEndian, "größe\nmore\n")))
 	r.want(r.path("new.log"), "größe", "more")
+}
+
+// What stands at the end of a file without a line end fits, whatever it ends in.
+func TestUnfinishedFits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []coding{plain, latin1, utf16le} {
+		data := []byte(strings.Repeat("\x0a\x0a\x0d\x00", minRoom))
+		if c.unit() == 1 {
+			data = []byte(strings.Repeat("\xf6", minRoom) + "\r\r")
+		}
+		for n := range data {
+			var b batch
+			if b.split(form{coding: c}, "f", data[:n], mark{}, minRoom); len(b.events) > 0 {
+				break
+			}
+			b.add(form{coding: c}, "f", data[:n], mark{}, 0)
+			if got := len(b.events[0].Message); got > minRoom {
+				t.Errorf("coding %d: %d bytes, the room is %d", c, got, minRoom)
+			}
+		}
+	}
 }

@@ -24,6 +24,7 @@ func TestMatches(t *testing.T) {
 		{"/l", "/l/x", false},
 		{"/l/a?", "/l/a?", true},
 		{"/l/[^a].log", "/l/a.log", false},
+		{"/l/a[[]b.log", "/l/a[b.log", true},
 	} {
 		if got := matches(filepath.FromSlash(tt.pattern), filepath.FromSlash(tt.path)); got != tt.want {
 			t.Errorf("%s and %s: %v, want %v", tt.pattern, tt.path, got, tt.want)

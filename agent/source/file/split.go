@@ -50,7 +50,7 @@ type form struct {
 // after them. A line, or a group of lines, of at most room bytes is one event; a larger line becomes several, a larger
 // group ends before the line that does not fit. A line ends with a newline or a carriage return and a newline. What split does
 // depends on the bytes alone, not on how many of them are there already. It takes something from data as soon as that is longer
-// than room and a carriage return, or holds a newline and is not a group that may grow, unless the batch is full.
+// than room and a line end, or holds a newline and is not a group that may grow, unless the batch is full.
 func (b *batch) split(f form, location string, data []byte, from mark, room int) mark {
 	unit := f.coding.unit()
 	for len(data) > 0 && len(b.events) < maxBatch {
@@ -75,7 +75,7 @@ func (b *batch) split(f form, location string, data []byte, from mark, room int)
 			data = data[n+unit:]
 		case atReturn && len(data) < limit+2*unit:
 			return from
-		case len(data) > limit:
+		case len(data) >= limit+unit:
 			n = f.coding.cutAt(data, f.coding.fit(left-len(continues)))
 			from = b.addPiece(f.coding, location, data[:n], from)
 			data = data[n:]
@@ -93,7 +93,7 @@ func (b *batch) group(f form, data []byte, first, limit int) int {
 		next := last + unit
 		n := f.coding.newline(data[next:max(next, min(len(data), limit+unit))])
 		if n < 0 {
-			if len(data) > limit {
+			if len(data) >= limit+unit {
 				return last
 			}
 			return -1
