@@ -118,19 +118,30 @@ func TestEncodedFiles(t *testing.T) {
 // What stands at the end of a file without a line end fits, whatever it ends in.
 func TestUnfinishedFits(t *testing.T) {
 	t.Parallel()
-	for _, c := range []coding{plain, latin1, utf16le} {
-		data := []byte(strings.Repeat("\x0a\x0a\x0d\x00", minRoom))
-		if c.unit() == 1 {
-			data = []byte(strings.Repeat("\xf6", minRoom) + "\r\r")
+	for _, tt := range []struct {
+		c     coding
+		char  string
+		tails []string
+	}{
+		{plain, "x", []string{"", "\r"}},
+		{latin1, "\xf6", []string{"", "\r"}},
+		{utf16le, "ਊ", []string{"", "\n", "\r\x00", "\r\x00\n"}},
+	} {
+		char := tt.char
+		if tt.c == utf16le {
+			char = string(wide(binary.LittleEndian, char))
 		}
-		for n := range data {
-			var b batch
-			if b.split(form{coding: c}, "f", data[:n], mark{}, minRoom); len(b.events) > 0 {
-				break
-			}
-			b.add(form{coding: c}, "f", data[:n], mark{}, 0)
-			if got := len(b.events[0].Message); got > minRoom {
-				t.Errorf("coding %d: %d bytes, the room is %d", c, got, minRoom)
+		for _, tail := range tt.tails {
+			for n := range minRoom + 2 {
+				data := []byte(strings.Repeat(char, n) + tail)
+				var b batch
+				if b.split(form{coding: tt.c}, "f", data, mark{}, minRoom); len(b.events) > 0 {
+					break
+				}
+				b.add(form{coding: tt.c}, "f", data, mark{}, 0)
+				if got := len(b.events[0].Message); got > minRoom {
+					t.Errorf("coding %d, %d characters and %q: %d bytes, the room is %d", tt.c, n, tail, got, minRoom)
+				}
 			}
 		}
 	}
