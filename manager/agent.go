@@ -34,6 +34,7 @@ type agent struct {
 	before  uint64        // the highest count that earlier runs took
 	first   uint64        // the first that this run took, 0 for none
 	life    life
+	comings comings
 	push    *pushState // nil until it reported what shared files it has
 	twins   *twins     // nil until it spoke
 	faults  *faults    // nil until there is one

@@ -2,7 +2,6 @@ package manager
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 		details = sink.Member(details, "last_seen", o.since)
 		details = sink.Member(details, "outage", o.seconds(now))
 	}
-	m.report(a, now, fmt.Sprintf("ossec: Agent connected: '%s-%s'.", a.key.Name, a.key.Address), sink.Report{Action: sink.Connected, Details: string(details)}, a)
+	m.change(a, now, sink.Connected, details, a)
 	if a.mayLog(cameAgain, now) && !m.waves.passing(a) {
 		m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.source(), "method", a.method.String(), "outage", a.life.outage.length(now))
 	}
@@ -135,7 +134,7 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 		tell = !m.waves.note(a, now, heard) && tell
 	}
 	details := sink.Member(a.about(heard), "reason", reason)
-	m.report(a, now, fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", a.key.Name, a.key.Address), sink.Report{Action: sink.Disconnected, Details: string(details)}, payer)
+	m.change(a, now, sink.Disconnected, details, payer)
 	if !tell {
 		return
 	}

@@ -136,7 +136,7 @@ func TestNoRoomForACounter(t *testing.T) {
 	}
 }
 
-// An agent that comes and goes without end fills neither the log nor, past its share, the queue of events.
+// An agent that comes and goes without end fills neither the log nor the queue of events, and its changes are summed up.
 func TestAnAgentThatComesAndGoes(t *testing.T) {
 	inBubble(t, []string{anyLine}, func(r *rig) {
 		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
@@ -146,13 +146,26 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 			p.send(proto.Shutdown)
 			time.Sleep(time.Second / 10)
 		}
-		if got := strings.Count(r.actions(), "disconnected"); got != times {
-			r.t.Errorf("%d of %d goodbyes reported", got, times)
+		reports := func() (n, untold int, last string) {
+			for _, l := range r.lines() {
+				n, untold, last = n+1, untold+l.Event.Untold, l.Event.Action
+			}
+			return n, untold, last
+		}
+		if n, _, _ := reports(); n != comingsAtOnce {
+			r.t.Errorf("%d changes reported at once, want %d", n, comingsAtOnce)
+		}
+		if n := strings.Count(r.logs.String(), "comes and goes"); n != 1 {
+			r.t.Errorf("logged %d times that it comes and goes, want 1", n)
 		}
 		if n, m := strings.Count(r.logs.String(), "agent connected"), strings.Count(r.logs.String(), "agent disconnected"); n != 1 || m != 1 {
 			r.t.Errorf("logged %d times as connected and %d times as disconnected within a minute, want 1", n, m)
 		}
 		time.Sleep(logEvery)
+		if n, untold, last := reports(); n+untold != 2*times || last != "agent-disconnected" {
+			r.t.Errorf("%d changes reported and %d summed up, the last of them %s; want %d in all, the last a goodbye", n, untold, last, 2*times)
+		}
+		time.Sleep(comingsEvery)
 		p.hello()
 		synctest.Wait() // the line comes after the answer
 		if n := strings.Count(r.logs.String(), "agent connected"); n != 2 {
@@ -166,10 +179,11 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 			r.cfg.Out, r.cfg.QueueSize, r.cfg.AgentShare = w, 1, 1
 			r.start()
 			p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+			p.hello()
 			for range 200 { // some 80 kB, where a share has 10, and the writer as much in hand
-				p.hello()
-				p.send(proto.Shutdown)
+				p.send("1:l:" + strings.Repeat("x", 200))
 			}
+			synctest.Wait()
 			r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 7).hello()
 			close(w.gate)
 			synctest.Wait()

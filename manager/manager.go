@@ -32,6 +32,7 @@ type manager struct {
 	refusals *refusals
 	watch    *watch
 	waves    *waves
+	held     heldComings
 	syslog   []PacketConn // for plain syslog
 	sinks    *sink.Hub
 	orders   orders
@@ -146,6 +147,7 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, doors []door) e
 	run(m.watch.run)
 	run(m.watchWaves)
 	run(m.reminders)
+	run(m.sumUp)
 	run(func(ctx context.Context) { m.store.Watch(ctx, func(*keys.Set) { m.takeUpKeys() }) })
 	run(func(ctx context.Context) { every(ctx, restEvery, m.takeUpRest) })
 	run(m.hangups)

@@ -31,6 +31,7 @@ const (
 	lostCounter // counted as oldCount; only its log line is its own
 	cameAgain   // no refusal: only its log line is limited like one
 	saidGoodbye // likewise
+	cameAndWent // likewise
 	numReasons
 
 	authentic = repeatedCount // the first of those
@@ -52,6 +53,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	lostCounter:    {"lost counter", ""},
 	cameAgain:      {"connected", ""},
 	saidGoodbye:    {"goodbye", ""},
+	cameAndWent:    {"comes and goes", ""},
 	badEvent:       {"malformed event", "the agent sends events that are not QUEUE:LOCATION:MESSAGE; look at what feeds it"},
 }
 

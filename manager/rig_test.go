@@ -156,6 +156,7 @@ type line struct {
 		LastSeen time.Time `json:"last_seen"`
 		Source   string
 		Interval float64
+		Untold   int
 		Reason   string
 		Outage   float64
 		Of, Back int
