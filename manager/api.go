@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
-
 	"ossecd/keys/named"
 )
 

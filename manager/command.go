@@ -154,6 +154,9 @@ func check(c *cli.Context, cfg Config, err error) error {
 	if err = errors.Join(err, enrollErr); err != nil {
 		return cli.Exit(err.Error(), 2)
 	}
+	for _, w := range cfg.warnings {
+		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", w)
+	}
 	n := 0
 	if set != nil {
 		n = len(set.Keys)
