@@ -47,11 +47,16 @@ func (f *follower) turn(t *tail) {
 	hasSuccessor := f.successorGrew(t) // asked before reading: what is written to t later is a straggler
 	f.batch.reset()
 	f.stall.begin(&t.track.path)
+	if t.unjudged && !f.judge(t) {
+		f.stall.end()
+		return
+	}
 	truncated, err := t.read(f.buf, &f.batch)
 	f.stall.end()
 	if truncated {
 		f.dirty = true
 		f.Log.Info("file truncated; reading it from the beginning", "path", t.track.path)
+		f.wakeCopies(t)
 		t.filed = false
 		f.push(t)
 		return

@@ -43,6 +43,7 @@ type record struct {
 	id    identity
 	pos   mark
 	print fingerprint
+	end   ending // of what was read; zero where it is not known
 }
 
 // name is a path or glob, which may be any bytes.
@@ -75,6 +76,10 @@ type jsonRecord struct {
 	Mid    bool   `json:"mid_line"`
 	Print  string `json:"fingerprint"`
 	Length int    `json:"fingerprint_length"`
+
+	End       string `json:"ending,omitempty"` // of the bytes before EndOffset; versions before did not write it
+	EndOffset int64  `json:"ending_offset,omitempty"`
+	EndLength int    `json:"ending_length,omitempty"`
 }
 
 type jsonPositions struct {
@@ -110,6 +115,7 @@ func (p positions) appendTo(b []byte) ([]byte, error) {
 			Path: r.path, Device: r.id.Device, Inode: r.id.Inode,
 			Offset: r.pos.off, Mid: r.pos.mid,
 			Print: r.print.String(), Length: r.print.n,
+			End: r.end.print.String(), EndOffset: r.end.off, EndLength: r.end.print.n,
 		})
 		if err != nil {
 			return nil, err
@@ -144,9 +150,12 @@ func parsePositions(b []byte) (positions, error) {
 			return positions{}, fmt.Errorf("file %d: no path", i+1)
 		case f.Offset < 0 || f.Offset > math.MaxInt64/2:
 			return positions{}, fmt.Errorf("file %d: offset %d", i+1, f.Offset)
+		case f.EndOffset < 0 || f.EndOffset < int64(f.EndLength) || f.EndOffset > math.MaxInt64/2 || !r.end.print.parse(f.End, f.EndLength):
+			return positions{}, fmt.Errorf("file %d: ending %.64q of %d bytes before %d", i+1, f.End, f.EndLength, f.EndOffset)
 		case !r.print.parse(f.Print, f.Length):
 			return positions{}, fmt.Errorf("file %d: fingerprint %.64q of %d bytes", i+1, f.Print, f.Length)
 		}
+		r.end.off = f.EndOffset
 		p.files = append(p.files, r)
 	}
 	return p, nil

@@ -56,7 +56,8 @@ func (f *follower) startSave() {
 			if !t.filed {
 				f.filing = append(f.filing, t)
 			}
-			p.files = append(p.files, record{path, t.id, t.pos, t.print})
+			t.noteEnding()
+			p.files = append(p.files, record{path, t.id, t.savedPos(), t.print, t.end})
 		}
 		for _, r := range tr.saved {
 			r.path = path

@@ -24,8 +24,8 @@
 // yet are repeated after a kill. A file rotated while the agent was down is found by its identity in the same
 // directory, and read first, with those rotated after it. What cannot be had: lines that were truncated away
 // before they were read, what was compressed or moved elsewhere meanwhile, and a file that came and went again
-// between two looks. A copied file (as copy-truncate leaves it) whose name matches
-// a glob is a file of its own and read; keep such names out of the globs. A truncated file that has grown past
+// between two looks. A copy that copy-truncate leaves under a name which matches a glob is recognised
+// (copies.go). A truncated file that has grown past
 // the old offset with the same first 256 bytes looks unchanged.
 package file
 

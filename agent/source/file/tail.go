@@ -33,7 +33,15 @@ type tail struct {
 	filed    bool      // the positions file knows it as it is: its lines can be sent, and a kill repeats few of them
 	left     time.Time // since when the path stands for another file, or none; zero: followed
 	released bool      // the successor need not wait for it any more
-	alias    string    // another matching path of this file, "" if none was seen
+
+	end      ending  // of what was read, as of the last save
+	was      *record // where it was read to when it was last truncated
+	unjudged bool    // it may be a copy of another file: nothing was read of it; see copies.go
+	copyOf   *tail   // which has all of it, so that it waits; nil as a rule
+	wasThen  *record // was of that one, as of then
+	copied   int64   // bytes that it has in common with that one
+
+	alias string // another matching path of this file, "" if none was seen
 
 	failed string // the last read error logged
 	ahead  int64  // bytes of its events that are not delivered; see ahead.go
@@ -81,9 +89,10 @@ func (t *tail) resume(r record) (bool, error) {
 		return false, err
 	}
 	if t.size < r.pos.off || !r.print.fits(head) {
+		t.was = &r
 		return false, nil
 	}
-	t.pos = r.pos
+	t.pos, t.end = r.pos, r.end
 	return true, nil
 }
 
@@ -128,7 +137,8 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	}
 	if in.size < t.pos.off || !t.print.fits(head) {
 		truncated = true
-		t.pos, t.print = mark{}, fingerprint{}
+		t.was = &record{pos: t.pos, print: t.print, end: t.end}
+		t.pos, t.print, t.end = mark{}, fingerprint{}, ending{}
 	}
 	if len(head) > t.print.n {
 		t.print = fingerprintOf(head)

@@ -153,6 +153,8 @@ func (f *follower) meet(tr *track, in info) bool {
 			f.complain(tr, err)
 			return false
 		}
+	} else {
+		t.unjudged = true
 	}
 	if len(tr.tails) > 0 {
 		f.Log.Info("file rotated; following the new one after the rest of the old one", "path", tr.path)
@@ -207,6 +209,7 @@ func (f *follower) finish(t *tail) {
 		f.setDrained(t, true)
 		delete(f.tails, t.id)
 		f.hot.forget(t.id)
+		f.wakeCopies(t)
 		t.track = nil
 		t.close()
 	}

@@ -1,0 +1,217 @@
+package file
+
+import (
+	"bytes"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A copy of a followed file, as copytruncate leaves it beside the file under a name that a glob matches as well, holds lines that
+// were sent already. It is recognised by its name (copyName), and by its content:
+//
+//	the file still has what the copy has    the copy waits: what is new in the file is read there
+//	the file was truncated                  the copy is read on from where reading of the file had stopped, so that lines which were
+//	                                        written and truncated away in between come from the copy
+//	anything else                           it is no copy, and read whole
+//
+// A new file that merely begins like another one is no copy: all that both have must be the same.
+
+// ending is a digest of the bytes just before an offset, which tells whether what was read up to there is what a copy has.
+type ending struct {
+	off   int64
+	print fingerprint // of up to headSize bytes
+}
+
+// endingAt reads it; false where the file does not have these bytes any more.
+func endingAt(r io.ReaderAt, off int64) (e ending, ok bool) {
+	var buf [headSize]byte
+	b := buf[:min(off, headSize)]
+	if n, _ := r.ReadAt(b, off-int64(len(b))); n < len(b) {
+		return ending{}, false
+	}
+	return ending{off, fingerprintOf(b)}, true
+}
+
+// noteEnding keeps the ending of what was read so far.
+func (t *tail) noteEnding() {
+	if t.packed == nil && t.end.off != t.pos.off {
+		if e, ok := endingAt(t.file, t.pos.off); ok {
+			t.end = e
+		}
+	}
+}
+
+// copyNames are the names of which this one can be that of a copy: app.log.1, app.log-20261127, app-20261127.log and app.log~ are
+// those of copies of app.log.
+func copyNames(path string) (names []string) {
+	dir, base := filepath.Split(path)
+	ext := filepath.Ext(base)
+	for i := 1; i < len(base); i++ {
+		if !strings.ContainsRune(".-_~", rune(base[i])) {
+			continue
+		}
+		names = append(names, dir+base[:i])
+		if i < len(base)-len(ext) {
+			names = append(names, dir+base[:i]+ext)
+		}
+	}
+	return names
+}
+
+// verdict is what is found out about a file that may be a copy.
+type verdict uint8
+
+const (
+	noCopy verdict = iota
+	undecided
+	waitingCopy // of a file that has all of it
+	readOn      // from the position that was set
+)
+
+// judge says whether a file met anew is to be read now. It is called before each reading until that is known.
+func (f *follower) judge(t *tail) (read bool) {
+	if t.copyOf != nil && f.tails[t.copyOf.id] == t.copyOf && t.copyOf.was == t.wasThen {
+		if in, err := statFile(t.file); err == nil && in.size == t.copied {
+			f.hold(t, in)
+			return false
+		}
+	}
+	in, err := statFile(t.file)
+	if err != nil || t.packed != nil {
+		t.unjudged = false
+		return true
+	}
+	if in.size == 0 {
+		return true // there is nothing to read
+	}
+	if in.size != t.size {
+		t.size, t.grown = in.size, time.Now()
+	}
+	best := noCopy
+	for _, name := range copyNames(t.track.path) {
+		tr := f.tracks[name]
+		if tr == nil {
+			continue
+		}
+		for _, of := range tr.tails {
+			if of == t || of.packed != nil || of.unjudged {
+				continue
+			}
+			if v := t.compare(of, in.size); v > best {
+				best = v
+			}
+		}
+	}
+	switch {
+	case best == waitingCopy:
+		f.hold(t, in)
+		return false
+	case best == undecided && time.Since(t.grown) < f.pace.settle:
+		f.waiting[t] = struct{}{} // it may still be written
+		return false
+	case best == readOn:
+		f.Log.Info("a copy of a followed file is read on where reading of that had stopped", "path", t.track.path, "offset", t.pos.off)
+	case best == noCopy && t.copyOf != nil: // it was one, and goes its own way
+		t.pos.off = t.copied
+	}
+	f.settleCopy(t)
+	return true
+}
+
+// hold lets a copy rest until it, or what it is a copy of, changes.
+func (f *follower) hold(t *tail, in info) {
+	t.size, t.mtime = in.size, in.mtime
+	delete(f.waiting, t)
+	f.setDrained(t, true)
+	if !t.left.IsZero() {
+		f.waiting[t] = struct{}{}
+	}
+}
+
+func (f *follower) settleCopy(t *tail) {
+	t.unjudged, t.copyOf, t.wasThen = false, nil, nil
+	delete(f.waiting, t)
+	t.filed, f.dirty = false, true
+}
+
+// wakeCopies has copies of a file looked at again: it was truncated, or is let go.
+func (f *follower) wakeCopies(of *tail) {
+	for _, t := range f.tails {
+		if t.copyOf == of {
+			f.push(t)
+		}
+	}
+}
+
+// compare says whether t, of that size, is a copy of a followed file.
+func (t *tail) compare(of *tail, size int64) verdict {
+	if in, err := statFile(of.file); err == nil && in.size >= size && in.size >= of.pos.off && sameContent(t.file, of.file, size) {
+		t.copyOf, t.wasThen, t.copied = of, of.was, size
+		return waitingCopy
+	}
+	was := of.was
+	if was == nil { // it may be truncated and not read since
+		was = &record{pos: of.pos, print: of.print, end: of.end}
+		if in, err := statFile(of.file); err == nil && in.size >= of.pos.off {
+			head, err := readHead(of.file, make([]byte, headSize))
+			if err != nil || of.print.fits(head) {
+				return noCopy // it stands, and its content is another
+			}
+		}
+	}
+	if was.pos.off == 0 {
+		return noCopy
+	}
+	head, err := readHead(t.file, make([]byte, headSize))
+	switch {
+	case err != nil || len(head) >= was.print.n && !was.print.fits(head):
+		return noCopy
+	case size < was.pos.off:
+		return undecided
+	}
+	if e := was.end; e.off > 0 && e.off <= was.pos.off {
+		if got, ok := endingAt(t.file, e.off); !ok || got != e {
+			return noCopy
+		}
+	}
+	t.pos = was.pos
+	return readOn
+}
+
+// sameContent says that both files begin with the same n bytes. Of more than a megabyte the first and last halves of one are
+// compared.
+func sameContent(a, b io.ReaderAt, n int64) bool {
+	const most = 1 << 20
+	if n <= most {
+		return sameAt(a, b, 0, n)
+	}
+	return sameAt(a, b, 0, most/2) && sameAt(a, b, n-most/2, most/2)
+}
+
+func sameAt(a, b io.ReaderAt, off, n int64) bool {
+	const step = 64 << 10
+	x, y := make([]byte, min(n, step)), make([]byte, min(n, step))
+	for end := off + n; off < end; off += step {
+		m := min(step, end-off)
+		if i, _ := a.ReadAt(x[:m], off); int64(i) < m {
+			return false
+		}
+		if i, _ := b.ReadAt(y[:m], off); int64(i) < m || !bytes.Equal(x[:m], y[:m]) {
+			return false
+		}
+	}
+	return true
+}
+
+// savedPos is the position that the positions file has: of a copy that waits how far the file was read that it is a copy of.
+func (t *tail) savedPos() mark {
+	if t.copyOf == nil {
+		return t.pos
+	}
+	if t.copyOf.pos.off <= t.copied {
+		return t.copyOf.pos
+	}
+	return mark{off: t.copied}
+}

@@ -1,0 +1,114 @@
+package file
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// copyTruncate copies a file as copytruncate does, and truncates it.
+func (r *rig) copyTruncate(from, to string) {
+	r.t.Helper()
+	text, err := os.ReadFile(r.path(from))
+	r.must(err)
+	r.must(os.WriteFile(r.path(to), text, 0o644))
+	r.must(os.Truncate(r.path(from), 0))
+}
+
+func TestCopyInGlob(t *testing.T) {
+	t.Parallel()
+	for name, lines := range map[string]int{"one": 1, "twenty": 20, "many": 50_000} {
+		for _, to := range []string{"app.log.1", "app.log-20261127", "app.log~"} {
+			t.Run(name+" to "+to, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, "app.log*")
+				r.append("app.log", "")
+				r.start()
+				var want []string
+				var text strings.Builder
+				for i := range lines {
+					want = append(want, fmt.Sprint("line ", i))
+					fmt.Fprintln(&text, want[i])
+				}
+				r.append("app.log", text.String())
+				r.want("", want...)
+				r.copyTruncate("app.log", to)
+				r.append("app.log", "next\n")
+				want = append(want, "next")
+				r.want("", want...)
+				still()
+				r.stop()
+				r.start()
+				r.append("app.log", "last\n")
+				r.want("", append(want, "last")...)
+			})
+		}
+	}
+}
+
+func TestCopyWhileDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "app.log*")
+	r.append("app.log", "")
+	r.start()
+	r.append("app.log", "a\nb\n")
+	r.want("", "a", "b")
+	r.stop()
+	r.append("app.log", "c\n")
+	r.copyTruncate("app.log", "app.log.1")
+	r.append("app.log", "d\n")
+	r.start()
+	r.wantSorted("a", "b", "c", "d")
+	r.stop()
+	r.start()
+	r.append("app.log", "e\n")
+	r.wantSorted("a", "b", "c", "d", "e")
+}
+
+// A copy that nobody truncates the file after is no news; what is written to it later is.
+func TestCopyThatStays(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "app.log*")
+	r.append("app.log", "")
+	r.start()
+	r.append("app.log", "a\nb\n")
+	r.want("", "a", "b")
+	r.append("app.log.bak", "a\nb\n")
+	still()
+	r.append("app.log", "c\n")
+	r.want("", "a", "b", "c")
+	r.append("app.log.bak", "other\n")
+	r.want("", "a", "b", "c", "other")
+}
+
+// Files that merely begin alike are read whole.
+func TestNoCopies(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "*.csv*")
+	r.append("a.csv", "")
+	r.start()
+	header := "time,host,text " + strings.Repeat("x", 300) + "\n"
+	r.append("a.csv", header)
+	h := strings.TrimSuffix(header, "\n")
+	r.want("", h)
+	r.append("b.csv", header+"b1\n")
+	r.want(r.path("b.csv"), h, "b1")
+	r.append("a.csv", "a1\n")
+	r.append("a.csv.2", header+"another\n")
+	r.want(r.path("a.csv.2"), h, "another")
+	r.want(r.path("a.csv"), h, "a1")
+}
+
+func (r *rig) wantSorted(lines ...string) {
+	r.t.Helper()
+	r.wait(r.t, fmt.Sprint(lines), func() bool {
+		var got []string
+		for _, e := range r.events {
+			got = append(got, e.text)
+		}
+		slices.Sort(got)
+		return slices.Equal(got, lines)
+	})
+}
