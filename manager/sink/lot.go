@@ -24,6 +24,9 @@ type stake struct {
 	stored  int64
 	lost    uint64     // events lost for being over the share, not reported yet
 	floods  *complaint // nil until it lost some
+
+	untold   uint64    // events lost of which the sinks for reports were not told
+	nextTold time.Time // when they may be told again
 }
 
 // Lot is events that are handed over together. The zero Lot is an empty one.

@@ -73,6 +73,7 @@ type eventQueue struct {
 	mark     uint64   // number of the record that it counts up for
 	lost     uint64   // events lost and not reported yet
 	crowders []*Agent // those with lost events of their own that are not reported yet
+	untold   []*Agent // those of whose losses the sinks for reports are to be told
 	slow     complaint
 	told     []byte // reports of losses, for sinks that are for these
 	damaged  uint64 // those of them that could not be read from the disk

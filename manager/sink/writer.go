@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ossecd/keys/durable/queue"
@@ -43,37 +44,67 @@ func (q *eventQueue) take() (l load, stored, closed, reopen bool) {
 func (q *eventQueue) reportLosses() {
 	for _, a := range q.crowders {
 		s := &a.stakes[q.number]
-		about, whose := a, "'"+a.Name+"-"+a.IP+"'"
-		if a.ID == "" {
-			about, whose = nil, a.called
+		q.counts.Received++
+		q.hold(q.crowded(a, s.lost))
+		if s.untold == 0 {
+			q.untold = append(q.untold, a)
 		}
-		q.report(about, fmt.Sprintf("ossecd: %d events of %s lost: it sent more than its share.", s.lost, whose), s.lost)
+		s.untold += s.lost
 		if n := s.floods.ended(s.lost); n > 0 {
 			q.log.Warn("events lost", "agent", cmp.Or(a.ID, a.called), "name", a.Name, "events", q.name, "count", n)
 		}
 		s.lost = 0
 	}
 	q.crowders = q.crowders[:0]
+	q.tellCrowders(time.Now())
 	if q.lost > 0 {
-		q.report(nil, fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", q.lost), q.lost)
+		q.report(fmt.Sprintf("ossecd: %d events lost: their reader was too slow.", q.lost), q.lost)
 		if n := q.slow.ended(q.lost); n > 0 {
 			q.log.Warn("events lost", "events", q.name, "count", n)
 		}
 		q.lost = 0
 	}
 	if q.damaged > 0 {
-		q.report(nil, fmt.Sprintf("ossecd: %d events lost: the disk could not be read.", q.damaged), q.damaged)
+		q.report(fmt.Sprintf("ossecd: %d events lost: the disk could not be read.", q.damaged), q.damaged)
 		q.damaged = 0
 	}
 }
 
+// tellCrowders has the sinks that are for reports told of the agents that lost events of their own: of each at once, and then at most once
+// per logEvery, summed up, since an agent can bring losses about as often as it likes. mu is held.
+func (q *eventQueue) tellCrowders(now time.Time) {
+	q.untold = slices.DeleteFunc(q.untold, func(a *Agent) bool {
+		s := &a.stakes[q.number]
+		if now.Before(s.nextTold) && !q.closed {
+			return false
+		}
+		q.told = append(q.told, q.crowded(a, s.untold)...)
+		s.nextTold, s.untold = now.Add(logEvery), 0
+		return true
+	})
+}
+
+// crowded is the report that an agent lost events of its own.
+func (q *eventQueue) crowded(a *Agent, lost uint64) []byte {
+	about, whose := a, "'"+a.Name+"-"+a.IP+"'"
+	if a.ID == "" {
+		about, whose = nil, a.called
+	}
+	return q.lossReport(about, fmt.Sprintf("ossecd: %d events of %s lost: it sent more than its share.", lost, whose), lost)
+}
+
 // report adds an event about lost ones, for which there is always room: mu is held.
-func (q *eventQueue) report(about *Agent, text string, lost uint64) {
+func (q *eventQueue) report(text string, lost uint64) {
+	r := q.lossReport(nil, text, lost)
 	q.counts.Received++
-	r := appendReport(nil, about, time.Now().UnixNano(), text, Report{Lost, lost, string(Member(nil, "sink", q.name))})
-	stamp(r, q.hub.serial.Add(1))
 	q.hold(r)
 	q.told = append(q.told, r...)
+}
+
+func (q *eventQueue) lossReport(about *Agent, text string, lost uint64) []byte {
+	r := appendReport(nil, about, time.Now().UnixNano(), text, Report{Lost, lost, string(Member(nil, "sink", q.name))})
+	stamp(r, q.hub.serial.Add(1))
+	return r
 }
 
 // run hands events to the sink until close was called and all is written, or ctx ends.
