@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"ossecd/proto"
 )
@@ -39,7 +40,7 @@ func (i *agentInfo) note(a *agent, keepalive []byte) {
 	}
 	ip, _, _ := strings.Cut(a.key.Address.String(), "/")
 	i.mu.Lock()
-	i.waiting[a.key.Name+"-"+ip] = strings.Map(printable, line) + "\ncrypto_method:" + method + "\n"
+	i.waiting[a.key.Name+"-"+ip] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
 	i.mu.Unlock()
 	select {
 	case i.wake <- struct{}{}:
@@ -49,9 +50,9 @@ func (i *agentInfo) note(a *agent, keepalive []byte) {
 
 const maxInfo = 1024 // bytes of a keepalive that a stock manager looks at
 
-// printable has control characters left out.
+// printable has control characters left out, those from U+0080 to U+009F too, which some terminals obey.
 func printable(r rune) rune {
-	if r < 0x20 || r == 0x7f {
+	if unicode.IsControl(r) {
 		return -1
 	}
 	return r

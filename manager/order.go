@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"ossecd/proto"
 )
@@ -65,7 +66,7 @@ func checkOrder(text string) (string, error) {
 	if len(text) > maxOrder {
 		return "", fmt.Errorf("a text of %d bytes %w; use %d at most", len(text), errOrder, maxOrder)
 	}
-	if i := strings.IndexFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f }); i >= 0 {
+	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
 		return "", fmt.Errorf("%.40q %w: it has control characters; write it without", text, errOrder)
 	}
 	return text, nil
