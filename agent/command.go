@@ -27,7 +27,7 @@ Examples:
 The output of commands, systemd's journal, syslog from the network and a stock agent's local queue are read, too: each is a
 table [[agent.source]] of the TOML file (docs/sources.md).
 
-The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import --keys FILE TEXT" here. In a container
+The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import - --keys FILE" here, which reads it from standard input. In a container
 the export can stand in the environment variable OSSECD_AGENT_KEY, or --keys names a secret file with it. Or the agent
 gets it by itself, at its first start, with a token from "ossecd keygen token add":
 

@@ -254,7 +254,7 @@ func loadExport(path string) (key keys.Key, ok bool) {
 // loadKey reads the one key line. What is wrong with the file and no reason to refuse it is in warnings.
 func loadKey(path string) (key keys.Key, warnings []error, err error) {
 	set, faults, err := keys.Load(path)
-	importIt := fmt.Sprintf("export this agent's key on the manager (ossecd keygen export ID) and import it here: ossecd keygen import --keys %s TEXT", path)
+	importIt := fmt.Sprintf("export this agent's key on the manager (ossecd keygen export ID) and import it here: ossecd keygen import - --keys %s", path)
 	if errors.Is(err, os.ErrNotExist) {
 		return key, nil, fmt.Errorf("%s: no such file; %s", path, importIt)
 	}

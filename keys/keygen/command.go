@@ -112,7 +112,6 @@ runs; what comes through standard input they cannot.
 
 Examples:
    ossecd keygen import - --keys /etc/ossecd/agent.keys < key.txt
-   ossecd keygen import MDAxIHdlYjAxIGFueSBzZWNyZXQ= --keys client.keys
    ossecd keygen import --file /var/ossec/etc/client.keys
 
 A whole file is taken in one step, IDs of removed agents included. Each agent has a line of output; those that are there already, just
