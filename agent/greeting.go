@@ -148,6 +148,7 @@ func (s *session) hangUp() {
 	}
 	s.conn, s.recv = nil, nil
 	s.probeDue, s.runName = time.Time{}, ""
+	s.nuls.ours, s.nuls.formKnown = false, false
 	s.push.Spoil()
 	s.pushed = 0
 }

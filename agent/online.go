@@ -91,6 +91,8 @@ func (s *session) ask(now time.Time) {
 // answered notes an ack, and what an ossecd says behind it.
 func (s *session) answered(now time.Time, behind []byte) {
 	unanswered := s.flight.answer(now)
+	_, s.nuls.ours = proto.ParseRun(behind)
+	s.nuls.formKnown = true
 	if s.spool != nil {
 		s.settleUp(unanswered, behind)
 	}
@@ -102,19 +104,23 @@ func (s *session) answered(now time.Time, behind []byte) {
 
 // mayEmit says whether the next event may be sent.
 func (s *session) mayEmit() bool {
-	return s.state == online && s.retry.IsZero() && s.pace.until.IsZero() && s.flight.room(s.nextSize())
+	return s.state == online && s.retry.IsZero() && s.pace.until.IsZero() && s.flight.room(s.nextSize()) && !s.awaitsForm()
 }
 
 // nextSize is about how long the next event is, 0 where none is known.
 func (s *session) nextSize() int {
-	next := s.next
-	if e := s.current; e != nil && e.n < len(e.batch) {
-		next = &e.batch[e.n]
-	}
-	if next != nil {
+	if next := s.nextEvent(); next != nil {
 		return len("1::") + len(next.Location) + len(next.Message)
 	}
 	return 0
+}
+
+// nextEvent is the event that is to be sent next, nil where none is known.
+func (s *session) nextEvent() *source.Event {
+	if e := s.current; e != nil && e.n < len(e.batch) {
+		return &e.batch[e.n]
+	}
+	return s.next
 }
 
 // emit sends a slice of the present batch.
@@ -140,7 +146,11 @@ func (s *session) emit() {
 
 // emitOne sends one event, or has it sent by the next flush, and says whether it is done with.
 func (s *session) emitOne(e *source.Event, later bool) bool {
-	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, e.Message, s.cfg.Dialect)
+	message, ok := s.stockText(e)
+	if !ok {
+		return true
+	}
+	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, message, s.cfg.Dialect)
 	if most := s.cfg.maxEvent(); len(s.plain) > most {
 		s.notes.warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
 		s.plain = s.plain[:most]

@@ -105,7 +105,10 @@ func (m *fakeManager) run() {
 			m.t.Errorf("the agent sent %q: %v", buf[:n], err)
 			continue
 		}
-		msg, err := o.Open(m.cipher, f, m.dialect)
+		m.mu.Lock()
+		cipher := m.cipher
+		m.mu.Unlock()
+		msg, err := o.Open(cipher, f, m.dialect)
 		if err != nil {
 			m.t.Errorf("the agent sent what does not open: %v", err)
 			continue

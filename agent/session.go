@@ -51,7 +51,8 @@ type session struct {
 	next    *source.Event // of the spool: read, and not sent yet
 	unsure  []sentEvent   // of the spool: sent, and not known to have arrived
 	runName string        // names the run of a manager that is ours
-	lost    uint64        // events that the spool lost and that are not told of yet
+	nuls    nuls
+	lost    uint64 // events that the spool lost and that are not told of yet
 
 	state  state
 	takes  atomic.Bool // a manager takes events: online, and it answers; for others to ask
