@@ -75,7 +75,11 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 	}
 	m.change(a, now, sink.Connected, details, a)
 	if a.mayLog(cameAgain, now) && !m.waves.passing(a) {
-		m.log.Info("agent connected", "agent", a.key.ID, "name", a.key.Name, "source", a.source(), "method", a.method.String(), "outage", a.life.outage.length(now))
+		attrs := []any{"agent", a.key.ID, "name", a.key.Name, "source", a.source(), "method", a.method.String()}
+		if o := &a.life.outage; !o.since.IsZero() {
+			attrs = append(attrs, "outage", o.length(now))
+		}
+		m.log.Info("agent connected", attrs...)
 	}
 	a.life.outage = outage{}
 }

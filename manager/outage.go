@@ -19,9 +19,6 @@ func (o *outage) seconds(now time.Time) float64 { return max(0, now.Sub(o.since)
 
 // length is how long it has lasted, for the log.
 func (o *outage) length(now time.Time) time.Duration {
-	if o.since.IsZero() {
-		return 0
-	}
 	return now.Sub(o.since).Round(time.Second)
 }
 
