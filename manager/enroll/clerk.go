@@ -39,6 +39,7 @@ type clerk struct {
 	log    *slog.Logger
 	orders chan *order
 
+	wrong         bucket // passwords, of all addresses together
 	nextComplaint time.Time
 }
 
@@ -122,8 +123,8 @@ func (c *clerk) check(ctx context.Context, batch []*order) error {
 	}
 	if c.cfg.Tokens == "" {
 		for _, o := range batch {
-			if c.cfg.asks() && !same(o.req.Password, password) {
-				o.why = wrongPassword
+			if c.cfg.asks() {
+				o.why = c.checkPassword(o.req.Password, password)
 			}
 		}
 		return c.add(ctx, batch, nil)
@@ -134,12 +135,27 @@ func (c *clerk) check(ctx context.Context, batch []*order) error {
 			switch {
 			case tokens.IsToken(o.req.Password):
 				_, o.why = checkToken(f, o, now)
-			case password == "" || !same(o.req.Password, password):
+			case password == "":
 				o.why = wrongPassword
+			default:
+				o.why = c.checkPassword(o.req.Password, password)
 			}
 		}
 		return c.add(ctx, batch, f)
 	})
+}
+
+// checkPassword says why a password is refused; 0 where it is not.
+func (c *clerk) checkPassword(shown, password string) reason {
+	c.wrong.drain(time.Now(), wrongRate)
+	switch {
+	case c.wrong.used > wrongBurst-1:
+		return passwordsPaused
+	case !same(shown, password):
+		c.wrong.used++
+		return wrongPassword
+	}
+	return 0
 }
 
 // password is that of the password file, or empty where there is no such file in the configuration.

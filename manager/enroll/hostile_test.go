@@ -315,6 +315,71 @@ func TestVisitors(t *testing.T) {
 }
 
 // The eleventh guess is not heard, nor is the right password after it.
+// An address that guessed stays out however many others come, and how many are remembered is bounded.
+func TestManyGuess(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	v := newVisitors()
+	first := netip.MustParseAddr("192.0.2.1")
+	come := func(ip netip.Addr) reason {
+		s, why := v.enter(new(noted), ip, now)
+		if why == 0 {
+			v.leave(s)
+		}
+		return why
+	}
+	for range guessBurst {
+		v.guessed(first, now)
+	}
+	others := func(f func(ip netip.Addr)) {
+		for n := range 2 * maxVisitors {
+			f(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
+		}
+	}
+	others(func(ip netip.Addr) { v.guessed(ip, now) })
+	if why := come(first); why != guessing {
+		t.Errorf("after many others it is let in: %v", why)
+	}
+	if len(v.from) > maxVisitors {
+		t.Errorf("%d are remembered", len(v.from))
+	}
+	if why := come(netip.MustParseAddr("192.0.2.77")); why != 0 {
+		t.Errorf("one that did not guess is kept out: %v", why)
+	}
+	now = now.Add(time.Hour)
+	others(func(ip netip.Addr) {
+		if why := come(ip); why != 0 {
+			t.Fatalf("an hour later %v: %v", ip, why)
+		}
+		now = now.Add(time.Millisecond)
+	})
+	if why := come(first); why != 0 || v.rest.open != 0 {
+		t.Errorf("an hour later: %v, %d open", why, v.rest.open)
+	}
+}
+
+// Wrong passwords of all addresses together are bounded; the right one is not looked at meanwhile.
+func TestWrongPasswordsOfAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newClerk(&Config{}, slog.New(slog.DiscardHandler))
+		for range wrongBurst {
+			if why := c.checkPassword("guess", "sesame"); why != wrongPassword {
+				t.Fatal(why)
+			}
+		}
+		for _, shown := range []string{"guess", "sesame"} {
+			if why := c.checkPassword(shown, "sesame"); why != passwordsPaused {
+				t.Errorf("%s: %v", shown, why)
+			}
+		}
+		time.Sleep(time.Minute)
+		if why := c.checkPassword("sesame", "sesame"); why != 0 {
+			t.Error(why)
+		}
+	})
+}
+
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {

@@ -20,8 +20,15 @@ const (
 	guessRate  = 1.0 / 6
 	guessBurst = 10
 
-	// maxVisitors bounds the addresses that are remembered.
+	// maxVisitors bounds the addresses that are remembered, and forgetEvery how often all of them are gone through for such as can be
+	// forgotten.
 	maxVisitors = 16 << 10
+	forgetEvery = time.Second
+
+	// Of all addresses together so many wrong passwords are taken; beyond, no password is looked at for a while. A password can be
+	// guessed, and who guesses can have many addresses. Tokens cannot be guessed, and are taken all the time.
+	wrongRate  = 1.0 // a second
+	wrongBurst = 1000
 
 	// requestWithin is what an agent may take for the handshake and its request, answerWithin for taking the answer.
 	requestWithin = 10 * time.Second

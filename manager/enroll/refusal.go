@@ -22,6 +22,7 @@ const (
 	noRequest
 	malformed
 	wrongPassword
+	passwordsPaused
 	unknownToken
 	usedUp
 	expired
@@ -39,26 +40,27 @@ const (
 // reasons gives each reason its name in logs, the text that the agent gets (the stock ones; empty: the connection is just
 // closed; those that end in ": " have the name or address put behind), and what to do about it.
 var reasons = [numReasons]struct{ name, answer, remedy string }{
-	tooMany:       {"too many connections", "", "an address has 16 at once, all have 1024; agents try again by themselves"},
-	tooFast:       {"too many connections in a short time", "", "an address may connect 50 times a second; agents behind one NAT try again by themselves"},
-	guessing:      {"guessing", "", "the address showed wrong passwords or tokens, and is let in again after a pause; give its agents the right one, or block it"},
-	noHandshake:   {"no TLS", "", "a scanner; or an agent that does not trust our certificate, has none of its own where enroll-client-ca asks for one, or speaks a TLS before 1.2"},
-	tooSlow:       {"too slow", "", "the agent sent no whole request within 10 s; a scanner, or a bad network"},
-	tooLong:       {"request too long", "Invalid request for new agent", "over 8 KB; not an agent, or one with very many groups"},
-	noRequest:     {"no request", "", "the agent went away before it had asked for anything: a scanner, or an agent that does not trust our certificate"},
-	malformed:     {"malformed request", "Invalid request for new agent", "not what an agent sends: OSSEC A:'NAME'"},
-	wrongPassword: {"wrong password", "Invalid password", "give the agent the password, or a token (ossecd keygen token add)"},
-	unknownToken:  {"unknown token", "Invalid password", "the token was revoked or never made here: make another (ossecd keygen token add), in the file of enroll-tokens"},
-	usedUp:        {"token used up", "Invalid password: the token is used up", "make another (ossecd keygen token add); if the agent never got its key, remove the one that it was given"},
-	expired:       {"token expired", "Invalid password: the token has expired", "make another (ossecd keygen token add)"},
-	tokenName:     {"token for other names", "Invalid password: the token is for other names: ", "make a token for this name (ossecd keygen token add --name), or change the agent's"},
-	badName:       {"invalid name", "Invalid agent name: ", "a name has 2 to 128 letters, digits, dots, dashes and underscores"},
-	nameRefused:   {"name not accepted", "Invalid agent name: ", "enroll-names does not allow it: change it, or the agent's name"},
-	nameTaken:     {"duplicate name", "Duplicate agent name: ", "remove the agent that has it (ossecd keygen remove), change the name, or see enroll-duplicates"},
-	badAddress:    {"invalid address", "Invalid IP: ", "an agent may ask for an address, a network or any"},
-	addressTaken:  {"duplicate address", "Duplicate IP: ", "agents with a single address are known by it alone: remove the one that has it, or use any"},
-	badGroup:      {"invalid group", "Invalid group name: ", "a group has 1 to 64 letters, digits, dots, dashes and underscores, and an agent 16 groups at most"},
-	failed:        {"our own failure", "Internal manager error adding agent: ", "the log says which"},
+	tooMany:         {"too many connections", "", "an address has 16 at once, all have 1024; agents try again by themselves"},
+	tooFast:         {"too many connections in a short time", "", "an address may connect 50 times a second; agents behind one NAT try again by themselves"},
+	guessing:        {"guessing", "", "the address showed wrong passwords or tokens, and is let in again after a pause; give its agents the right one, or block it"},
+	noHandshake:     {"no TLS", "", "a scanner; or an agent that does not trust our certificate, has none of its own where enroll-client-ca asks for one, or speaks a TLS before 1.2"},
+	tooSlow:         {"too slow", "", "the agent sent no whole request within 10 s; a scanner, or a bad network"},
+	tooLong:         {"request too long", "Invalid request for new agent", "over 8 KB; not an agent, or one with very many groups"},
+	noRequest:       {"no request", "", "the agent went away before it had asked for anything: a scanner, or an agent that does not trust our certificate"},
+	malformed:       {"malformed request", "Invalid request for new agent", "not what an agent sends: OSSEC A:'NAME'"},
+	wrongPassword:   {"wrong password", "Invalid password", "give the agent the password, or a token (ossecd keygen token add)"},
+	passwordsPaused: {"too many wrong passwords", "Invalid password", "over 1,000 wrong ones from all addresses together: for a while one more a second is looked at; use tokens (ossecd keygen token add), which are taken meanwhile, and see who guesses"},
+	unknownToken:    {"unknown token", "Invalid password", "the token was revoked or never made here: make another (ossecd keygen token add), in the file of enroll-tokens"},
+	usedUp:          {"token used up", "Invalid password: the token is used up", "make another (ossecd keygen token add); if the agent never got its key, remove the one that it was given"},
+	expired:         {"token expired", "Invalid password: the token has expired", "make another (ossecd keygen token add)"},
+	tokenName:       {"token for other names", "Invalid password: the token is for other names: ", "make a token for this name (ossecd keygen token add --name), or change the agent's"},
+	badName:         {"invalid name", "Invalid agent name: ", "a name has 2 to 128 letters, digits, dots, dashes and underscores"},
+	nameRefused:     {"name not accepted", "Invalid agent name: ", "enroll-names does not allow it: change it, or the agent's name"},
+	nameTaken:       {"duplicate name", "Duplicate agent name: ", "remove the agent that has it (ossecd keygen remove), change the name, or see enroll-duplicates"},
+	badAddress:      {"invalid address", "Invalid IP: ", "an agent may ask for an address, a network or any"},
+	addressTaken:    {"duplicate address", "Duplicate IP: ", "agents with a single address are known by it alone: remove the one that has it, or use any"},
+	badGroup:        {"invalid group", "Invalid group name: ", "a group has 1 to 64 letters, digits, dots, dashes and underscores, and an agent 16 groups at most"},
+	failed:          {"our own failure", "Internal manager error adding agent: ", "the log says which"},
 }
 
 func (r reason) String() string { return reasons[r].name }

@@ -21,12 +21,13 @@ type visitors struct {
 	speaking list.List // of *stay that have, but no whole request, in the order in which they began
 	asked    int       // those that have sent theirs
 	from     map[netip.Prefix]*visitor
+	rest     visitor // all addresses together that came when maxVisitors had to be remembered
 }
 
 // stay is a connection that was let in.
 type stay struct {
 	conn   io.Closer
-	from   netip.Prefix
+	of     *visitor
 	in     *list.List    // silent or speaking
 	place  *list.Element // in it; nil once it has asked or was put out
 	spoke  time.Time
@@ -69,14 +70,16 @@ func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, r
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	g := v.get(prefixOf(ip), now)
-	g.connects.drain(now, connectRate)
-	g.guesses.drain(now, guessRate)
+	if g != &v.rest {
+		g.connects.drain(now, connectRate)
+		g.guesses.drain(now, guessRate)
+	}
 	switch {
-	case g.open >= maxOpenFrom:
+	case g != &v.rest && g.open >= maxOpenFrom:
 		return nil, tooMany
-	case g.guesses.used > guessBurst-1:
+	case g != &v.rest && g.guesses.used > guessBurst-1:
 		return nil, guessing
-	case g.connects.used > connectBurst-1:
+	case g != &v.rest && g.connects.used > connectBurst-1:
 		return nil, tooFast
 	}
 	if v.silent.Len()+v.speaking.Len()+v.asked >= maxOpen {
@@ -88,9 +91,11 @@ func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, r
 		s.conn.Close()
 		v.free(s)
 	}
-	g.connects.used++
+	if g != &v.rest {
+		g.connects.used++
+	}
 	g.open++
-	s := &stay{conn: conn, from: prefixOf(ip), in: &v.silent}
+	s := &stay{conn: conn, of: g, in: &v.silent}
 	s.place = s.in.PushBack(s)
 	return s, 0
 }
@@ -167,9 +172,7 @@ func (v *visitors) free(s *stay) {
 	} else {
 		v.asked--
 	}
-	if g := v.from[s.from]; g != nil {
-		g.open--
-	}
+	s.of.open--
 }
 
 func (v *visitors) wasPutOut(s *stay) bool {
@@ -182,23 +185,32 @@ func (v *visitors) wasPutOut(s *stay) bool {
 func (v *visitors) guessed(ip netip.Addr, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	g := v.get(prefixOf(ip), now)
-	g.guesses.drain(now, guessRate)
-	g.guesses.used++
+	if g := v.get(prefixOf(ip), now); g != &v.rest {
+		g.guesses.drain(now, guessRate)
+		g.guesses.used++
+	}
 }
 
-// get finds or makes a visitor. Where there are too many, those are forgotten that have no connection. v.mu is held.
+// get finds or makes a visitor. Where there are too many, those are forgotten that have no connection and nothing to wait for: an
+// address that guessed is remembered for as long as it is kept out, however many others come. Where all are of that kind the
+// newcomers are not told apart; what holds for all passwords (wrongBurst) and connections (maxOpen) bounds them. v.mu is held.
 func (v *visitors) get(p netip.Prefix, now time.Time) *visitor {
 	g := v.from[p]
 	if g != nil {
 		return g
 	}
-	if len(v.from) >= maxVisitors {
+	if len(v.from) >= maxVisitors && now.Sub(v.rest.connects.at).Abs() >= forgetEvery {
+		v.rest.connects.at = now
 		for p, g := range v.from {
-			if g.open == 0 {
+			g.connects.drain(now, connectRate)
+			g.guesses.drain(now, guessRate)
+			if g.open == 0 && g.connects.used == 0 && g.guesses.used == 0 {
 				delete(v.from, p)
 			}
 		}
+	}
+	if len(v.from) >= maxVisitors {
+		return &v.rest
 	}
 	g = &visitor{connects: bucket{at: now}, guesses: bucket{at: now}}
 	v.from[p] = g
