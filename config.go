@@ -89,6 +89,36 @@ func configure(c *cli.Command, known sections, stderr io.Writer) {
 	}
 }
 
+// configureClient gives a command that asks a running daemon its --config, of which it takes the flags that both have: where the state
+// directory and the control socket are.
+func configureClient(daemon string, c *cli.Command, known sections) {
+	c.Flags = append([]cli.Flag{&cli.StringFlag{Name: "config", Usage: "TOML `FILE` of the " + daemon + ", which says where its state is; flags win"}}, c.Flags...)
+	action := c.Action
+	c.Action = func(ctx *cli.Context) error {
+		if path := ctx.String("config"); path != "" {
+			text, err := readConfig(path)
+			if err != nil {
+				return cli.Exit(err.Error(), exitUsage)
+			}
+			settings, _, err := parseConfig(path, text, known)
+			if err != nil {
+				return cli.Exit(err.Error(), exitUsage)
+			}
+			for _, f := range c.Flags {
+				flag := f.Names()[0]
+				values := settings[daemon][flag]
+				if len(values) == 0 || ctx.IsSet(flag) {
+					continue
+				}
+				if err := ctx.Set(flag, values[len(values)-1]); err != nil {
+					return cli.Exit(fmt.Sprintf("%s: %s: %v", path, flagKey(f), err), exitUsage)
+				}
+			}
+		}
+		return action(ctx)
+	}
+}
+
 // origin tells where in a configuration file the flags stand that it has set.
 type origin struct {
 	file  string

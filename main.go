@@ -65,6 +65,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	}
 	for _, c := range daemons {
 		configure(c, known, stderr)
+		for _, sub := range c.Subcommands {
+			configureClient(c.Name, sub, known)
+		}
 	}
 	app := &cli.App{
 		Name:                      "ossecd",
