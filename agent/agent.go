@@ -182,6 +182,8 @@ type counts struct {
 
 	mu    *sync.Mutex  // guards the first of
 	slots []*keys.Slot // one for each manager of the list
+
+	claims *claims // nil with one manager
 }
 
 // use has a new slot, of another key, take the place of the first.
@@ -192,7 +194,7 @@ func (c *counts) use(s *keys.Slot) {
 }
 
 func openCounts(cfg *Config, key keys.Key) (*counts, error) {
-	c := &counts{mu: new(sync.Mutex), rids: cfg.ridsDir()}
+	c := &counts{mu: new(sync.Mutex), rids: cfg.ridsDir(), claims: newClaims(cfg)}
 	if err := os.MkdirAll(c.rids, 0o750); err != nil {
 		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
 	}

@@ -56,6 +56,7 @@ func (s *session) listen(ctx context.Context, conn net.Conn, manager int) *recei
 		conn: conn, inbox: make(chan inbound, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
 		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
 		slot: s.counts.slots[manager], refused: s.refused[manager], opener: proto.NewOpener(),
+		claims: s.counts.claims, manager: s.managers[manager],
 	}
 	// Last words must not hold up the stop.
 	r.unhook = context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Now().Add(stopWithin)) })

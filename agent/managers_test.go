@@ -61,6 +61,48 @@ func TestAllManagers(t *testing.T) {
 	})
 }
 
+// What one manager said, repeated on the socket towards another, is neither obeyed there nor taken for an answer of that one.
+func TestAnothersMessages(t *testing.T) {
+	run := func(name string) func(string) []string {
+		return func(text string) []string {
+			if !strings.Contains(text, "\n") {
+				return acknowledge(text)
+			}
+			return []string{string(proto.AppendAck(nil, &proto.Run{Name: name}))}
+		}
+	}
+	two(t, func(c *Config) { c.AllManagers = true }, func(r *rig, first, second *fakeManager) {
+		first.setCount(proto.Counter{Global: 3_000_000_000}) // all that it says looks fresh to the other one
+		first.answerWith(run("FIRST"))
+		second.answerWith(run("SECOND"))
+		r.start()
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(20 * time.Second)
+		order := first.seal(proto.ForceReconnect)
+		stolen := first.seal(string(proto.AppendAck(nil, &proto.Run{Name: "FIRST"}))) // never reaches the first session
+		first.sendRaw(order)
+		time.Sleep(time.Second)
+		for _, d := range [][]byte{order, stolen} {
+			second.sendRaw(d)
+		}
+		time.Sleep(time.Second)
+		if n := r.log.count("msg=offline"); n != 1 {
+			t.Errorf("an order was obeyed %d times:\n%s", n, r.log)
+		}
+		if n := r.log.count("another manager's message"); n != 1 || r.log.count("was gone for a while") > 0 {
+			t.Errorf("the log says\n%s", r.log)
+		}
+		r.feed.batches <- lines(10, 10)
+		time.Sleep(20 * time.Second)
+		for i, m := range []*fakeManager{first, second} {
+			if got := numbers(m.take()); got != "0-19" {
+				t.Errorf("manager %d heard %s", i+1, got)
+			}
+		}
+		r.mustStop()
+	})
+}
+
 // The oldest events make room for a manager that is gone; the other one loses none.
 func TestAllManagersLoseOnTheirOwn(t *testing.T) {
 	two(t, func(c *Config) { c.AllManagers, c.SpoolDropOldest = true, true }, func(r *rig, first, second *fakeManager) {

@@ -30,6 +30,8 @@ type receiver struct {
 	cipher  *proto.Cipher
 	slot    *keys.Slot
 	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot with the manager's first message under it
+	claims  *claims
+	manager string
 	refused *refusals
 	opener  *proto.Opener
 	pushing bool // a file comes, in pieces that can look like anything
@@ -99,12 +101,18 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	case m.Dialect != r.dialect:
 		return r.refuse(otherDialect)
 	}
-	kind, _ := proto.ParseFromManager(m.Payload)
+	kind, rest := proto.ParseFromManager(m.Payload)
+	if kind != proto.ManagerAck {
+		rest = nil
+	}
 	if proto.OnlyAgentsSay(m.Payload) || kind == proto.ManagerChunk && !r.pushing {
 		return r.refuse(notAManagers)
 	}
 	if retired && kind != proto.ManagerAck {
 		return r.refuse(retiredKey)
+	}
+	if r.claims.another(d, rest, r.manager) {
+		return r.refuse(anothersMessage)
 	}
 	switch slot.Accept(m.Counter.Value()) {
 	case proto.Repeated:
@@ -117,6 +125,7 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 		r.cipher, r.slot = next.cipher, next.slot
 		r.next.CompareAndSwap(next, nil)
 	}
+	r.claims.claim(d, rest, r.manager)
 	switch kind {
 	case proto.ManagerUpFile:
 		r.pushing = true

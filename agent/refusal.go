@@ -20,21 +20,23 @@ const (
 	repeatedCount
 	oldCount
 	retiredKey
+	anothersMessage
 	numReasons
 )
 
 // reasons gives each reason its name in logs, and what to do about it.
 var reasons = [numReasons]struct{ name, remedy string }{
-	malformed:     {"malformed", "not a datagram of a manager; see what listens on that port, and who else sends from there"},
-	tooLarge:      {"too large", "over what the protocol allows; see whether --dialect is that of the manager"},
-	otherMethod:   {"other cipher", "the manager answers in a cipher that is not ours: set --crypto to it"},
-	wrongKey:      {"wrong key", "the manager's key for this agent differs from ours: export it there (ossecd keygen export) and import it here"},
-	wrongChecksum: {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
-	otherDialect:  {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
-	notAManagers:  {"not from a manager", "a message that only agents send, or a piece of no file: somebody sends back what agents sent"},
-	repeatedCount: {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
-	retiredKey:    {"retired key", "under the key before the last rotation only an ack is taken; if it stays, somebody who has the old key sends orders in the manager's name"},
-	oldCount:      {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
+	malformed:       {"malformed", "not a datagram of a manager; see what listens on that port, and who else sends from there"},
+	tooLarge:        {"too large", "over what the protocol allows; see whether --dialect is that of the manager"},
+	otherMethod:     {"other cipher", "the manager answers in a cipher that is not ours: set --crypto to it"},
+	wrongKey:        {"wrong key", "the manager's key for this agent differs from ours: export it there (ossecd keygen export) and import it here"},
+	wrongChecksum:   {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
+	otherDialect:    {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
+	notAManagers:    {"not from a manager", "a message that only agents send, or a piece of no file: somebody sends back what agents sent"},
+	repeatedCount:   {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
+	retiredKey:      {"retired key", "under the key before the last rotation only an ack is taken; if it stays, somebody who has the old key sends orders in the manager's name"},
+	anothersMessage: {"another manager's message", "somebody repeats what one manager sent as if it came from another; or two of --manager lead to the same manager: name each once"},
+	oldCount:        {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
 }
 
 func (r reason) String() string { return reasons[r].name }

@@ -56,6 +56,7 @@ type fakeManager struct {
 	answer  func(text string) []string
 	sealer  *proto.Sealer
 	counter proto.Counter
+	random  uint16 // of its datagrams: no two managers send the same one
 	last    netip.AddrPort
 }
 
@@ -75,7 +76,7 @@ func newFakeManager(t testing.TB, n *simnet.Network, at netip.AddrPort, line str
 	}
 	m := &fakeManager{
 		t: t, began: time.Now(), end: end, cipher: proto.NewCipher(key.CipherKey()), method: method, dialect: dialect,
-		done: make(chan struct{}), counts: map[uint64]int{}, sealer: sealer, counter: proto.Counter{Global: uint32(time.Now().Unix())}, answer: acknowledge,
+		done: make(chan struct{}), counts: map[uint64]int{}, sealer: sealer, random: uint16(at.Addr().AsSlice()[3]), counter: proto.Counter{Global: uint32(time.Now().Unix())}, answer: acknowledge,
 	}
 	go m.run()
 	return m
@@ -135,7 +136,7 @@ func (m *fakeManager) seal(text string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.counter = m.counter.Next()
-	d, err := m.sealer.Seal(nil, m.cipher, &proto.Envelope{Method: m.method, Dialect: m.dialect, Counter: m.counter}, []byte(text))
+	d, err := m.sealer.Seal(nil, m.cipher, &proto.Envelope{Method: m.method, Dialect: m.dialect, Counter: m.counter, Random: m.random}, []byte(text))
 	if err != nil {
 		m.t.Error(err)
 	}
