@@ -3,11 +3,13 @@ package manager
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 
+	"ossecd/keys"
 	"ossecd/proto"
 )
 
@@ -38,13 +40,31 @@ func (i *agentInfo) note(a *agent, keepalive []byte) {
 	if a.method == proto.AES {
 		method = "aes"
 	}
-	ip, _, _ := strings.Cut(a.key.Address.String(), "/")
 	i.mu.Lock()
-	i.waiting[a.key.Name+"-"+ip] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
+	i.waiting[infoName(a.key)] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
 	i.mu.Unlock()
 	select {
 	case i.wake <- struct{}{}:
 	default:
+	}
+}
+
+// infoName is the name of an agent's file.
+func infoName(k keys.Key) string {
+	ip, _, _ := strings.Cut(k.Address.String(), "/")
+	return k.Name + "-" + ip
+}
+
+// heardByStock takes over when a stock manager heard an agent that we last heard before: it sets the time of the agent's file at each
+// keepalive. Without that an agent which was there all the time would be reported as back from an outage.
+func (c *Config) heardByStock(k keys.Key, slot *keys.Slot, now time.Time) {
+	name := infoName(k)
+	if c.OssecHome == "" || !filepath.IsLocal(name) {
+		return
+	}
+	info, err := os.Lstat(filepath.Join(c.inStock(stockAgentInfo), name))
+	if err == nil && info.Mode().IsRegular() && info.ModTime().After(slot.LastSeen()) && !info.ModTime().After(now) {
+		slot.SetLastSeen(info.ModTime())
 	}
 }
 

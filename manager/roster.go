@@ -109,7 +109,9 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 			} else if was != nil && was.tookUp(k) {
 				a.goOn(was)
 			} else {
-				a.life.resume(slot, time.Now())
+				now := time.Now()
+				m.cfg.heardByStock(k, slot, now)
+				a.life.resume(slot, now)
 			}
 		}
 		if err := m.setSpare(a, next, rotating); err != nil && first == nil {
