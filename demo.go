@@ -62,7 +62,7 @@ func demo(ctx context.Context, files []string, log *slog.Logger) (err error) {
 	go func() {
 		err := manager.Run(managerCtx, manager.Config{
 			Keys: keysFile, State: filepath.Join(dir, "manager"), Listen: []string{"127.0.0.1:0"},
-			Out:   &endingWriter{os.Stdout, cancel},
+			Out: &endingWriter{os.Stdout, cancel}, Version: version(),
 			Ready: func(addrs []netip.AddrPort) { ready <- addrs[0] },
 		}, log.With("end", "manager"))
 		cancel(err)

@@ -85,7 +85,7 @@ func (c *Config) planSinks() (plans []plan, err error) {
 	}
 	switch {
 	case c.Out != nil:
-		plans = append(plans, c.plan("the writer", func(context.Context, *slog.Logger) (sink.Sink, error) { return file.NewStream(c.Out, false), nil }))
+		plans = append(plans, c.plan("standard output", func(context.Context, *slog.Logger) (sink.Sink, error) { return file.NewStream(c.Out, false), nil }))
 	case c.Events == "-":
 		plans = append(plans, c.plan(stdoutName, openStdout(false)))
 	case c.Events != "":
