@@ -57,7 +57,7 @@ func checkArg(i int, a string) error {
 	case a == "-", i == address && a == "null": // the stock words for none
 	case a[0] == '-':
 		return fmt.Errorf("argument %d, %.40q, would be an option", i+1, a)
-	case i == user && strings.Trim(a, nameLetters) != "":
+	case i == user && !isUser(a):
 		return fmt.Errorf("the user %.40q has characters that no user's name has", a)
 	case i == address && !isAddress(a):
 		return fmt.Errorf("the address %.40q is none", a)
@@ -65,6 +65,11 @@ func checkArg(i int, a string) error {
 		return fmt.Errorf("argument %d, %.40q, has characters that a shell could take for its own", i+1, a)
 	}
 	return nil
+}
+
+// isUser says that a can be the name of a user, and is no option.
+func isUser(a string) bool {
+	return len(a) <= maxArg && !strings.HasPrefix(a, "-") && strings.Trim(a, nameLetters) == ""
 }
 
 // isAddress says that a is an IP address. A zone is refused: any text can stand in it.
@@ -104,19 +109,23 @@ func parseJSON(text []byte) (order, error) {
 	if err := json.Unmarshal(o.json["command"], &name); err != nil || name == "" {
 		return o, errors.New("an order in JSON has no command")
 	}
-	if err := checkParameters(o.json["parameters"]); err != nil {
+	parameters, err := objectOf(o.json["parameters"])
+	if err != nil {
+		return o, errors.New("an order in JSON has parameters that are no object")
+	}
+	if err := checkParameters(parameters); err != nil {
+		return o, err
+	}
+	if o.json["parameters"], err = json.Marshal(parameters); err != nil {
 		return o, err
 	}
 	o.name = name
 	return o, nil
 }
 
-// checkParameters looks at what a program is likely to pass on to a command: the extra arguments and the address.
-func checkParameters(text json.RawMessage) error {
-	parameters, err := objectOf(text)
-	if err != nil {
-		return errors.New("an order in JSON has parameters that are no object")
-	}
+// checkParameters looks at what a program is likely to pass on to a command: the extra arguments, the user and the address.
+// It leaves in them what it has looked at, and no second value of the same name.
+func checkParameters(parameters map[string]json.RawMessage) error {
 	var extra []string
 	if p := parameters["extra_args"]; p != nil && json.Unmarshal(p, &extra) != nil || len(extra) > maxArgs {
 		return fmt.Errorf("an order in JSON has extra_args that are no list of up to %d texts", maxArgs)
@@ -126,18 +135,44 @@ func checkParameters(text json.RawMessage) error {
 			return fmt.Errorf("extra argument %d, %.40q, is too long or has characters that a shell could take for its own", i+1, a)
 		}
 	}
-	var alert struct {
-		Data struct {
-			Address *string `json:"srcip"`
-		} `json:"data"`
+	return checkAlert(parameters)
+}
+
+// checkAlert looks at the user and the address of an alert. What stands in data has names and values of a log line's making. So names are
+// taken as the most lenient program takes them, in capitals or not; and of a name that stands there twice the one that was looked at is left.
+func checkAlert(parameters map[string]json.RawMessage) error {
+	if parameters["alert"] == nil {
+		return nil
 	}
-	if p := parameters["alert"]; p != nil && json.Unmarshal(p, &alert) != nil {
-		return errors.New("an order in JSON has an alert that is no object with an address")
+	alert, err := objectOf(parameters["alert"])
+	if err != nil {
+		return errors.New("an order in JSON has an alert that is no object")
 	}
-	if a := alert.Data.Address; a != nil && *a != "" && *a != "-" && !isAddress(*a) {
-		return fmt.Errorf("the address %.40q is none", *a)
+	data, err := objectOf(alert["data"])
+	if err != nil {
+		return errors.New("an order in JSON has an alert with data that are no object")
 	}
-	return nil
+	for name, value := range data {
+		user, address := strings.EqualFold(name, "dstuser"), strings.EqualFold(name, "srcip")
+		if !user && !address {
+			continue
+		}
+		var text string // of null it is empty
+		switch err := json.Unmarshal(value, &text); {
+		case err != nil:
+			return fmt.Errorf("%.40q of an order in JSON is no text", name)
+		case text == "", text == "-":
+		case user && !isUser(text):
+			return fmt.Errorf("the user %.40q has characters that no user's name has", text)
+		case address && !isAddress(text):
+			return fmt.Errorf("the address %.40q is none", text)
+		}
+	}
+	if alert["data"], err = json.Marshal(data); err != nil {
+		return err
+	}
+	parameters["alert"], err = json.Marshal(alert)
+	return err
 }
 
 // objectOf reads a JSON object. One that is absent or null is an empty one, and never a nil map.

@@ -42,6 +42,50 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What an alert says in JSON is refused whichever of two values a program would take.
+func TestAlertOfAnOrder(t *testing.T) {
+	t.Parallel()
+	const form = `{"command":"x","parameters":{"alert":{"data":%s}}}`
+	for _, data := range []string{
+		`{"srcip":"$(reboot)","SRCIP":"10.0.0.1"}`, `{"SRCIP":"$(reboot)","srcip":"10.0.0.1"}`, `{"srcip":"10.0.0.1","srcip":"$(reboot)"}`,
+		`{"\u0073rcip":"$(reboot)"}`, `{"srcip":["10.0.0.1"]}`, `{"srcip":7}`, `{"srcip":"-rf"}`,
+		`{"dstuser":"$(reboot)"}`, `{"DstUser":"a;b"}`, `{"dstuser":"-rf"}`, `{"dstuser":{}}`, `7`,
+	} {
+		if o, err := parse(fmt.Appendf(nil, form, data)); err == nil {
+			t.Errorf("%s: %s", data, o.json["parameters"])
+		}
+	}
+	for data, want := range map[string]string{
+		`{"srcip":"$(reboot)","srcip":"10.0.0.1"}`:                  `{"srcip":"10.0.0.1"}`,
+		`{"srcip":"2001:db8::1","dstuser":"DOMAIN\\web-1$"}`:        `{"dstuser":"DOMAIN\\web-1$","srcip":"2001:db8::1"}`,
+		`{"srcip":null,"dstuser":"-","port":22,"n":12345678901234}`: `{"dstuser":"-","n":12345678901234,"port":22,"srcip":null}`,
+		`null`: `{}`,
+	} {
+		o, err := parse(fmt.Appendf(nil, form, data))
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+			continue
+		}
+		b, err := line(o.json, "add", "/bin/x")
+		var out struct {
+			Parameters struct {
+				Alert struct{ Data json.RawMessage }
+			}
+		}
+		if err != nil || json.Unmarshal(b, &out) != nil || string(out.Parameters.Alert.Data) != want {
+			t.Errorf("%s: the program gets %s, %v", data, b, err)
+		}
+	}
+	twice := `{"command":"x","parameters":{"alert":{"data":{"srcip":"a;b"},"data":{}},"alert":{"data":{"srcip":"c;d"},"data":{}},"extra_args":["e;f"],"extra_args":[]}}`
+	o, err := parse([]byte(twice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := line(o.json, "add", "/bin/x"); err != nil || strings.Contains(string(b), ";") {
+		t.Errorf("the program gets %s, %v", b, err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	allow := []string{"firewall-drop", "host-deny.sh", "block2", "drop", "drop6"}
