@@ -204,14 +204,3 @@ func sameAt(a, b io.ReaderAt, off, n int64) bool {
 	}
 	return true
 }
-
-// savedPos is the position that the positions file has: of a copy that waits how far the file was read that it is a copy of.
-func (t *tail) savedPos() mark {
-	if t.copyOf == nil {
-		return t.pos
-	}
-	if t.copyOf.pos.off <= t.copied {
-		return t.copyOf.pos
-	}
-	return mark{off: t.copied}
-}

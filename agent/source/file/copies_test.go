@@ -112,3 +112,30 @@ func (r *rig) wantSorted(lines ...string) {
 		return slices.Equal(got, lines)
 	})
 }
+
+// A copy that waits is still one after a restart, whether the file was truncated meanwhile or not.
+func TestCopyThatWaitsOverRestart(t *testing.T) {
+	t.Parallel()
+	for name, truncated := range map[string]bool{"stands": false, "truncated": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "app.log*")
+			r.append("app.log", "")
+			r.start()
+			r.append("app.log", "a\nb\n")
+			r.want("", "a", "b")
+			r.append("app.log.1", "a\nb\n")
+			still()
+			r.stop()
+			if truncated {
+				r.must(os.Truncate(r.path("app.log"), 0))
+			}
+			r.append("app.log", "c\n")
+			r.start()
+			r.want("", "a", "b", "c")
+			still()
+			r.append("app.log", "d\n")
+			r.want("", "a", "b", "c", "d")
+		})
+	}
+}

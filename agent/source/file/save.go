@@ -57,7 +57,7 @@ func (f *follower) startSave() {
 				f.filing = append(f.filing, t)
 			}
 			t.noteEnding()
-			p.files = append(p.files, record{path, t.id, t.savedPos(), t.print, t.end})
+			p.files = append(p.files, record{path, t.id, t.pos, t.print, t.end})
 		}
 		for _, r := range tr.saved {
 			r.path = path

@@ -93,6 +93,7 @@ func (t *tail) resume(r record) (bool, error) {
 		return false, nil
 	}
 	t.pos, t.end = r.pos, r.end
+	t.unjudged = t.pos.off == 0 // it may be a copy that waited
 	return true, nil
 }
 
