@@ -139,3 +139,30 @@ func TestCopyThatWaitsOverRestart(t *testing.T) {
 		})
 	}
 }
+
+// A copy that was copied again or renamed while the agent was down is none the less one.
+func TestCopiesRotatedWhileDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "app.log*")
+	r.append("app.log", "")
+	r.start()
+	r.append("app.log", "x\n")
+	r.want("", "x")
+	r.copyTruncate("app.log", "app.log.1")
+	r.append("app.log", "a\nb\n")
+	r.want("", "x", "a", "b")
+	still()
+	r.stop()
+	for i, line := range []string{"c", "d"} {
+		r.append("app.log", line+"\n")
+		for n := i + 1; n > 0; n-- {
+			r.must(os.Rename(r.path(fmt.Sprint("app.log.", n)), r.path(fmt.Sprint("app.log.", n+1))))
+		}
+		r.copyTruncate("app.log", "app.log.1")
+	}
+	r.append("app.log", "e\n")
+	r.start()
+	r.wantSorted("a", "b", "c", "d", "e", "x")
+	still()
+	r.wantSorted("a", "b", "c", "d", "e", "x")
+}

@@ -134,7 +134,7 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 			continue
 		}
 		f.Log.Info("file was rotated more than once while the agent was down; reading this one too", "path", tr.path, "name", s.name)
-		t.left = time.Now()
+		t.left, t.unjudged = time.Now(), true
 		f.waiting[t] = struct{}{}
 		f.adopt(tr, t)
 	}
