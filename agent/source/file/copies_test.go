@@ -166,3 +166,18 @@ func TestCopiesRotatedWhileDown(t *testing.T) {
 	still()
 	r.wantSorted("a", "b", "c", "d", "e", "x")
 }
+
+// A copy that waits and is replaced makes room for the new file of its name.
+func TestWaitingCopyIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "app.log*")
+	r.append("app.log", "")
+	r.start()
+	r.append("app.log", "a\nb\n")
+	r.want("", "a", "b")
+	r.append("app.log.bak", "a\nb\n")
+	still()
+	r.must(os.Rename(r.path("app.log.bak"), r.path("old")))
+	r.append("app.log.bak", "other\n")
+	r.want("", "a", "b", "other")
+}

@@ -49,6 +49,9 @@ func (f *follower) turn(t *tail) {
 	f.stall.begin(&t.track.path)
 	if t.unjudged && !f.judge(t) {
 		f.stall.end()
+		if !t.left.IsZero() && t.drained {
+			f.leftAtEnd(t, hasSuccessor)
+		}
 		return
 	}
 	truncated, err := t.read(f.buf, &f.batch)
@@ -84,10 +87,7 @@ func (f *follower) turn(t *tail) {
 func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
 	now := time.Now()
 	left := !t.left.IsZero()
-	still := now.Sub(t.grown)
-	if left {
-		still = min(still, now.Sub(t.left))
-	}
+	still := t.stillFor(now)
 	all := (left || f.Finish) && still >= f.pace.settle
 	if t.rest > 0 && all || t.lines > 0 && still >= f.MultilineTimeout {
 		if err := t.readRest(f.buf, &f.batch, all); err != nil {
@@ -102,9 +102,25 @@ func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
 	} else {
 		delete(f.waiting, t)
 	}
-	if !left || t.rest > 0 {
-		return false
+	if left && t.rest == 0 {
+		f.leftAtEnd(t, hasSuccessor)
 	}
+	return false
+}
+
+// stillFor is how long a file has not grown, and not stood at its path where that was left.
+func (t *tail) stillFor(now time.Time) time.Duration {
+	still := now.Sub(t.grown)
+	if !t.left.IsZero() {
+		still = min(still, now.Sub(t.left))
+	}
+	return still
+}
+
+// leftAtEnd does what is due for a file that its path does not stand for any more, and of which nothing is left to read.
+func (f *follower) leftAtEnd(t *tail, hasSuccessor bool) {
+	now := time.Now()
+	still := t.stillFor(now)
 	if !t.released && (hasSuccessor || still >= f.pace.settle) {
 		t.released = true
 		f.wake(t.track)
@@ -112,7 +128,6 @@ func (f *follower) atEnd(t *tail, hasSuccessor bool) bool {
 	if still >= f.pace.linger || t.alias != "" && now.Sub(t.left) >= f.pace.rename {
 		f.finish(t)
 	}
-	return false
 }
 
 // delivered takes in how many events of the batch in flight were taken.
