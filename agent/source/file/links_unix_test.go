@@ -47,6 +47,17 @@ func TestLinksOfOthers(t *testing.T) {
 			}
 		}
 	}
+	// Root's link that leads over a user's one: who made the last one chose the file.
+	over, mine := filepath.Join(dir, "over.log"), filepath.Join(dir, "a user's to root's.log")
+	for _, to := range []string{mine, "a user's to root's.log", "a user's to root's dir/log"} {
+		must(os.Symlink(to, over))
+		tail, err := openTail(over)
+		if err == nil {
+			tail.close()
+			t.Errorf("root's link to %s was followed", to)
+		}
+		must(os.Remove(over))
+	}
 	// A link that is swapped for a file of the user's own while it is opened.
 	path := filepath.Join(dir, "swapped.log")
 	must(os.WriteFile(path, nil, 0o600))
