@@ -72,7 +72,7 @@ const (
 
 // judge says whether a file met anew is to be read now. It is called before each reading until that is known.
 func (f *follower) judge(t *tail) (read bool) {
-	if t.copyOf != nil && f.tails[t.copyOf.id] == t.copyOf && t.copyOf.was == t.wasThen {
+	if f.stands(t) {
 		if in, err := statFile(t.file); err == nil && in.size == t.copied {
 			f.hold(t, in)
 			return false
@@ -113,11 +113,17 @@ func (f *follower) judge(t *tail) (read bool) {
 		return false
 	case best == readOn:
 		f.Log.Info("a copy of a followed file is read on where reading of that had stopped", "path", t.track.path, "offset", t.pos.off)
-	case best == noCopy && t.copyOf != nil: // it was one, and goes its own way
+	case best == noCopy && t.copyOf != nil && !f.stands(t): // it was one, and nothing else is left that tells
 		t.pos.off = t.copied
 	}
 	f.settleCopy(t)
 	return true
+}
+
+// stands says that what t is a copy of is followed and was not truncated. Where t still goes another way than that, it only
+// began like it.
+func (f *follower) stands(t *tail) bool {
+	return t.copyOf != nil && f.tails[t.copyOf.id] == t.copyOf && t.copyOf.was == t.wasThen
 }
 
 // hold lets a copy rest until it, or what it is a copy of, changes.

@@ -67,7 +67,8 @@ func TestCopyWhileDown(t *testing.T) {
 	r.wantSorted("a", "b", "c", "d", "e")
 }
 
-// A copy that nobody truncates the file after is no news; what is written to it later is.
+// A copy that nobody truncates the file after is no news. When something else is written to it, it only began like the file, and is
+// read whole: nothing tells it from a file with the same header.
 func TestCopyThatStays(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "app.log*")
@@ -80,7 +81,7 @@ func TestCopyThatStays(t *testing.T) {
 	r.append("app.log", "c\n")
 	r.want("", "a", "b", "c")
 	r.append("app.log.bak", "other\n")
-	r.want("", "a", "b", "c", "other")
+	r.want("", "a", "b", "c", "a", "b", "other")
 }
 
 // Files that merely begin alike are read whole.
@@ -99,6 +100,36 @@ func TestNoCopies(t *testing.T) {
 	r.append("a.csv.2", header+"another\n")
 	r.want(r.path("a.csv.2"), h, "another")
 	r.want(r.path("a.csv"), h, "a1")
+	r.must(os.Truncate(r.path("a.csv"), 0))
+	r.append("a.csv", "new\n")
+	r.want(r.path("a.csv"), h, "a1", "new")
+	r.append("a.csv.3", header+"b1 and more\n")
+	r.want(r.path("a.csv.3"), h, "b1 and more")
+}
+
+// Files whose headers are all they have at first are no copies either.
+func TestNoCopiesThatGrow(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "*.csv")
+			r.append("a.csv", "")
+			r.start()
+			r.append("a.csv", "time,host\n")
+			r.want("", "time,host")
+			r.append("a-2.csv", "time,host\n")
+			still()
+			if restart {
+				r.stop()
+				r.start()
+			}
+			r.append("a-2.csv", "b1\n")
+			r.append("a.csv", "a1\n")
+			r.want(r.path("a-2.csv"), "time,host", "b1")
+			r.want(r.path("a.csv"), "time,host", "a1")
+		})
+	}
 }
 
 func (r *rig) wantSorted(lines ...string) {
