@@ -177,8 +177,9 @@ func (t *tail) compare(of *tail, size int64) verdict {
 	case size < was.pos.off:
 		return undecided
 	}
-	if e := was.end; e.off > 0 && e.off <= was.pos.off {
-		if got, ok := endingAt(t.file, e.off); !ok || got != e {
+	if was.pos.off > int64(was.print.n) { // else the head was all that was read
+		// Where the ending is of another position nothing tells what was read last: what comes twice then is better than what is lost.
+		if got, ok := endingAt(t.file, was.pos.off); !ok || got != was.end {
 			return noCopy
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // copyTruncate copies a file as copytruncate does, and truncates it.
@@ -105,6 +106,41 @@ func TestNoCopies(t *testing.T) {
 	r.want(r.path("a.csv"), h, "a1", "new")
 	r.append("a.csv.3", header+"b1 and more\n")
 	r.want(r.path("a.csv.3"), h, "b1 and more")
+}
+
+// What was read since the positions were saved last counts, too, when a file is held against one that was truncated.
+func TestNoCopiesBetweenSaves(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]string{"short": "time,host\n", "long": "time,host,text " + strings.Repeat("x", 300) + "\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "a.csv*")
+			r.pace.save = time.Hour // but for what a new or truncated file waits for
+			r.append("a.csv", "")
+			r.start()
+			h := strings.TrimSuffix(header, "\n")
+			r.append("a.csv", header+"a1\n")
+			r.want("", h, "a1")
+			r.must(os.Truncate(r.path("a.csv"), 0))
+			r.append("a.csv", "new\n")
+			r.want("", h, "a1", "new")
+			r.append("a.csv.3", header+"b1 and more\n")
+			r.want(r.path("a.csv.3"), h, "b1 and more")
+			// A true copy is still known, as it is here: what the file said last, truncated before any save.
+			r.append("a.csv", "newer\n")
+			r.want(r.path("a.csv"), h, "a1", "new", "newer")
+			r.copyTruncate("a.csv", "a.csv.4")
+			r.append("a.csv", "last\n")
+			r.want(r.path("a.csv"), h, "a1", "new", "newer", "last")
+			still()
+			r.want(r.path("a.csv.3"), h, "b1 and more")
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if got := r.lines(r.path("a.csv.4")); len(got) > 0 {
+				t.Errorf("a copy was read: %q", got)
+			}
+		})
+	}
 }
 
 // Files whose headers are all they have at first are no copies either.

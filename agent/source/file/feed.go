@@ -137,6 +137,7 @@ func (f *follower) delivered(r sent) {
 	if n > 0 {
 		f.ahead.add(t, r.end, f.batch.events[:n])
 		t.pos = f.batch.ends[n-1]
+		t.noteEnding()
 		f.hot.note(t.id, t.pos)
 		f.dirty = true
 	}

@@ -34,7 +34,7 @@ type tail struct {
 	left     time.Time // since when the path stands for another file, or none; zero: followed
 	released bool      // the successor need not wait for it any more
 
-	end      ending  // of what was read, as of the last save
+	end      ending  // of what was read; of an earlier position where the file was truncated meanwhile
 	was      *record // where it was read to when it was last truncated
 	unjudged bool    // it may be a copy of another file: nothing was read of it; see copies.go
 	copyOf   *tail   // which has all of it, so that it waits; nil as a rule
