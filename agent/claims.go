@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 
+	"ossecd/keys"
 	"ossecd/proto"
 )
 
@@ -38,37 +39,31 @@ func newClaims(cfg *Config) *claims {
 	return &claims{runsToo: cfg.AllManagers, seed: maphash.MakeSeed(), owners: make(map[uint64]string), runs: make(map[string]string)}
 }
 
-// another says that an authentic datagram, or the run that it names, is another manager's.
-func (c *claims) another(datagram []byte, behindAck []byte, manager string) bool {
+// accept judges the count of an authentic message, and notes whose datagram and run it is where the count passes. another says that
+// datagram or run is another manager's; then nothing changes. All of it is one step: of two receivers that get one datagram at the same
+// time, one takes it.
+func (c *claims) accept(slot *keys.Slot, count uint64, datagram, behindAck []byte, manager string) (verdict proto.Verdict, another bool) {
 	if c == nil {
-		return false
+		return slot.Accept(count), false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if owner, ok := c.owners[maphash.Bytes(c.seed, datagram)]; ok && owner != manager {
-		return true
-	}
-	if run, ok := proto.ParseRun(behindAck); ok && c.runsToo {
-		owner, known := c.runs[run.Name]
-		return known && owner != manager
-	}
-	return false
-}
-
-// claim notes whose a datagram is that was authentic and fresh.
-func (c *claims) claim(datagram []byte, behindAck []byte, manager string) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	digest := maphash.Bytes(c.seed, datagram)
+	run, named := proto.ParseRun(behindAck)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if owner, known := c.owners[digest]; known && owner != manager {
+		return verdict, true
+	}
+	if owner, known := c.runs[run.Name]; named && c.runsToo && known && owner != manager {
+		return verdict, true
+	}
+	if verdict = slot.Accept(count); !verdict.Passes() {
+		return verdict, false
+	}
 	delete(c.owners, c.recent[c.next])
 	c.recent[c.next], c.owners[digest] = digest, manager
 	c.next = (c.next + 1) % maxClaims
-	run, ok := proto.ParseRun(behindAck)
-	if _, known := c.runs[run.Name]; !ok || known {
-		return
+	if _, known := c.runs[run.Name]; !named || known {
+		return verdict, false
 	}
 	if len(c.names) == maxRuns {
 		delete(c.runs, c.names[0])
@@ -76,4 +71,5 @@ func (c *claims) claim(datagram []byte, behindAck []byte, manager string) {
 	}
 	c.runs[run.Name] = manager
 	c.names = append(c.names, run.Name)
+	return verdict, false
 }

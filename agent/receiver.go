@@ -111,13 +111,13 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	if retired && kind != proto.ManagerAck {
 		return r.refuse(retiredKey)
 	}
-	if r.claims.another(d, rest, r.manager) {
+	verdict, another := r.claims.accept(slot, m.Counter.Value(), d, rest, r.manager)
+	switch {
+	case another:
 		return r.refuse(anothersMessage)
-	}
-	switch slot.Accept(m.Counter.Value()) {
-	case proto.Repeated:
+	case verdict == proto.Repeated:
 		return r.refuse(repeatedCount)
-	case proto.TooOld:
+	case verdict == proto.TooOld:
 		r.refused.old(m.Counter.Value())
 		return r.refuse(oldCount)
 	}
@@ -125,7 +125,6 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 		r.cipher, r.slot = next.cipher, next.slot
 		r.next.CompareAndSwap(next, nil)
 	}
-	r.claims.claim(d, rest, r.manager)
 	switch kind {
 	case proto.ManagerUpFile:
 		r.pushing = true
