@@ -88,10 +88,15 @@ func (s *session) ask(now time.Time) {
 	}
 }
 
-// answered notes an ack, and what an ossecd says behind it.
+// answered notes an ack, and what an ossecd says behind it. One that names a new run too often counts as lost: it confirms nothing, so
+// that nothing more is sent than the window takes, until a later one is within the budget.
 func (s *session) answered(now time.Time, behind []byte) {
+	run, ours := proto.ParseRun(behind)
+	if ours && s.spool != nil && s.runName != "" && run.Name != s.runName && !s.mayObey(toSendAgain) {
+		return
+	}
 	unanswered := s.flight.answer(now)
-	_, s.nuls.ours = proto.ParseRun(behind)
+	s.nuls.ours = ours
 	s.nuls.formKnown = true
 	if s.spool != nil {
 		s.settleUp(unanswered, behind)

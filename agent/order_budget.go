@@ -14,8 +14,9 @@ const (
 	toTakeKey
 	toStoreFile
 	toCheckFiles
-	toRespond // with an active response
-	toAnswer  // a request
+	toRespond   // with an active response
+	toAnswer    // a request
+	toSendAgain // what an earlier run of the manager did not get
 	numOrders
 )
 
@@ -32,6 +33,7 @@ var budgets = [numOrders]struct {
 	toCheckFiles: {"to check files", time.Minute, 3},
 	toRespond:    {"for an active response", 100 * time.Millisecond, 100},
 	toAnswer:     {"to answer a request", 100 * time.Millisecond, 20},
+	toSendAgain:  {"to send again, by the name of a new run,", 10 * time.Second, 10},
 }
 
 // orderBudget is what is left of them. It belongs to the session's goroutine. The zero value is a full one.

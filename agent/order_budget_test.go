@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"ossecd/keys/durable/queue"
 	"ossecd/proto"
+	"ossecd/proto/simnet"
 )
 
 // A manager that gives the same order at every turn gets no more out of the agent than its budget.
@@ -74,4 +77,52 @@ func TestOrderBudgets(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A manager that names a new run in each ack does not have the agent send the same events again and again, and they arrive once it
+// keeps to one.
+func TestRunsWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{Delay: 5 * time.Millisecond})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		r := newRig(t, n, anyKey)
+		r.cfg.SpoolSize, r.cfg.ProbeInterval, r.cfg.ResendMax = queue.MinLimit, 5*time.Second, 1000
+		runs := 0
+		m.answerWith(func(text string) []string {
+			if !strings.Contains(text, "\n") {
+				return acknowledge(text)
+			}
+			runs++
+			// Its first count is above all that were sent: none of them has arrived.
+			return []string{string(proto.AppendAck(nil, &proto.Run{Name: fmt.Sprint("RUN", runs), First: proto.Counter{Global: 4_000_000_000}}))}
+		})
+		r.start()
+		r.feed.batches <- wideLines(0, 300)
+		time.Sleep(time.Minute)
+		budget := budgets[toSendAgain]
+		most := budget.burst + int(time.Minute/budget.every)
+		if n := r.log.count("are sent again"); n < budget.burst || n > most {
+			t.Errorf("sent again %d times in a minute, want %d to %d", n, budget.burst, most)
+		}
+		if n := r.log.count("orders to send again"); n < 1 || n > 2 {
+			t.Errorf("told %d times:\n%s", n, r.log)
+		}
+		if n := len(m.take()); n > 300*most {
+			t.Errorf("%d messages in a minute", n)
+		}
+		m.answerWith(acknowledgeAsOneRun)
+		time.Sleep(5 * time.Minute)
+		if got := numbers(m.take()); got != "0-299" {
+			t.Errorf("then it heard %s", got)
+		}
+		r.mustStop()
+		m.close()
+	})
+}
+
+func acknowledgeAsOneRun(text string) []string {
+	if !strings.Contains(text, "\n") {
+		return acknowledge(text)
+	}
+	return []string{string(proto.AppendAck(nil, &proto.Run{Name: "STEADY", First: proto.Counter{Global: 4_000_000_000}}))}
 }
