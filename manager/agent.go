@@ -30,6 +30,7 @@ type agent struct {
 	takes   bool          // it can take up a new key, by its keepalive
 	json    bool          // it reads active responses as JSON alone, by its startup or keepalive
 	uses    *spare        // with which key its last fresh message came; nil: key
+	taught  uint64        // the count of the control message that told last what it is
 	back    *returnPath   // nil until it was heard
 	before  uint64        // the highest count that earlier runs took
 	first   uint64        // the first that this run took, 0 for none

@@ -10,11 +10,14 @@ import (
 )
 
 // control takes an authentic and fresh control message of a (docs/protocol.md, "Control messages"). late says that
-// something newer came before it. a.mu is held.
-func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
+// something newer came before it; if that was a control message, this one is answered and tells nothing of the agent: it may be of
+// another program, kept back on the way. a.mu is held.
+func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, now time.Time) {
 	r.handOver(true) // what is reported below comes after the events before
 	a.slot.SetLastSeen(now)
 	kind, rest := proto.ParseFromAgent(payload)
+	newest := count > a.taught
+	a.taught = max(a.taught, count)
 	switch kind {
 	case proto.AgentShutdown:
 		if !late { // else it spoke again since
@@ -22,14 +25,17 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 		}
 		return // not answered: the agent is no longer there
 	case proto.AgentStartup:
-		if !late {
+		if newest {
 			a.startsAnew(rest)
-		}
-		if r.m.pusher != nil {
-			r.m.pusher.started(a)
+			if r.m.pusher != nil {
+				r.m.pusher.started(a)
+			}
 		}
 		r.m.sender.RebaseSoon(func(err error) { r.m.complain("the sending counter was not raised", err) })
 	case proto.AgentKeepalive:
+		if !newest {
+			break
+		}
 		if k, err := proto.ParseKeepalive(rest); err == nil {
 			r.keepalive(a, &k, now)
 			if r.m.pusher != nil {
@@ -42,7 +48,7 @@ func (r *receiver) control(a *agent, payload []byte, late bool, now time.Time) {
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back != nil {
-		r.voice.say(a, []byte(r.ack(a)))
+		r.voice.say(a, []byte(r.ack(a, kind)))
 		r.offerKey(a)
 	}
 	if a.life.state != connected {
@@ -84,9 +90,10 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 	a.life.outage = outage{}
 }
 
-// ack is the answer to a control message. a.mu is held.
-func (r *receiver) ack(a *agent) string {
-	if !a.ours {
+// ack is the answer to a control message. Who sends a startup, however late it comes, may be a stock agent, and compare exactly.
+// a.mu is held.
+func (r *receiver) ack(a *agent, kind proto.FromAgent) string {
+	if !a.ours || kind == proto.AgentStartup {
 		return proto.Ack
 	}
 	return string(proto.AppendAck(nil, &proto.Run{Name: r.m.run, Last: proto.CounterAt(a.before), First: proto.CounterAt(a.first)}))

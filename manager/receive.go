@@ -147,7 +147,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		}
 	}
 	if control {
-		r.control(a, message.Payload, verdict == proto.Late, now)
+		r.control(a, message.Payload, message.Counter.Value(), verdict == proto.Late, now)
 		return
 	}
 	if string(e.Location) == collectorMark {

@@ -93,7 +93,7 @@ func (r *receiver) offerKey(a *agent) {
 // otherKey notes that an agent uses its next key, or its own again. a.mu is held.
 func (m *manager) otherKey(a *agent, s *spare) {
 	a.uses = s
-	a.twins = nil // counts of another row
+	a.twins, a.taught = nil, 0 // counts of another row
 	if s != nil {
 		m.used.add(s.key)
 	}

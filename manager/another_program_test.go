@@ -1,0 +1,66 @@
+package manager
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ossecd/proto"
+)
+
+// A startup that was overtaken is answered in the stock form, too: whoever sent it may compare exactly.
+func TestALateStartupHasTheStockAnswer(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		late := p.seal(proto.Startup)
+		p.send(keepalive("ossecd v1", time.Minute))
+		if got := p.answer(); !strings.HasPrefix(got, proto.Ack+"run=") {
+			t.Fatalf("an ossecd is answered with %q", got)
+		}
+		p.write(late)
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("a late startup is answered with %q", got)
+		}
+		p.send(keepalive("ossecd v1", time.Minute))
+		if got := p.answer(); !strings.HasPrefix(got, proto.Ack+"run=") {
+			t.Errorf("after a late startup an ossecd is answered with %q", got)
+		}
+	})
+}
+
+// What somebody on the way kept back of the program before does not make the one that started since look like it.
+func TestALateKeepaliveTeachesNothing(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		late := p.seal(keepalive("ossecd v1", time.Minute))
+		p.hello() // another program
+		p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+		if got := p.answer(); got != proto.Ack {
+			t.Fatalf("a stock agent is answered with %q", got)
+		}
+		p.write(late)
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("a late keepalive is answered with %q", got)
+		}
+		p.send("#!-x")
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("after a late keepalive a stock agent is answered with %q", got)
+		}
+	})
+}
+
+// A keepalive that only an event overtook is the newest of its kind.
+func TestAKeepaliveBehindAnEventTeaches(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		k := p.seal(keepalive("ossecd v1", time.Minute))
+		p.send("1:l:event")
+		p.write(k)
+		if got := p.answer(); !strings.HasPrefix(got, proto.Ack+"run=") {
+			t.Errorf("an ossecd is answered with %q", got)
+		}
+	})
+}
