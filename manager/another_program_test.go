@@ -64,3 +64,40 @@ func TestAKeepaliveBehindAnEventTeaches(t *testing.T) {
 		}
 	})
 }
+
+// How often one program speaks says nothing of the next: a stock agent that took the place of an ossecd, or of a stock agent with
+// another notify_time, is not reported as gone between its keepalives.
+func TestIntervalOfAnotherProgram(t *testing.T) {
+	for _, before := range []struct {
+		program string
+		notify  time.Duration
+	}{{"ossecd v1", time.Minute}, {"OSSEC HIDS v4.2.0", 0}} {
+		for _, restarts := range []bool{false, true} {
+			t.Run(before.program, func(t *testing.T) {
+				inBubble(t, []string{anyLine}, func(r *rig) {
+					p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+					p.hello()
+					for range 3 {
+						p.send(keepalive(before.program, before.notify))
+						p.answer()
+						time.Sleep(time.Minute)
+					}
+					p.hello()
+					for range 3 {
+						p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+						p.answer()
+						if restarts {
+							restarts = false
+							r.end()
+							r.start()
+						}
+						time.Sleep(stockNotifyTime)
+					}
+					if got := r.actions(); strings.Contains(got, "disconnected") {
+						t.Errorf("reported: %s", got)
+					}
+				})
+			})
+		}
+	}
+}

@@ -63,7 +63,8 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 // one until its first keepalive. behind is what stands behind the startup, as Wazuh's JSON. a.mu is held.
 func (a *agent) startsAnew(behind []byte) {
 	a.ours, a.takes, a.json = false, false, startupReadsJSON(behind)
-	a.life.notify, a.life.keepalive = 0, time.Time{}
+	a.life.forgetInterval()
+	a.slot.SetInterval(0)
 	if a.method == proto.Blowfish { // AES shows the dialect by itself
 		a.dialect = 0
 		if bytes.HasPrefix(behind, []byte("{")) {

@@ -71,6 +71,12 @@ func (l *life) interval() time.Duration {
 // starting says that the agent is there and has said no keepalive since its startup. One that stays so does not take our answers.
 func (l *life) starting() bool { return l.state == connected && l.keepalive.IsZero() }
 
+// forgetInterval is for a startup: another program, or the same one with other settings, may speak from now on.
+func (l *life) forgetInterval() {
+	l.notify, l.learned, l.keepalive = 0, 0, time.Time{}
+	clear(l.gaps[:])
+}
+
 // noteKeepalive learns from a keepalive that came now.
 func (l *life) noteKeepalive(k *proto.Keepalive, now time.Time) {
 	l.notify = k.NotifyTime
