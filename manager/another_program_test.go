@@ -101,3 +101,33 @@ func TestIntervalOfAnotherProgram(t *testing.T) {
 		}
 	}
 }
+
+// A change of the shared files is pushed to who told, since its startup, which it has; a program that knows of none is left alone.
+func TestSharedFilesOfAnotherProgram(t *testing.T) {
+	sharedRig(t, func(r *rig, all, _ string) {
+		p := r.dial(anyLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 100)
+		p.hello()
+		p.reports("")
+		_, sum := p.pushed()
+		p.reports(sum)
+		p.hello()
+		writeShared(t, all, "c.txt", "new")
+		time.Sleep(3 * sharedEvery)
+		if got := p.answer(); got != "" {
+			t.Errorf("before its first keepalive it got %.40q", got)
+		}
+		p.send("#!-Linux host - another v1\n\n")
+		if got := p.answer(); got != proto.Ack {
+			t.Fatalf("got %.40q, want an ack", got)
+		}
+		writeShared(t, all, "d.txt", "new")
+		time.Sleep(3 * sharedEvery)
+		if got := p.answer(); got != "" {
+			t.Errorf("without a word of shared files it got %.40q", got)
+		}
+		p.reports(sum)
+		if got, _ := p.pushed(); got == nil {
+			t.Error("not pushed once it told which it has")
+		}
+	})
+}

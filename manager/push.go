@@ -35,7 +35,8 @@ type sharing struct {
 // pushState is what a pusher knows of an agent; the agent's mu guards it.
 type pushState struct {
 	from   *sharing
-	has    string // the sum that the agent reported, "" for none
+	told   bool   // since its startup the agent reported which shared files it has
+	has    string // their sum, "" for none
 	busy   bool   // waiting or being pushed to
 	began  int    // startups since; a push stops when it changes
 	pushed string // the sum of the last push
@@ -75,14 +76,16 @@ func (p *pusher) reported(a *agent, k *proto.Keepalive, now time.Time) {
 		if a.push == nil {
 			a.push = &pushState{from: p.groupOf(a)}
 		}
-		a.push.has = f.Sum
+		a.push.told, a.push.has = true, f.Sum
 		p.want(a, now)
 	}
 }
 
-// started takes an agent's startup: what was being pushed to it came to nothing. a.mu is held.
+// started takes an agent's startup: what was being pushed to it came to nothing, and a program that knows of no shared files may
+// have the key. a.mu is held.
 func (p *pusher) started(a *agent) {
 	if a.push != nil {
+		a.push.told = false
 		a.push.began++
 		a.push.again = time.Time{}
 	}
@@ -100,7 +103,7 @@ func (p *pusher) groupOf(a *agent) *sharing {
 // want has an agent pushed to if it needs to be. a.mu is held.
 func (p *pusher) want(a *agent, now time.Time) {
 	s := a.push
-	if s == nil || s.from == nil || s.busy {
+	if s == nil || s.from == nil || s.busy || !s.told {
 		return
 	}
 	f := s.from.now.Load()
