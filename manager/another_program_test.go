@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/keys/durable"
 	"ossecd/proto"
 )
 
@@ -128,6 +129,31 @@ func TestSharedFilesOfAnotherProgram(t *testing.T) {
 		p.reports(sum)
 		if got, _ := p.pushed(); got == nil {
 			t.Error("not pushed once it told which it has")
+		}
+	})
+}
+
+// The counts under the next key are a row of their own: what is told with them counts, however low they are.
+func TestAnotherProgramUsesTheNextKey(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, hostA, proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		p.send(keepalive("ossecd v1", time.Minute))
+		if got := p.answer(); !strings.HasPrefix(got, proto.Ack+"run=") {
+			t.Fatalf("an ossecd is answered with %q", got)
+		}
+		next := r.rotate()
+		unlock, err := durable.LockFile(t.Context(), r.cfg.Keys) // so that both keys stay good
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		p.use(next)
+		p.e.Counter = proto.Counter{Global: 100}
+		p.hello()
+		p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("a stock agent is answered with %q", got)
 		}
 	})
 }
