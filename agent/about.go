@@ -18,6 +18,7 @@ type about struct {
 	cfg   *Config
 	sums  shared.Sums
 	takes bool   // a new key, if the manager has one for us
+	word  string // that the manager asked for, to know that this address hears it
 	text  []byte // empty where it is to be made anew
 }
 
@@ -32,7 +33,7 @@ func (a *about) keepalive(conn net.Conn) []byte {
 	k := proto.Keepalive{
 		Uname: a.host(), Program: "ossecd " + a.cfg.Version, ConfigSum: a.sums.Config,
 		Files:      []proto.FileSum{{Sum: a.sums.Merged, Name: proto.MergedName}},
-		NotifyTime: a.cfg.NotifyTime, TakesKey: a.takes,
+		NotifyTime: a.cfg.NotifyTime, TakesKey: a.takes, SaysWord: true, Word: a.word,
 	}
 	if a.cfg.Dialect == proto.Wazuh {
 		if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {

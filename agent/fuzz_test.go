@@ -116,7 +116,7 @@ func (s *session) comeOnline(ctx context.Context) {
 // are separated by a line "--".
 func FuzzAgentReceive(f *testing.F) {
 	for _, v := range []string{
-		proto.Ack, proto.ForceReconnect + "\n--\n" + proto.Ack, proto.SyscheckNow, proto.AnyHere, "#!-execd artest10 - 10.9.8.7 (from_the_server) (no_rule_id)",
+		proto.Ack, proto.ForceReconnect + "\n--\n" + proto.Ack, proto.SyscheckNow, proto.AnyHere, proto.AnyHere + "A1b", "#!-execd artest10 - 10.9.8.7 (from_the_server) (no_rule_id)",
 		"#!-some unknown control", "#!-req 1f agent getconfig client", "#!-err {}", "", "\n--\n", "#!-",
 		"#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n\n--\nThe quick brown fox jumps over the lazy dog\n--\n#!-close file ",
 		"#!-up file 7fc56270e7a70fa81a5935b72eacbe29 ../x\n\n--\nA\n--\n#!-close file ",

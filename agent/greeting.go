@@ -151,7 +151,7 @@ func (s *session) hangUp() {
 	s.probeDue, s.runName = time.Time{}, ""
 	s.nuls.ours, s.nuls.formKnown = false, false
 	s.push.Spoil()
-	s.pushed = 0
+	s.pushed, s.about.word = 0, ""
 }
 
 // complain logs what keeps us from a manager, once for each manager until one answers.

@@ -48,8 +48,13 @@ func (s *session) keepUp(ctx context.Context, now time.Time) {
 	}
 }
 
-// speakUp has a keepalive leave at once: the manager wants to know whether this host lives.
-func (s *session) speakUp(now time.Time) {
+// speakUp has a keepalive leave at once: the manager wants to know whether this host lives. If it gave a word, all keepalives from then on
+// repeat it, so that one may be lost.
+func (s *session) speakUp(now time.Time, word string) {
+	if word != "" {
+		s.about.word = word
+		s.about.forget()
+	}
 	if now.Before(s.speaks) {
 		return
 	}

@@ -49,7 +49,7 @@ func (s *session) receive(ctx context.Context, in inbound) {
 			s.offline(ctx, "the manager ordered it", "none needed")
 		}
 	case proto.ManagerAnyHere:
-		s.speakUp(now)
+		s.speakUp(now, string(rest))
 	case proto.ManagerNewKey:
 		s.takeKey(rest)
 	case proto.ManagerRemoved:

@@ -53,7 +53,7 @@ func (r *rig) keysFile() string {
 func TestNewKey(t *testing.T) {
 	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
 		got := m.take()
-		if last := got[len(got)-1].text; !strings.HasSuffix(last, " takes-key") {
+		if last := got[len(got)-1].text; !strings.HasSuffix(last, " takes-key says-word") {
 			t.Errorf("the keepalive ends with %q", last[max(0, len(last)-40):])
 		}
 		order := m.seal(proto.NewKey + newLine)

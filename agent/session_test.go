@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -232,6 +233,34 @@ func TestRefusedHoldsEvents(t *testing.T) {
 		}
 		r.mustStop()
 		m.close()
+	})
+}
+
+// A word that the manager asks for is in the next keepalive, which leaves at once, and in those that follow on that socket. On the next one,
+// which may have another address, it is not.
+func TestWord(t *testing.T) {
+	inRig(t, func(*rig) {}, func(r *rig, m *fakeManager) {
+		words := func() (all []string) {
+			for _, h := range m.take() {
+				if _, word, ok := strings.Cut(h.text, " says-word"); ok {
+					all = append(all, word)
+				}
+			}
+			return all
+		}
+		words()
+		m.send(proto.AnyHere + "FIRST")
+		time.Sleep(15 * time.Second)
+		if got := words(); !slices.Equal(got, []string{"=FIRST", "=FIRST"}) {
+			t.Errorf("the words %q were said", got)
+		}
+		m.send(proto.AnyHere + "SECOND")
+		time.Sleep(time.Second)
+		m.send(proto.ForceReconnect)
+		time.Sleep(time.Second)
+		if got := words(); !slices.Equal(got, []string{"=SECOND", ""}) {
+			t.Errorf("then the words %q were said", got)
+		}
 	})
 }
 

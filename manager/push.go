@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,8 @@ type pushState struct {
 	began  int    // startups since; a push stops when it changes
 	pushed string // the sum of the last push
 	again  time.Time
+	says   bool   // it repeats words, by its keepalive
+	reach  *reach // nil until it is needed
 }
 
 const (
@@ -77,6 +80,8 @@ func (p *pusher) reported(a *agent, k *proto.Keepalive, now time.Time) {
 			a.push = &pushState{from: p.groupOf(a)}
 		}
 		a.push.told, a.push.has = true, f.Sum
+		a.push.says = a.ours && k.SaysWord
+		a.heardWord(k.Word, now)
 		p.want(a, now)
 	}
 }
@@ -85,7 +90,7 @@ func (p *pusher) reported(a *agent, k *proto.Keepalive, now time.Time) {
 // have the key. a.mu is held.
 func (p *pusher) started(a *agent) {
 	if a.push != nil {
-		a.push.told = false
+		a.push.told, a.push.says = false, false
 		a.push.began++
 		a.push.again = time.Time{}
 	}
@@ -126,6 +131,8 @@ type push struct {
 	file  *merged
 	at    int // the next byte; -1 before the beginning
 	began int
+	to    netip.Addr
+	free  bool // of the bound on bytes
 }
 
 // run pushes until ctx ends.
@@ -177,7 +184,7 @@ func (p *pusher) take(active []*push) []*push {
 	p.mu.Unlock()
 	for _, a := range next {
 		a.mu.Lock()
-		kept = append(kept, &push{a, a.push.from.now.Load(), -1, a.push.began})
+		kept = append(kept, &push{a: a, file: a.push.from.now.Load(), at: -1, began: a.push.began})
 		a.mu.Unlock()
 	}
 	return kept
@@ -208,18 +215,32 @@ func (p *pusher) send(u *push, n int) bool {
 			p.want(a, time.Now())
 			return false
 		}
-		var err error
+		var ok bool
+		if u.at < 0 {
+			ok, u.free = p.mayBegin(a, time.Now())
+			u.to = a.back.to.Addr()
+		} else {
+			ok = a.back.to.Addr() == u.to
+		}
+		if !ok {
+			s.busy = false
+			return false
+		}
+		var message []byte
 		switch {
 		case u.at < 0:
-			err = p.voice.say(a, proto.AppendUpFile(nil, u.file.sum, proto.MergedName))
+			message = proto.AppendUpFile(nil, u.file.sum, proto.MergedName)
 			u.at = 0
 		case u.at < len(u.file.data):
-			c := u.file.chunk(u.at)
-			err = p.voice.say(a, c)
-			u.at += len(c)
+			message = u.file.chunk(u.at)
+			u.at += len(message)
 		default:
-			err = p.voice.say(a, []byte(proto.CloseFile))
+			message = []byte(proto.CloseFile)
 			u.at++
+		}
+		err := p.voice.say(a, message)
+		if !u.free {
+			s.reach.owe(len(message), time.Now())
 		}
 		if done := u.at > len(u.file.data); done || err != nil {
 			s.busy, s.pushed, s.again = false, u.file.sum, time.Now().Add(pushAgain)

@@ -22,7 +22,7 @@ const (
 	// What managers of ours say to agents that are (docs/protocol.md, "What ossecd does differently, and why").
 	NewKey  = "#!-ossecd key "     // and a line of client.keys
 	Removed = "#!-ossecd removed " // under the key that the agent had
-	AnyHere = "#!-ossecd here? "   // a keepalive is wanted at once
+	AnyHere = "#!-ossecd here? "   // a keepalive is wanted at once; and the word that it is to repeat, or nothing
 )
 
 // IsControl says whether a message is a control message; all others from an agent are events.
@@ -68,7 +68,7 @@ const (
 	ManagerForceReconnect                        // start over; Wazuh alone
 	ManagerNewKey                                // rest: a line of client.keys; an ossecd alone
 	ManagerRemoved                               // the agent was removed; an ossecd alone
-	ManagerAnyHere                               // say a keepalive now; an ossecd alone
+	ManagerAnyHere                               // say a keepalive now; an ossecd alone. rest: the word that it is to repeat, or nothing
 	ManagerOther                                 // rest: what follows the prefix
 )
 
@@ -95,8 +95,8 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerNewKey, message[len(NewKey):]
 	case string(message) == Removed:
 		return ManagerRemoved, nil
-	case string(message) == AnyHere:
-		return ManagerAnyHere, nil
+	case bytes.HasPrefix(message, []byte(AnyHere)) && (len(message) == len(AnyHere) || isWord(message[len(AnyHere):])):
+		return ManagerAnyHere, message[len(AnyHere):]
 	}
 	return ManagerOther, message[len(controlPrefix):]
 }

@@ -30,6 +30,9 @@ type Keepalive struct {
 	NotifyTime time.Duration
 	// TakesKey offers, at the same place, to take up a new key that comes through the channel.
 	TakesKey bool
+	// SaysWord offers, likewise, to repeat the word that the manager asked for; Word is that one, or empty.
+	SaysWord bool
+	Word     string
 }
 
 // Bounds on what a keepalive can make us hold.
@@ -41,6 +44,7 @@ const (
 const (
 	notifyOffer  = "ossecd notify-time="
 	keyOffer     = " takes-key"
+	wordOffer    = " says-word" // and behind "=" the word, if one was asked for
 	addressLabel = `#"_agent_ip":`
 )
 
@@ -75,6 +79,12 @@ func AppendKeepalive(dst []byte, k *Keepalive) []byte {
 		dst = append(dst, "ms"...)
 		if k.TakesKey {
 			dst = append(dst, keyOffer...)
+		}
+		if k.SaysWord {
+			dst = append(dst, wordOffer...)
+			if k.Word != "" {
+				dst = append(append(dst, '='), k.Word...)
+			}
 		}
 	}
 	return dst
@@ -112,7 +122,9 @@ func ParseKeepalive(rest []byte) (Keepalive, error) {
 		line, rest, ok = bytes.Cut(rest, []byte("\n"))
 		if !ok {
 			k.NotifyTime = parseNotify(line)
-			k.TakesKey = k.NotifyTime > 0 && offersKey(line)
+			if k.NotifyTime > 0 {
+				k.parseOffers(line)
+			}
 			break
 		}
 		if address, ok := bytes.CutPrefix(line, []byte(addressLabel)); ok {
@@ -150,15 +162,18 @@ func parseNotify(line []byte) time.Duration {
 	return d
 }
 
-// offersKey says whether takes-key is among the words of an offer.
-func offersKey(line []byte) bool {
+// parseOffers reads the words behind the interval; what later versions offer is passed over.
+func (k *Keepalive) parseOffers(line []byte) {
 	_, words, _ := bytes.Cut(line, []byte(" "))
 	for word := range bytes.SplitSeq(words, []byte(" ")) {
-		if string(word) == keyOffer[1:] {
-			return true
+		name, value, valued := bytes.Cut(word, []byte("="))
+		switch {
+		case string(word) == keyOffer[1:]:
+			k.TakesKey = true
+		case string(name) == wordOffer[1:] && (!valued || isWord(value)):
+			k.SaysWord, k.Word = true, string(value)
 		}
 	}
-	return false
 }
 
 // Merged returns the sum of the merged file that the agent has; ok is false where it names none.

@@ -33,6 +33,10 @@ func TestParseKeepalive(t *testing.T) {
 		{in: "#!-hello", err: ErrMalformed},
 		{in: "#!-a - b\nx ../x\nzz merged.mg\nnosum\n\n", want: Keepalive{Uname: "a", Program: "b"}},
 		{in: "#!-a - b\n\nossecd notify-time=10000ms more=1", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second}},
+		{in: "#!-a - b\n\nossecd notify-time=10000ms more takes-key says-word=A1b", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second, TakesKey: true, SaysWord: true, Word: "A1b"}},
+		{in: "#!-a - b\n\nossecd notify-time=10000ms says-word takes-key=1", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second, SaysWord: true}},
+		{in: "#!-a - b\n\nossecd notify-time=10000ms says-word= says-words says-word=a/b says-word=" + strings.Repeat("x", 65), want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second}},
+		{in: "#!-a - b\n\nossecd notify-time=0ms says-word=A", want: Keepalive{Uname: "a", Program: "b"}},
 		{in: "#!-a - b\n\nossecd notify-time=-1s", want: Keepalive{Uname: "a", Program: "b"}},
 		{in: "#!-a - b\n\nossecd notify-time=9999h", want: Keepalive{Uname: "a", Program: "b"}},
 	}
@@ -61,7 +65,7 @@ func TestAppendKeepalive(t *testing.T) {
 	in := Keepalive{
 		Uname: "Linux vm 6.1.0\n #1 x86_64", Program: "ossecd v1.2.3", ConfigSum: "a1a95f46974cb9266786e81b36a81506",
 		Files: []FileSum{{"3a7519226d874b316b98ef4952dffbd8", "merged.mg"}, {"", "other"}}, NotifyTime: 5 * time.Minute,
-		Labels: []string{`"a":b`}, Address: "2001:db8::1",
+		Labels: []string{`"a":b`}, Address: "2001:db8::1", TakesKey: true, SaysWord: true, Word: "4RQ2KXJ6C3O5M7W2ZTN6LHYBEA",
 	}
 	got, err := ParseKeepalive(AppendKeepalive(nil, &in)[3:])
 	in.Uname = "Linux vm 6.1.0  #1 x86_64"
@@ -114,6 +118,9 @@ func TestParseFromManager(t *testing.T) {
 		{"#!-ossecd key 001 web01 any 5f", ManagerNewKey, "001 web01 any 5f"},
 		{"#!-ossecd removed ", ManagerRemoved, ""},
 		{"#!-ossecd here? ", ManagerAnyHere, ""},
+		{"#!-ossecd here? A1b", ManagerAnyHere, "A1b"},
+		{"#!-ossecd here? A b", ManagerOther, "ossecd here? A b"},
+		{"#!-ossecd here? " + strings.Repeat("A", 65), ManagerOther, "ossecd here? " + strings.Repeat("A", 65)},
 		{"#!-ossecd here?", ManagerOther, "ossecd here?"},
 		{"#!-some unknown control", ManagerOther, "some unknown control"},
 		{"raw bytes", ManagerChunk, "raw bytes"},

@@ -8,11 +8,18 @@ import (
 // Run is what a manager that is an ossecd says to agents that are, behind an Ack (docs/protocol.md, "Where we differ"):
 // which run of it this is, the last count that earlier runs took from the agent, and the first that this one took.
 type Run struct {
-	Name        string // letters and digits, 1 to maxRunName
+	Name        string // a word
 	Last, First Counter
 }
 
-const maxRunName = 64
+// isWord says whether b is 1 to maxWord letters and digits.
+func isWord(b []byte) bool {
+	return len(b) > 0 && len(b) <= maxWord && !bytes.ContainsFunc(b, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+	})
+}
+
+const maxWord = 64
 
 // AppendAck appends an Ack with a Run behind it.
 func AppendAck(dst []byte, r *Run) []byte {
@@ -48,9 +55,7 @@ func ParseRun(b []byte) (r Run, ok bool) {
 		parts[i], b = b[:end], b[end:]
 	}
 	name := parts[0]
-	if len(b) > 0 || len(name) == 0 || len(name) > maxRunName || bytes.ContainsFunc(name, func(c rune) bool {
-		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
-	}) {
+	if len(b) > 0 || !isWord(name) {
 		return r, false
 	}
 	last, ok1 := parseCounter(parts[1])

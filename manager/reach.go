@@ -1,0 +1,79 @@
+package manager
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"ossecd/proto"
+)
+
+// Shared files are far larger than the keepalive that asks for them. An agent whose key is for more than one address chooses the one that
+// its datagrams seem to come from, or somebody on the way does, and could have us flood it. So (docs/protocol.md, "No flood by us"):
+//
+//   - an agent of ours that offers it has to repeat a word that was sent to that address;
+//   - for others, who cannot, there is a bound on bytes over time;
+//   - a push ends where the address changes.
+
+// reach is what is known of whether the address of an agent hears us. It is kept only where the key is for more than one address. The
+// agent's mu guards it.
+type reach struct {
+	word  string     // that was asked for last
+	at    netip.Addr // where
+	again time.Time  // when one is asked for there again
+	until time.Time  // until when that address counts as one that hears; zero while the word did not come back
+
+	owed time.Time // when the bytes that went out without a word are worked off
+}
+
+const (
+	reachHolds = time.Hour
+
+	// What goes to an agent that repeats no words: a push may begin unless more than freeBytes are owed.
+	freeBytes  = 1 << 20
+	freeSecond = 1 << 10 // bytes worked off in a second
+)
+
+// anywhere says whether the agent's key lets it speak from more than one address.
+func (a *agent) anywhere() bool {
+	_, single := a.key.Address.Single()
+	return !single
+}
+
+// heardWord takes the word that came with a keepalive. a.mu is held.
+func (a *agent) heardWord(word string, now time.Time) {
+	if r := a.push.reach; r != nil && r.word != "" && word == r.word { // then r.at has heard it
+		r.word, r.until = "", now.Add(reachHolds)
+	}
+}
+
+// mayBegin says whether a push may begin to where the agent is now, and free whether without a bound on bytes. If a word is missing it is
+// asked for; the push is wanted again once that comes. a.mu is held.
+func (p *pusher) mayBegin(a *agent, now time.Time) (ok, free bool) {
+	if !a.anywhere() {
+		return true, true
+	}
+	if a.push.reach == nil {
+		a.push.reach = new(reach)
+	}
+	r, at := a.push.reach, a.back.to.Addr()
+	switch {
+	case !a.push.says:
+		return r.owed.Sub(now) <= freeBytes/freeSecond*time.Second, false
+	case at == r.at && now.Before(r.until):
+		return true, true
+	case at == r.at && now.Before(r.again):
+		return false, false
+	}
+	r.word, r.at, r.again, r.until = rand.Text(), at, now.Add(pushAgain), time.Time{}
+	p.voice.say(a, []byte(proto.AnyHere+r.word))
+	return false, false
+}
+
+// owe notes bytes that went out without a word.
+func (r *reach) owe(n int, now time.Time) {
+	if r.owed.Before(now) {
+		r.owed = now
+	}
+	r.owed = r.owed.Add(time.Duration(n) * time.Second / freeSecond)
+}
