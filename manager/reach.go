@@ -23,7 +23,8 @@ type reach struct {
 	again time.Time  // when one is asked for there again
 	until time.Time  // until when that address counts as one that hears; zero while the word did not come back
 
-	owed time.Time // when the bytes that went out without a word are worked off
+	owed    time.Time // when the bytes that went out without a word are worked off
+	nextLog time.Time // when it may be told again that a push waits for that
 }
 
 const (
@@ -32,6 +33,8 @@ const (
 	// What goes to an agent that repeats no words: a push may begin unless more than freeBytes are owed.
 	freeBytes  = 1 << 20
 	freeSecond = 1 << 10 // bytes worked off in a second
+
+	waitsLogEvery = 10 * time.Minute
 )
 
 // anywhere says whether the agent's key lets it speak from more than one address.
@@ -59,7 +62,17 @@ func (p *pusher) mayBegin(a *agent, now time.Time) (ok, free bool) {
 	r, at := a.push.reach, a.back.to.Addr()
 	switch {
 	case !a.push.says:
-		return r.owed.Sub(now) <= freeBytes/freeSecond*time.Second, false
+		const free = freeBytes / freeSecond * time.Second
+		begins := r.owed.Add(-free) // owed is zero at first, and the distance to that is more than a Duration holds
+		if !now.Before(begins) {
+			return true, false
+		}
+		if !now.Before(r.nextLog) {
+			r.nextLog = now.Add(waitsLogEvery)
+			p.m.log.Warn("shared files wait: this agent got many, and cannot show that its address hears us", "agent", a.key.ID, "name", a.key.Name,
+				"wait", begins.Sub(now).Round(time.Second).String(), "remedy", "give it its address in place of any (ossecd keygen add NAME --ip ADDRESS), or use ossecd's agent there; else none needed")
+		}
+		return false, false
 	case at == r.at && now.Before(r.until):
 		return true, true
 	case at == r.at && now.Before(r.again):

@@ -133,6 +133,9 @@ func TestPushesToStockAgentsHaveABudget(t *testing.T) {
 		if n := count(anywhere); n < 2000 || n > 2300 {
 			t.Errorf("for 20 datagrams %d came back to an address of its choice", n)
 		}
+		if n := strings.Count(r.logs.String(), "shared files wait"); n != 1 {
+			t.Errorf("told %d times that they wait", n)
+		}
 		if n := count(r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 100)); n < 20_000 {
 			t.Errorf("for 20 datagrams %d came back to the address of its key", n)
 		}
