@@ -23,22 +23,22 @@ type agent struct {
 
 	queued int // its place in the watch's heap, from 1 on; guarded by the watch's mu
 
-	mu      sync.Mutex
-	method  proto.Method  // of its last valid message; answers use it
-	dialect proto.Dialect // as last shown
-	ours    bool          // an ossecd, by its keepalive
-	takes   bool          // it can take up a new key, by its keepalive
-	json    bool          // it reads active responses as JSON alone, by its startup or keepalive
-	uses    *spare        // with which key its last fresh message came; nil: key
-	taught  uint64        // the count of the control message that told last what it is
-	back    *returnPath   // nil until it was heard
-	before  uint64        // the highest count that earlier runs took
-	first   uint64        // the first that this run took, 0 for none
-	life    life
-	comings comings
-	push    *pushState // nil until it reported what shared files it has
-	twins   *twins     // nil until it spoke
-	faults  *faults    // nil until there is one
+	mu            sync.Mutex
+	method        proto.Method  // of its last valid message; answers use it
+	dialect       proto.Dialect // as last shown
+	ours          bool          // an ossecd, by its keepalive
+	takes         bool          // it can take up a new key, by its keepalive
+	json          bool          // it reads active responses as JSON alone, by its startup or keepalive
+	uses          *spare        // with which key its last fresh message came; nil: key
+	taught        uint64        // the count of the control message that told last what it is
+	back          *returnPath   // nil until it was heard
+	before        uint64        // the highest count that earlier runs took
+	first         uint64        // the first that this run took, 0 for none
+	life          life
+	presenceLimit presenceLimit
+	push          *pushState // nil until it reported what shared files it has
+	twins         *twins     // nil until it spoke
+	faults        *faults    // nil until there is one
 }
 
 // faults are what is known of an agent with which something was wrong.

@@ -152,8 +152,8 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 			}
 			return n, untold, last
 		}
-		if n, _, _ := reports(); n != comingsAtOnce {
-			r.t.Errorf("%d changes reported at once, want %d", n, comingsAtOnce)
+		if n, _, _ := reports(); n != presenceAtOnce {
+			r.t.Errorf("%d changes reported at once, want %d", n, presenceAtOnce)
 		}
 		if n := strings.Count(r.logs.String(), "comes and goes"); n != 1 {
 			r.t.Errorf("logged %d times that it comes and goes, want 1", n)
@@ -165,7 +165,7 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 		if n, untold, last := reports(); n+untold != 2*times || last != "agent-disconnected" {
 			r.t.Errorf("%d changes reported and %d summed up, the last of them %s; want %d in all, the last a goodbye", n, untold, last, 2*times)
 		}
-		time.Sleep(comingsEvery)
+		time.Sleep(presenceEvery)
 		p.hello()
 		synctest.Wait() // the line comes after the answer
 		if n := strings.Count(r.logs.String(), "agent connected"); n != 2 {

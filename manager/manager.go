@@ -32,7 +32,7 @@ type manager struct {
 	refusals *refusals
 	watch    *watch
 	waves    *waves
-	held     heldComings
+	held     heldPresence
 	syslog   []PacketConn // for plain syslog
 	sinks    *sink.Hub
 	orders   orders

@@ -9,41 +9,41 @@ import (
 	"ossecd/manager/sink"
 )
 
-// An agent can come and go as often as it likes, and what somebody is called for takes its time for each report. So comingsAtOnce of an
-// agent's changes are reported as they come, and one more for every comingsEvery; the others are summed up in the next that may be told.
+// An agent can come and go as often as it likes, and what somebody is called for takes its time for each report. So presenceAtOnce of an
+// agent's changes are reported as they come, and one more for every presenceEvery; the others are summed up in the next that may be told.
 const (
-	comingsAtOnce = 10
-	comingsEvery  = time.Minute
+	presenceAtOnce = 10
+	presenceEvery  = time.Minute
 )
 
-// comings is what an agent may still report of its coming and going; the agent's mu guards it.
-type comings struct {
-	full    time.Time // when all comingsAtOnce may be told again
+// presenceLimit is what an agent may still report of its coming and going; the agent's mu guards it.
+type presenceLimit struct {
+	full    time.Time // when all presenceAtOnce may be told again
 	untold  int       // changes that were not told
 	action  string    // of the last of these
 	details []byte
 }
 
 // may says whether a change may be told, and if so counts it.
-func (c *comings) may(now time.Time) bool {
+func (c *presenceLimit) may(now time.Time) bool {
 	from := c.full
-	if wait := from.Sub(now); wait < 0 || wait > comingsAtOnce*comingsEvery { // more: the clock was set back
+	if wait := from.Sub(now); wait < 0 || wait > presenceAtOnce*presenceEvery { // more: the clock was set back
 		from = now
 	}
-	if from.Sub(now) > (comingsAtOnce-1)*comingsEvery {
+	if from.Sub(now) > (presenceAtOnce-1)*presenceEvery {
 		return false
 	}
-	c.full = from.Add(comingsEvery)
+	c.full = from.Add(presenceEvery)
 	return true
 }
 
-// heldComings are the agents of whose last change nothing was told. Its mu is taken after an agent's.
-type heldComings struct {
+// heldPresence are the agents of whose last change nothing was told. Its mu is taken after an agent's.
+type heldPresence struct {
 	mu     sync.Mutex
 	agents map[*agent]struct{}
 }
 
-func (h *heldComings) add(a *agent) {
+func (h *heldPresence) add(a *agent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.agents == nil {
@@ -52,13 +52,13 @@ func (h *heldComings) add(a *agent) {
 	h.agents[a] = struct{}{}
 }
 
-func (h *heldComings) remove(a *agent) {
+func (h *heldPresence) remove(a *agent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.agents, a)
 }
 
-func (h *heldComings) all() (all []*agent) {
+func (h *heldPresence) all() (all []*agent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a := range h.agents {
@@ -70,9 +70,9 @@ func (h *heldComings) all() (all []*agent) {
 // change reports that an agent came or went: now, or later with others. What the agent does not bring about itself, for which there is no
 // payer, is always told. a.mu is held.
 func (m *manager) change(a *agent, now time.Time, action string, details []byte, payer *agent) {
-	if payer != nil && !a.comings.may(now) {
-		a.comings.untold++
-		a.comings.action, a.comings.details = action, details
+	if payer != nil && !a.presenceLimit.may(now) {
+		a.presenceLimit.untold++
+		a.presenceLimit.action, a.presenceLimit.details = action, details
 		m.held.add(a)
 		if a.mayLog(cameAndWent, now) {
 			m.log.Warn("an agent comes and goes: its reports are summed up", "agent", a.key.ID, "name", a.key.Name, "source", a.source(),
@@ -84,9 +84,9 @@ func (m *manager) change(a *agent, now time.Time, action string, details []byte,
 }
 
 func (m *manager) tellChange(a *agent, now time.Time, action string, details []byte, payer *agent) {
-	if n := a.comings.untold; n > 0 {
+	if n := a.presenceLimit.untold; n > 0 {
 		details = sink.Member(details, "untold", n)
-		a.comings.untold, a.comings.details = 0, nil
+		a.presenceLimit.untold, a.presenceLimit.details = 0, nil
 		m.held.remove(a)
 	}
 	verb := "connected"
@@ -108,10 +108,10 @@ func (m *manager) tellHeld(now time.Time, all bool) {
 		switch {
 		case m.roster.Load().byID[a.key.ID] != a: // its key was removed or changed
 			m.held.remove(a)
-		case a.comings.untold > 0 && (all || a.comings.may(now)):
-			a.comings.untold-- // what is told is the last of them
+		case a.presenceLimit.untold > 0 && (all || a.presenceLimit.may(now)):
+			a.presenceLimit.untold-- // what is told is the last of them
 			m.held.remove(a)
-			m.tellChange(a, now, a.comings.action, a.comings.details, a)
+			m.tellChange(a, now, a.presenceLimit.action, a.presenceLimit.details, a)
 		}
 		a.mu.Unlock()
 	}
