@@ -3,24 +3,20 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ossecd/testdata/program"
 )
 
-// raceEnv makes programs with the race detector end at once; they would wait a second.
-const raceEnv = "GORACE=atexit_sleep_ms=0"
-
 func TestMain(m *testing.M) {
-	testscript.Main(waiting{m}, map[string]func(){"ossecd": main, "nats-server": natsServer})
+	testscript.Main(waiting{m}, map[string]func(){"ossecd": main})
 }
 
 // waiting runs tests that wait for other processes most of the time: more of them at once than there are cores.
@@ -33,13 +29,6 @@ func (w waiting) Run() int {
 	}
 	return w.m.Run()
 }
-
-// waitLimit bounds every wait of a test for something that another process does.
-const waitLimit = 30 * time.Second
-
-// endLimit is how long a program may take to end in order: the 2 s that it allows itself, and as long again for a
-// busy machine.
-const endLimit = 4 * time.Second
 
 // TestScript runs the real program. Beside the usual commands the scripts have these:
 //
@@ -57,8 +46,8 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Values["daemons"] = make(map[string]*daemon)
-			env.Vars = append(env.Vars, raceEnv)
+			env.Values["daemons"] = make(map[string]*program.Process)
+			env.Vars = append(env.Vars, program.RaceEnv)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -75,58 +64,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// daemon is an ossecd that runs in the background.
-type daemon struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-// startDaemon runs ossecd with its output in files.
-func startDaemon(dir, name string, env []string, args ...string) (*daemon, error) {
-	return startProgram("ossecd", dir, name, env, args...)
-}
-
-func startProgram(program, dir, name string, env []string, args ...string) (*daemon, error) {
-	out, err := os.Create(filepath.Join(dir, name+".out"))
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
-	errOut, err := os.Create(filepath.Join(dir, name+".err"))
-	if err != nil {
-		return nil, err
-	}
-	defer errOut.Close()
-	d := &daemon{cmd: exec.Command(program, args...), done: make(chan struct{})}
-	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr, d.cmd.Env = dir, out, errOut, append(env, raceEnv)
-	if err := d.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		d.cmd.Wait() // the state tells how it went
-		close(d.done)
-	}()
-	return d, nil
-}
-
-// kill ends it at once and waits for that.
-func (d *daemon) kill() {
-	d.cmd.Process.Kill()
-	<-d.done
-}
-
-// wait says whether it ended within the time.
-func (d *daemon) wait(within time.Duration) bool {
-	select {
-	case <-d.done:
-		return true
-	case <-time.After(within):
-		return false
-	}
-}
-
-func daemons(ts *testscript.TestScript) map[string]*daemon {
-	return ts.Value("daemons").(map[string]*daemon)
+func daemons(ts *testscript.TestScript) map[string]*program.Process {
+	return ts.Value("daemons").(map[string]*program.Process)
 }
 
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
@@ -138,23 +77,21 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	name := args[0]
-	d, err := startDaemon(ts.MkAbs("."), name, env, args[1:]...)
+	d, err := program.Start("ossecd", ts.MkAbs("."), name, env, args[1:]...)
 	ts.Check(err)
 	daemons(ts)[name] = d
 	ts.Defer(func() {
-		d.kill()
+		d.Kill()
 		log, _ := os.ReadFile(ts.MkAbs(name + ".err"))
 		ts.Logf("[%s.err]\n%s", name, log)
 	})
 }
 
-var addrLine = regexp.MustCompile(`msg=listening addr=(\S+)`)
-
 func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: listening NAME VAR")
 	}
-	found := waitForMatch(ts, args[0]+".err", addrLine, 1)
+	found := waitForMatch(ts, args[0]+".err", program.ListenLine, 1)
 	ts.Setenv(args[1], string(found[0][1]))
 }
 
@@ -183,22 +120,9 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func waitForMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp, n int) [][][]byte {
-	found, err := matchFile(ts.MkAbs(file), pattern, n)
+	found, err := program.MatchFile(ts.MkAbs(file), pattern, n)
 	ts.Check(err)
 	return found
-}
-
-// matchFile waits until a file, which need not be there yet, matches n times.
-func matchFile(path string, pattern *regexp.Regexp, n int) ([][][]byte, error) {
-	for end := time.Now().Add(waitLimit); ; time.Sleep(10 * time.Millisecond) {
-		text, _ := os.ReadFile(path)
-		if found := pattern.FindAllSubmatch(text, -1); len(found) >= n {
-			return found, nil
-		}
-		if time.Now().After(end) {
-			return nil, fmt.Errorf("%s does not match %s %d times within %v; it says\n%s", path, pattern, n, waitLimit, text[max(0, len(text)-5_000):])
-		}
-	}
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
@@ -206,7 +130,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || daemons(ts)[args[0]] == nil || signals[args[1]] == 0 {
 		ts.Fatalf("usage: signal NAME TERM|INT|KILL|HUP")
 	}
-	ts.Check(daemons(ts)[args[0]].cmd.Process.Signal(signals[args[1]]))
+	ts.Check(daemons(ts)[args[0]].Cmd.Process.Signal(signals[args[1]]))
 }
 
 func cmdEnded(ts *testscript.TestScript, neg bool, args []string) {
@@ -216,10 +140,10 @@ func cmdEnded(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	d := daemons(ts)[args[0]]
-	if !d.wait(endLimit) {
-		ts.Fatalf("%s still runs after %v", args[0], endLimit)
+	if !d.Wait(program.EndLimit) {
+		ts.Fatalf("%s still runs after %v", args[0], program.EndLimit)
 	}
-	if got := d.cmd.ProcessState.ExitCode(); got != want {
+	if got := d.Cmd.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("%s ended with %d, want %d", args[0], got, want)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/testdata/program"
 )
 
 // rounds is how often a program is killed: a few times, or as often as OSSECD_SOAK says.
@@ -39,9 +40,9 @@ func TestKilledManagerTakesNothingTwice(t *testing.T) {
 	events := filepath.Join(dir, "events.json")
 	tap := newTap(t)
 	listen := "127.0.0.1:0"
-	startManager := func() *daemon {
+	startManager := func() *program.Process {
 		d := runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--listen", listen, "--events", "events.json")
-		found := waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)
+		found := waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)
 		listen = string(found[0][1])
 		tap.forward(netip.MustParseAddrPort(listen))
 		return d
@@ -52,15 +53,15 @@ func TestKilledManagerTakesNothingTwice(t *testing.T) {
 		load := runDaemon(t, dir, "load", "send-test", "--keys", "client.keys", "--manager", tap.addr(), "--count", "1000000", "--rate", "4000", fmt.Sprintf("round %d", round))
 		waitForFile(t, events, regexp.MustCompile(fmt.Sprintf(`"round %d \d+"`, round)), 1)
 		time.Sleep(rand.N(500 * time.Millisecond))
-		manager.kill()
-		load.kill()
+		manager.Kill()
+		load.Kill()
 		old := tap.take()
 
 		manager = startManager()
 		replayed += len(old)
 		replay(t, listen, old)
 		fresh := exec.Command("ossecd", "send-test", "--keys", filepath.Join(dir, "client.keys"), "--manager", listen, fmt.Sprintf("fresh %d", round))
-		fresh.Env = append(os.Environ(), raceEnv)
+		fresh.Env = append(os.Environ(), program.RaceEnv)
 		out, err := fresh.CombinedOutput()
 		if err != nil {
 			t.Fatalf("round %d: fresh traffic is not taken: %v\n%s", round, err, out)
@@ -69,7 +70,7 @@ func TestKilledManagerTakesNothingTwice(t *testing.T) {
 		replay(t, listen, old)
 	}
 	time.Sleep(300 * time.Millisecond) // for what was replayed last to be taken, should it be
-	manager.kill()
+	manager.Kill()
 
 	came := countMatches(t, events, regexp.MustCompile(`"full_log":"((?:round|fresh) [0-9 ]+)"`))
 	for text, n := range came {
@@ -87,7 +88,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	writeKey(t, dir)
 	events := filepath.Join(dir, "events.json")
 	runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--listen", "127.0.0.1:0", "--events", "events.json")
-	addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+	addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 
 	writer := startWriter(t, filepath.Join(dir, "app.log"))
 	agent := []string{"agent", "--keys", "client.keys", "--state", "a", "--manager", addr, "--file", "app.log", "--from-start"}
@@ -95,7 +96,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	for range all {
 		before := len(countMatches(t, events, lineEvent))
 		d := runDaemon(t, dir, "agent", agent...)
-		end := time.Now().Add(waitLimit)
+		end := time.Now().Add(program.WaitLimit)
 		for len(countMatches(t, events, lineEvent)) <= before+100 {
 			if time.Now().After(end) {
 				log, _ := os.ReadFile(filepath.Join(dir, "agent.err"))
@@ -104,13 +105,13 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(rand.N(500 * time.Millisecond))
-		d.kill()
+		d.Kill()
 	}
 	written := writer.stop()
 	d := runDaemon(t, dir, "agent", append(agent, "--exit-when-idle")...)
-	if !d.wait(waitLimit) || d.cmd.ProcessState.ExitCode() != 0 {
+	if !d.Wait(program.WaitLimit) || d.Cmd.ProcessState.ExitCode() != 0 {
 		log, _ := os.ReadFile(filepath.Join(dir, "agent.err"))
-		t.Fatalf("the last agent does not end well: %v\n%s", d.cmd.ProcessState, log)
+		t.Fatalf("the last agent does not end well: %v\n%s", d.Cmd.ProcessState, log)
 	}
 	waitForFile(t, events, regexp.MustCompile(fmt.Sprintf(`"full_log":"line %d"`, written)), 1)
 
@@ -287,19 +288,19 @@ func writeKey(t *testing.T, dir string) {
 	}
 }
 
-func runDaemon(t *testing.T, dir, name string, args ...string) *daemon {
+func runDaemon(t *testing.T, dir, name string, args ...string) *program.Process {
 	t.Helper()
-	d, err := startDaemon(dir, name, os.Environ(), args...)
+	d, err := program.Start("ossecd", dir, name, os.Environ(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.kill)
+	t.Cleanup(d.Kill)
 	return d
 }
 
 func waitForFile(t *testing.T, path string, pattern *regexp.Regexp, n int) [][][]byte {
 	t.Helper()
-	found, err := matchFile(path, pattern, n)
+	found, err := program.MatchFile(path, pattern, n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ossecd/testdata/program"
 )
 
 // The manager is gone for a while, while one log says 1,000 lines a second and another one line: all of them come afterwards,
@@ -31,9 +33,9 @@ func TestOutage(t *testing.T) {
 	}
 	events := filepath.Join(dir, "events.json")
 	listen := "127.0.0.1:0"
-	startManager := func() *daemon {
+	startManager := func() *program.Process {
 		d := runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--listen", listen, "--events", "events.json")
-		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 		return d
 	}
 	manager := startManager()
@@ -61,8 +63,8 @@ func TestOutage(t *testing.T) {
 	writeUntil(during(2 * time.Second))
 	came.waitFor(0, 100)
 	before := residentBytes(agent)
-	manager.cmd.Process.Signal(syscall.SIGTERM) // a kill can lose what it took and has not written yet
-	if !manager.wait(waitLimit) {
+	manager.Cmd.Process.Signal(syscall.SIGTERM) // a kill can lose what it took and has not written yet
+	if !manager.Wait(program.WaitLimit) {
 		t.Fatal("the manager does not end")
 	}
 	most, over := before, during(outage)
@@ -78,7 +80,7 @@ func TestOutage(t *testing.T) {
 		if loud.lines-came.total() < 1000 && caughtUp == 0 {
 			caughtUp = time.Since(back)
 		}
-		return caughtUp > 0 || time.Since(back) > outage+waitLimit
+		return caughtUp > 0 || time.Since(back) > outage+program.WaitLimit
 	})
 	came.waitFor(0, loud.lines)
 	came.waitFor(1, quiet.lines)

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/proto"
+	"ossecd/testdata/program"
 )
 
 // TestPushRate prints how long it takes until 10,000 agents have a new shared file of 100 KB, while others send 1,000 events a second,
@@ -51,7 +52,7 @@ func TestPushRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--shared", "all", "--listen", "127.0.0.1:0", "--events", "events.json")
-	addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+	addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 
 	say, err := proto.NewSealer(1)
 	if err != nil {
@@ -93,8 +94,8 @@ func TestPushRate(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	load.cmd.Process.Signal(os.Interrupt)
-	load.wait(waitLimit)
+	load.Cmd.Process.Signal(os.Interrupt)
+	load.Wait(program.WaitLimit)
 	out, _ := os.ReadFile(filepath.Join(dir, "load.out"))
 	errs, _ := os.ReadFile(filepath.Join(dir, "load.err"))
 	time.Sleep(time.Second)
@@ -150,7 +151,7 @@ func (m *member) waitAnswer() bool {
 	select {
 	case <-m.has:
 		return true
-	case <-time.After(waitLimit):
+	case <-time.After(program.WaitLimit):
 		return false
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"crypto/tls"
@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ossecd/testdata/program"
 )
 
 // TestEnrolmentRate prints at what rate the real manager gives out keys, and for how much of its CPU, with none and with 10,000
@@ -54,11 +56,11 @@ func TestEnrolmentRate(t *testing.T) {
 		}
 		running.Wait()
 		took := time.Since(began)
-		d.cmd.Process.Signal(os.Interrupt)
-		if !d.wait(waitLimit) {
+		d.Cmd.Process.Signal(os.Interrupt)
+		if !d.Wait(program.WaitLimit) {
 			t.Fatal("the manager does not end")
 		}
-		cpu := d.cmd.ProcessState.UserTime() + d.cmd.ProcessState.SystemTime()
+		cpu := d.Cmd.ProcessState.UserTime() + d.Cmd.ProcessState.SystemTime()
 		t.Logf("%d agents known: %.0f enrolments a second, %.2f ms of the manager's CPU each", known, each/took.Seconds(), cpu.Seconds()*1000/each)
 	}
 }

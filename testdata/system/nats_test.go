@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"ossecd/testdata/program"
 )
 
 // natsServer is the program nats-server, of which tests run several, and kill some.
@@ -42,13 +44,13 @@ type cluster struct {
 	t       *testing.T
 	dir     string
 	clients []string // addresses
-	nodes   []*daemon
+	nodes   []*program.Process
 	labels  map[string]int // of agents, in what drain has read
 }
 
 func startCluster(t *testing.T, dir string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: dir, nodes: make([]*daemon, 3), labels: make(map[string]int)}
+	c := &cluster{t: t, dir: dir, nodes: make([]*program.Process, 3), labels: make(map[string]int)}
 	ports := freePorts(t, 6)
 	var routes []string
 	for _, p := range ports[3:] {
@@ -70,10 +72,10 @@ func (c *cluster) start(i int) {
 	c.t.Helper()
 	name := fmt.Sprintf("n%d", i)
 	var err error
-	if c.nodes[i], err = startProgram("nats-server", c.dir, name, os.Environ(), "-c", name+".conf"); err != nil {
+	if c.nodes[i], err = program.Start("nats-server", c.dir, name, os.Environ(), "-c", name+".conf"); err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Cleanup(c.nodes[i].kill)
+	c.t.Cleanup(c.nodes[i].Kill)
 }
 
 // urls are those of all servers.
@@ -115,7 +117,7 @@ func (c *cluster) jetStream() jetstream.JetStream {
 // eventually tries until something works.
 func (c *cluster) eventually(try func(ctx context.Context) error) {
 	c.t.Helper()
-	for end := time.Now().Add(2 * waitLimit); ; {
+	for end := time.Now().Add(2 * program.WaitLimit); ; {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
 		err := try(ctx)
 		cancel()
@@ -197,12 +199,12 @@ func TestKilledNATSServerAndManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	listen := "127.0.0.1:0"
-	startManager := func() *daemon {
+	startManager := func() *program.Process {
 		d := runDaemon(t, dir, "manager", "manager", "--config", "ossecd.toml", "--listen", listen)
-		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 		return d
 	}
-	load := func(name string, count int) *daemon {
+	load := func(name string, count int) *program.Process {
 		return runDaemon(t, dir, "load", "send-test", "--keys", "client.keys", "--manager", listen, "--count", fmt.Sprint(count), "--rate", "5000", name)
 	}
 	// all waits until the sink has what the file has.
@@ -230,21 +232,21 @@ func TestKilledNATSServerAndManager(t *testing.T) {
 		return err
 	})
 	leader := int(stream.CachedInfo().Cluster.Leader[1] - '0')
-	c.nodes[leader].kill()
+	c.nodes[leader].Kill()
 	all("first", count)
-	first.wait(waitLimit)
+	first.Wait(program.WaitLimit)
 	c.start(leader)
 
 	second := load("second", 1_000_000)
 	waitForFile(t, events, regexp.MustCompile(`"second \d+"`), count/5)
-	manager.kill()
-	second.kill()
+	manager.Kill()
+	second.Kill()
 	before, _ := c.drain(stream)
 
 	startManager()
 	third := load("third", count)
 	all("third", count)
-	third.wait(waitLimit)
+	third.Wait(program.WaitLimit)
 	c.eventually(func(context.Context) error {
 		texts, _ := c.drain(stream)
 		for i := range count {
@@ -295,7 +297,7 @@ func TestEventsWaitOnDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	writeKey(t, dir)
-	c := &cluster{t: t, dir: dir, clients: []string{fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])}, nodes: make([]*daemon, 1), labels: make(map[string]int)}
+	c := &cluster{t: t, dir: dir, clients: []string{fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])}, nodes: make([]*program.Process, 1), labels: make(map[string]int)}
 	if err := os.WriteFile(filepath.Join(dir, "n0.conf"), fmt.Appendf(nil, "listen: %q\njetstream { store_dir: %q }\n", c.clients[0], filepath.Join(dir, "store")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -306,12 +308,12 @@ func TestEventsWaitOnDisk(t *testing.T) {
 	}
 	events := filepath.Join(dir, "events.json")
 	const count = 2000
-	send := func(name string) *daemon {
+	send := func(name string) *program.Process {
 		d := runDaemon(t, dir, "manager", "manager", "--config", "ossecd.toml", "--listen", "127.0.0.1:0")
-		addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+		addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 		load := runDaemon(t, dir, "load", "send-test", "--keys", "client.keys", "--manager", addr, "--count", fmt.Sprint(count), "--rate", "5000", name)
 		waitForFile(t, events, regexp.MustCompile(fmt.Sprintf(`"%s \d+"`, name)), count)
-		load.wait(waitLimit)
+		load.Wait(program.WaitLimit)
 		return d
 	}
 	killed := send("killed")
@@ -323,12 +325,12 @@ func TestEventsWaitOnDisk(t *testing.T) {
 		}
 		return err
 	})
-	killed.kill()
+	killed.Kill()
 	stopped := send("stopped")
-	stopped.cmd.Process.Signal(syscall.SIGTERM)
-	if !stopped.wait(waitLimit) || stopped.cmd.ProcessState.ExitCode() != 0 {
+	stopped.Cmd.Process.Signal(syscall.SIGTERM)
+	if !stopped.Wait(program.WaitLimit) || stopped.Cmd.ProcessState.ExitCode() != 0 {
 		log, _ := os.ReadFile(filepath.Join(dir, "manager.err"))
-		t.Fatalf("it does not end well: %v\n%s", stopped.cmd.ProcessState, log)
+		t.Fatalf("it does not end well: %v\n%s", stopped.Cmd.ProcessState, log)
 	}
 	c.start(0)
 	js := c.jetStream()

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/testdata/program"
 )
 
 // rotating is a manager and an agent whose key is rotated.
@@ -17,7 +18,7 @@ type rotating struct {
 	t              *testing.T
 	dir            string
 	listen         string
-	manager, agent *daemon
+	manager, agent *program.Process
 	starts, said   int
 }
 
@@ -28,7 +29,7 @@ func (r *rotating) startManager() {
 	r.starts++
 	name := fmt.Sprint("manager", r.starts)
 	r.manager = runDaemon(r.t, r.dir, name, "manager", "--keys", "client.keys", "--state", "m", "--listen", r.listen, "--events", "events.json")
-	r.listen = string(waitForFile(r.t, r.path(name+".err"), addrLine, 1)[0][1])
+	r.listen = string(waitForFile(r.t, r.path(name+".err"), program.ListenLine, 1)[0][1])
 }
 
 func (r *rotating) startAgent() {
@@ -96,8 +97,8 @@ func TestRotationFromEachStep(t *testing.T) {
 			r.startManager()
 			r.startAgent()
 			r.talks()
-			r.agent.kill()
-			r.manager.kill()
+			r.agent.Kill()
+			r.manager.Kill()
 
 			var next keys.Key
 			order := func(f *keys.File) (err error) {
@@ -150,10 +151,10 @@ func TestRotationKilled(t *testing.T) {
 		})
 		time.Sleep(rand.N(1500 * time.Millisecond)) // the manager sees the order within a second
 		if round%2 == 0 {
-			r.agent.kill()
+			r.agent.Kill()
 			r.startAgent()
 		} else {
-			r.manager.kill()
+			r.manager.Kill()
 			r.startManager()
 		}
 		r.talks()

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"bufio"
@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ossecd/testdata/program"
 )
 
 // soak is how much TestRotatedFiles does.
@@ -45,12 +47,12 @@ func TestRotatedFiles(t *testing.T) {
 	dir := t.TempDir()
 	writeKey(t, dir)
 	listen := "127.0.0.1:0"
-	startManager := func() *daemon {
+	startManager := func() *program.Process {
 		d := runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--listen", listen, "--events", "events.json")
-		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), addrLine, 1)[0][1])
+		listen = string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 		return d
 	}
-	startAgent := func() *daemon {
+	startAgent := func() *program.Process {
 		return runDaemon(t, dir, "agent", "agent", "--keys", "client.keys", "--state", "a", "--manager", listen, "--file", "log/*.log", "--from-start")
 	}
 	if err := os.Mkdir(filepath.Join(dir, "log"), 0o700); err != nil {
@@ -77,14 +79,14 @@ func TestRotatedFiles(t *testing.T) {
 			}
 		}
 		if written*(n.kills+1)/n.lines > kills && kills < n.kills {
-			agent.kill()
+			agent.Kill()
 			agent = startAgent()
 			kills++
 		}
 		if written*(n.restarts+1)/n.lines > restarts && restarts < n.restarts {
 			time.Sleep(rand.N(50 * time.Millisecond)) // not always at the same distance from a kill
-			manager.cmd.Process.Signal(syscall.SIGTERM)
-			if !manager.wait(waitLimit) {
+			manager.Cmd.Process.Signal(syscall.SIGTERM)
+			if !manager.Wait(program.WaitLimit) {
 				t.Fatal("the manager does not end")
 			}
 			manager = startManager()
@@ -181,8 +183,8 @@ func (l *rotatedLog) rotate(rename bool, allRead func()) {
 }
 
 // residentBytes is what a process has in memory, where the system tells it in the way of Linux.
-func residentBytes(d *daemon) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.cmd.Process.Pid))
+func residentBytes(d *program.Process) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.Cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
@@ -296,7 +298,7 @@ func (a *arrivals) total() int {
 // waitFor waits until so many lines of a file came.
 func (a *arrivals) waitFor(file, lines int) {
 	a.t.Helper()
-	for end := time.Now().Add(4 * waitLimit); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(4 * program.WaitLimit); ; time.Sleep(5 * time.Millisecond) {
 		a.mu.Lock()
 		highest := a.files[file].highest
 		a.mu.Unlock()
