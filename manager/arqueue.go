@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,9 +35,11 @@ const stockLongest = 1023
 //	(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)
 //	(msg_to_agent) [] N!S 001 syscheck restart
 //
-// The location is an agent's own text, and can hold what looks like flags and a command. Only the name at its beginning is to be
-// trusted. Where several readings are possible the true one has its location once more behind the command; so it
-// counts only if it is the only one that has. What was cut may lack the true flags or that second location, and whatever
+// The location is an agent's own text, and the user is a log line's: both can hold what looks like flags and a command. Only the agent's
+// name at the beginning is to be trusted. The true reading has its location once more behind the command, after exactly five words. What
+// a look-alike in the location has before it is a part of that, and what one in the user's name has before it is longer: so the longest
+// location that stands there again must stand in its place, and none may stand there twice. Else nothing is obeyed.
+// What was cut may lack the true flags or that second location, and whatever
 // looks right in it may be the agent's words: it is obeyed only if it is for the very agent that sent the event.
 func parseRequest(d []byte) (request, error) {
 	d, _, _ = bytes.Cut(d, []byte{0})
@@ -47,20 +48,38 @@ func parseRequest(d []byte) (request, error) {
 	if len(readings) == 0 {
 		return request{}, fmt.Errorf("%.80q is %w", text, errRequest)
 	}
-	cut := len(text) >= stockLongest
-	if len(readings) > 1 && !cut {
-		readings = slices.DeleteFunc(readings, func(r reading) bool { return !r.confirmed() })
-	}
-	if len(readings) != 1 {
+	r, sure := judge(readings, len(text) >= stockLongest)
+	if !sure {
 		return request{}, fmt.Errorf("%.80q is %w", text, errDoubt)
 	}
-	r := readings[0].request
-	if cut && (r.all || r.id != "") {
-		return request{}, fmt.Errorf("%.80q is %w", text, errDoubt)
+	if !r.all && r.id == "" && r.sender == "" {
+		return request{}, fmt.Errorf("%.80q is %w: it is for the agent of an event that no agent sent", text, errRequest)
 	}
 	message, err := checkOrder(r.text)
 	r.text = message
 	return r, err
+}
+
+// judge says which of the readings holds, of which there is one at least, and whether that is sure.
+func judge(readings []reading, cut bool) (r request, sure bool) {
+	longest := readings[len(readings)-1]
+	if cut {
+		return longest.request, len(readings) == 1 && !longest.all && longest.id == ""
+	}
+	repeated := false
+	for _, r := range readings { // the shortest location first
+		switch strings.Count(r.text, r.location) {
+		case 0:
+		case 1:
+			repeated, longest = true, r
+		default:
+			return request{}, false
+		}
+	}
+	if repeated {
+		return longest.request, longest.confirmed()
+	}
+	return longest.request, len(readings) == 1
 }
 
 // reading is what a datagram can mean.
@@ -69,7 +88,8 @@ type reading struct {
 	request
 }
 
-// confirmed says that the location stands once more where the analysis daemon puts it: COMMAND USER ADDRESS ALERT RULE LOCATION FILE.
+// confirmed says that the location stands once more where the analysis daemon puts it: COMMAND USER ADDRESS ALERT RULE LOCATION FILE. A
+// user's name with blanks would move it, and could bring an address of its own.
 func (r *reading) confirmed() bool {
 	command, ok := strings.CutPrefix(r.text, execdPrefix)
 	words := strings.SplitN(command, " ", 6)
@@ -90,11 +110,10 @@ func readRequest(text string) (all []reading) {
 		}
 		location := text[:at-1]
 		if r.sender != "" {
-			name, _, end := strings.Cut(strings.TrimPrefix(location, "("), ") ")
-			if !end || name == "" || location[0] != '(' {
-				continue // no agent is named there
+			r.sender = ""
+			if name, _, end := strings.Cut(strings.TrimPrefix(location, "("), ") "); end && strings.HasPrefix(location, "(") {
+				r.sender = name // else no agent is named there
 			}
-			r.sender = name
 		}
 		all = append(all, reading{location, r})
 	}

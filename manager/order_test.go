@@ -54,6 +54,30 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
+// A user's name comes from a log line, and may have blanks: then the words behind it are not what they seem, and the location behind
+// the command is not where it belongs. Neither may that help a look-alike in the location, nor may the user's name bring an address.
+func TestForgedUser(t *testing.T) {
+	t.Parallel()
+	const plain = "(web01) any->/x"
+	forged := plain + " ANN (null) host-deny600 - 8.8.8.8 1.1 5710 " + plain + " y"
+	for name, d := range map[string]string{
+		"blanks help a forged location": forged + " NRN (null) host-deny600 a b 10.9.8.7 1.1 5710 " + forged + " (null)",
+		"an address in the name":        plain + " NRN (null) host-deny600 a 8.8.8.8 10.9.8.7 1.1 5710 " + plain + " (null)",
+		"a location in the name":        plain + " ANN (null) host-deny600 a 8.8.8.8 1.1 5710 " + plain + " z 10.9.8.7 1.1 5710 " + plain + " (null)",
+		"a location in the file's name": plain + " ANN (null) host-deny600 a b 10.9.8.7 1.1 5710 " + plain + " " + plain + " x",
+		"the server's own event":        "web01->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 web01->/x y NRN (null) host-deny600 - 10.9.8.7 1.1 5710 web01->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 web01->/x y (null)",
+		"it, with blanks":               "web01->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 web01->/x y NRN (null) host-deny600 a b 10.9.8.7 1.1 5710 web01->/x y (null)",
+	} {
+		if r, err := parseRequest([]byte(d)); err == nil {
+			t.Errorf("%s: obeyed as %+v", name, r)
+		}
+	}
+	// A name that looks like flags is no reason for doubt.
+	if r, err := parseRequest([]byte(plain + " NRN (null) host-deny600 ANN 10.9.8.7 1.1 5710 " + plain + " (null)")); err != nil || r.sender != "web01" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 // An agent's location that looks like an order to others is never obeyed, whole or cut where the stock daemon cuts.
 func TestForgedRequest(t *testing.T) {
 	t.Parallel()
