@@ -22,9 +22,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"ossecd/agent/collector"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable"
@@ -62,7 +62,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err := cfg.checkStock(); err != nil {
 		return err
 	}
-	if err := cfg.stockIsFree(); err != nil {
+	from := cfg.collector()
+	if err := from.Prepare(); err != nil {
 		return err
 	}
 	counts, err := openCounts(&cfg, key)
@@ -77,10 +78,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if queue != nil {
 		defer func() { err = errors.Join(err, queue.Close()) }()
 	}
-	if err := os.MkdirAll(filepath.Join(cfg.State, sourcesDir), 0o700); err != nil {
-		return fmt.Errorf("state: %w; make the directory writable for this user", err)
-	}
-	sources, err := cfg.sources(log)
+	sources, err := from.Make(log)
 	if err != nil {
 		return err
 	}
@@ -92,10 +90,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
 		return err
 	}
-	cfg.sayStarted(sources, log)
-	outputs := make([]*output, len(sources))
+	mode := "first"
+	if cfg.AllManagers {
+		mode = "all"
+	}
+	log.Info("started", "version", cfg.Version, "managers", cfg.Managers, "mode", mode, "sources", len(sources))
+	outputs, to := make([]*output, len(sources)), make([]source.Output, len(sources))
 	for i := range sources {
-		outputs[i] = &output{intake: in, name: sourceName(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
+		outputs[i] = &output{intake: in, name: collector.Name(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
+		to[i] = outputs[i]
 	}
 	takes := cfg.mayTakeKey()
 	for i, s := range in.sessions {
@@ -105,9 +108,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		}
 	}
 
-	var theirs *pushed
+	var theirs *collector.Pushed
 	if cfg.PushedSources {
-		if theirs, err = newPushed(&cfg, in, log); err != nil {
+		output := func(src string) source.Output {
+			return &output{intake: in, name: src, share: share{most: cfg.shareOf(2)}}
+		}
+		if theirs, err = collector.NewPushed(from, cfg.sharedDir(), cfg.PushedCommands, output, log); err != nil {
 			return err
 		}
 		in.sessions[0].theirs = theirs
@@ -117,9 +123,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
-	running.Go(func() { sayFiles(sources, log) })
 	if theirs != nil {
-		running.Go(func() { theirs.run(ctx) })
+		running.Go(func() { theirs.Run(ctx) })
 	}
 	if responses != nil {
 		running.Go(func() {
@@ -128,50 +133,20 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 			}
 		})
 	}
-	var failures failures
-	for i, src := range sources {
-		running.Go(func() {
-			defer outputs[i].Idle()
-			err := src.Run(ctx, outputs[i])
-			if err == nil || ctx.Err() != nil || errors.Is(err, context.Canceled) {
-				return // Emit says Canceled as soon as the session has ended, a moment before ctx does
-			}
-			log.Error("a source ended", "err", err, "remedy", "mend what it names and start the agent anew; other sources go on")
-			if failures.add(err) == len(sources) || cfg.ExitWhenIdle {
-				failures.fatal.Store(true)
-				cancel()
-			}
-		})
-	}
+	var failed error
+	running.Go(func() {
+		if failed = collector.Run(ctx, sources, to, cfg.ExitWhenIdle, log); failed != nil {
+			cancel()
+		}
+	})
 	err = runSessions(ctx, in.sessions)
 	close(in.done)
 	cancel()
 	running.Wait()
-	if err == nil && failures.fatal.Load() {
-		return failures.join()
+	if err == nil {
+		err = failed
 	}
 	return err
-}
-
-// failures collects the errors of the sources.
-type failures struct {
-	mu    sync.Mutex
-	all   []error
-	fatal atomic.Bool // they end the agent
-}
-
-// add returns how many there are.
-func (f *failures) add(err error) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.all = append(f.all, err)
-	return len(f.all)
-}
-
-func (f *failures) join() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return errors.Join(f.all...)
 }
 
 // counts are the agent's message counts, which outlive the process.

@@ -156,7 +156,7 @@ func configOf(c *cli.Context) (Config, error) {
 
 // check reports every fault of the configuration and the key file, and changes nothing.
 func check(c *cli.Context, cfg Config, err error) error {
-	faults := []error{err, cfg.Validate(), cfg.checkStock(), cfg.checkSources()}
+	faults := []error{err, cfg.Validate(), cfg.checkHost()}
 	_, needsKey, enrollErr := enrolment(c)
 	faults = append(faults, enrollErr)
 	if cfg.Keys != "" && !needsKey {

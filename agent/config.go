@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/agent/collector"
+	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable/queue"
@@ -142,15 +144,11 @@ func (c Config) Validate() error {
 			fault("file: %q is no path or glob; see that each [ has its ], and write [[] for a [ that stands in the name itself", f)
 		}
 	}
-	if _, err := c.stockSource(slog.New(slog.DiscardHandler)); err != nil {
-		faults = append(faults, err)
-	}
-	if _, err := c.tableSources(slog.New(slog.DiscardHandler)); err != nil {
-		faults = append(faults, err)
-	}
-	if _, err := c.responses(slog.New(slog.DiscardHandler)); err != nil {
-		faults = append(faults, err)
-	}
+	sources := c.collector()
+	sources.Files = nil // of which each fault was told
+	_, err := sources.Make(slog.New(slog.DiscardHandler))
+	_, err2 := c.responses(slog.New(slog.DiscardHandler))
+	faults = append(faults, err, err2)
 	if c.PushedCommands && !c.PushedSources {
 		fault("pushed-commands: goes with pushed-sources, which has the manager's sources run")
 	}
@@ -221,6 +219,31 @@ func (c *Config) maxEvent() int {
 		return maxEventWazuh
 	}
 	return proto.MaxMessageOSSEC
+}
+
+// collector is what the configuration says of sources.
+func (c *Config) collector() collector.Config {
+	return collector.Config{
+		State: c.State, Files: c.Files, FromStart: c.FromStart, Tables: c.Tables, Made: c.Sources,
+		StockQueue: c.inStock(stockQueue), MaxEvent: c.maxEvent(), Finish: c.ExitWhenIdle,
+	}
+}
+
+// responses makes what obeys orders for active responses, nil where that is not enabled.
+func (c *Config) responses(log *slog.Logger) (*response.Source, error) {
+	return response.FromTable(c.ActiveResponse, response.Config{
+		Dir: c.inStock(stockResponses), Names: filepath.Join(c.sharedDir(), "ar.conf"), State: filepath.Join(c.State, "active-responses.json"), Log: log,
+	})
+}
+
+// checkHost says what this host lacks for what the configuration asks for.
+func (c *Config) checkHost() error {
+	sources := c.collector()
+	faults := []error{c.checkStock(), sources.Check()}
+	if r, err := c.responses(slog.New(slog.DiscardHandler)); err == nil && r != nil {
+		faults = append(faults, source.Prefix("active_response: ", r.Check()))
+	}
+	return errors.Join(faults...)
 }
 
 // loadKey is the agent's key.

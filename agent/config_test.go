@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"ossecd/proto"
 )
 
 func TestManagerAddress(t *testing.T) {
@@ -158,5 +160,17 @@ func TestCommand(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
 		t.Error("--check made the state directory")
+	}
+}
+
+// Every kind of source fits its events to what the channel takes in either dialect.
+func TestTablesOfEachDialect(t *testing.T) {
+	t.Parallel()
+	for _, d := range []proto.Dialect{proto.OSSEC, proto.Wazuh} {
+		c := Config{Keys: "k", State: "s", Managers: []string{"mgr"}, Dialect: d,
+			Tables: []string{`{"type":"command","command":["df"],"location":"` + strings.Repeat(":", 512) + `"}`}}
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 }

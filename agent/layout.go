@@ -3,16 +3,12 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
-
-	"ossecd/agent/source"
-	"ossecd/agent/source/socket"
 )
 
 // Where a stock agent has what we read and write in its stead, below its install directory.
@@ -60,18 +56,6 @@ func (c *Config) sharedDir() string {
 	return filepath.Join(c.State, "shared")
 }
 
-// stockSource is the local queue of a stock layout, nil without one.
-func (c *Config) stockSource(log *slog.Logger) (source.Source, error) {
-	if c.OssecHome == "" {
-		return nil, nil
-	}
-	s, err := socket.New(socket.Config{Path: c.inStock(stockQueue), MaxEvent: c.maxEvent(), Log: log.With("source", "socket")})
-	if err != nil {
-		return nil, fmt.Errorf("ossec-home: %w", err)
-	}
-	return s, nil
-}
-
 // checkStock says what a stock layout lacks.
 func (c *Config) checkStock() error {
 	if c.OssecHome == "" {
@@ -86,17 +70,6 @@ func (c *Config) checkStock() error {
 		if err != nil {
 			return fmt.Errorf("ossec-home: %w; is %s the directory of a stock agent, and may this user enter it?", err, c.OssecHome)
 		}
-	}
-	return nil
-}
-
-// stockIsFree says who else is the agent of a stock layout: both would use up one sending counter.
-func (c *Config) stockIsFree() error {
-	if c.OssecHome == "" {
-		return nil
-	}
-	if err := socket.InUse(c.inStock(stockQueue)); err != nil {
-		return fmt.Errorf("ossec-home: %w", err)
 	}
 	return nil
 }

@@ -69,7 +69,9 @@ func TestStockLayout(t *testing.T) {
 		c := Config{OssecHome: tt.home}
 		err := c.checkStock()
 		if err == nil {
-			err = c.stockIsFree()
+			sources := c.collector()
+			sources.State = t.TempDir()
+			err = sources.Prepare()
 		}
 		after()
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
@@ -121,9 +123,8 @@ func TestStockPlaces(t *testing.T) {
 	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != "/h" {
 		t.Errorf("integrity checks go to %q", roots)
 	}
-	src, err := c.stockSource(slog.New(slog.DiscardHandler))
-	if err != nil || src == nil {
-		t.Errorf("the local queue: %v, %v", src, err)
+	if sources := c.collector(); sources.StockQueue != "/h/queue/ossec/queue" {
+		t.Errorf("the local queue: %q", sources.StockQueue)
 	}
 	c.OssecHome = ""
 	if _, err := c.responses(nil); err == nil {

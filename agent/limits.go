@@ -117,10 +117,6 @@ const (
 	// datagram of IPv4.
 	maxEventWazuh = 65_000
 
-	// maxLocation bounds the location that a source is given by its table, in bytes, and maxStateName its name.
-	maxLocation  = 512
-	maxStateName = 64
-
 	// ridsEvery is how often the stock file of the manager's count is brought up to date.
 	ridsEvery = 30 * time.Second
 

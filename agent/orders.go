@@ -168,7 +168,7 @@ func (s *session) stored(r stored) {
 	} else {
 		s.log.Info("shared file stored", "file", r.name, "bytes", r.size)
 		if s.theirs != nil {
-			s.theirs.changed()
+			s.theirs.Changed()
 		}
 	}
 	s.about.sums = r.sums

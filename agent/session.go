@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ossecd/agent/collector"
 	"ossecd/agent/response"
 	"ossecd/agent/shared"
 	"ossecd/agent/source"
@@ -94,8 +95,8 @@ type session struct {
 	notes  notes
 	pace   pace
 
-	responses *response.Source // nil where they are not enabled
-	theirs    *pushed          // sources of the first manager, nil where it is not allowed
+	responses *response.Source  // nil where they are not enabled
+	theirs    *collector.Pushed // sources of the first manager, nil where it is not allowed
 }
 
 type state uint8

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"ossecd/agent/source"
 )
 
 // A stock syscheckd that feeds our local queue looks, now and then, for a file that says that it shall begin anew; a stock agent
@@ -37,11 +39,11 @@ func (c *Config) stockRoots() (roots []string) {
 		roots = append(roots, c.OssecHome)
 	}
 	for _, text := range c.Tables {
-		t, err := parseTable(text)
-		if err != nil || t.text("type") != "socket" {
+		t, err := source.ParseTable(text)
+		if err != nil || t.Text("type") != "socket" {
 			continue
 		}
-		path := filepath.ToSlash(t.text("path"))
+		path := filepath.ToSlash(t.Text("path"))
 		for _, place := range []string{"/queue/ossec/queue", "/queue/sockets/queue"} {
 			if root, ok := strings.CutSuffix(path, place); ok {
 				roots = append(roots, filepath.FromSlash(root))

@@ -1,21 +1,22 @@
-package agent
+package collector
 
 import (
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"ossecd/proto"
+	"ossecd/agent/source"
 )
 
 // tables is a configuration with these tables.
 func tables(t *testing.T, texts ...string) Config {
 	t.Helper()
-	return Config{Keys: "k", State: t.TempDir(), Managers: []string{"192.0.2.1"}, Tables: texts}.withDefaults()
+	return Config{State: t.TempDir(), MaxEvent: 6000, Tables: texts}
 }
+
+func makeAll(c Config) ([]source.Source, error) { return c.Make(slog.New(slog.DiscardHandler)) }
 
 func TestTables(t *testing.T) {
 	t.Parallel()
@@ -32,10 +33,7 @@ func TestTables(t *testing.T) {
 		good = append(good, `{"type":"full_command","shell":"netstat -tan | sort","location":"net"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
 	}
 	cfg := tables(t, good...)
-	if err := cfg.Validate(); err != nil {
-		t.Error(err)
-	}
-	list, err := cfg.sources(slog.New(slog.DiscardHandler))
+	list, err := makeAll(cfg)
 	if err != nil || len(list) != len(good) {
 		t.Errorf("%d sources, %v; want %d", len(list), err, len(good))
 	}
@@ -60,7 +58,7 @@ func TestTableFaults(t *testing.T) {
 		{"an empty array", `{"type":"journald","units":[]}`, "source[1]: units: is empty"},
 		{"an empty text", `{"type":"file","globs":["a"],"location":""}`, "source[1]: location: is empty"},
 		{"a location of two lines", `{"type":"file","globs":["a"],"location":"a\nb"}`, "source[1]: location: "},
-		{"a long location", `{"type":"file","globs":["a"],"location":"` + strings.Repeat("x", maxLocation+1) + `"}`, "source[1]: location: "},
+		{"a long location", `{"type":"file","globs":["a"],"location":"` + strings.Repeat("x", 513) + `"}`, "source[1]: location: "},
 		{"a name that is a path", `{"type":"file","name":"../../etc/x","globs":["a"]}`, `source[1]: name: "../../etc/x"; use`},
 		{"a number for a duration", `{"type":"command","command":["df"],"interval":5}`, "source[1]: interval: 5 is of the wrong kind"},
 		{"a negative duration", `{"type":"command","command":["df"],"timeout":"-5s"}`, `source[1]: timeout: "-5s"; give a duration`},
@@ -75,7 +73,7 @@ func TestTableFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			err := tables(t, tt.table).Validate()
+			_, err := makeAll(tables(t, tt.table))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v\nwant %q in it", err, tt.want)
 			}
@@ -91,7 +89,7 @@ func TestTableFaults(t *testing.T) {
 // All faults of all tables are told at once, each on a line of its own.
 func TestTableFaultsTogether(t *testing.T) {
 	t.Parallel()
-	err := tables(t, `{"type":"command","x":1,"y":2}`, `{"type":"file","globs":["a"]}`, `{"type":"file","name":"FILE","globs":["b"]}`).Validate()
+	_, err := makeAll(tables(t, `{"type":"command","x":1,"y":2}`, `{"type":"file","globs":["a"]}`, `{"type":"file","name":"FILE","globs":["b"]}`))
 	want := []string{`source[1]: unknown key "x"`, `source[1]: unknown key "y"`, "source[1]: command: none", "source[3]: name: source[2] keeps its state"}
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
@@ -101,39 +99,11 @@ func TestTableFaultsTogether(t *testing.T) {
 	}
 }
 
-// The state of a source stays in its directory, whatever its name, and differs from that of others.
-func TestStateFile(t *testing.T) {
-	t.Parallel()
-	c := &Config{State: "state"}
-	seen := map[string]bool{}
-	for _, tt := range []struct{ kind, table string }{{"file", `{}`}, {"file", `{"name":"a-b"}`}, {"journald", `{}`}, {"journald", `{"name":"file"}`}} {
-		table, err := parseTable(tt.table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path, _ := c.stateFile(table, tt.kind)
-		if filepath.Dir(path) != filepath.Join("state", sourcesDir) || seen[path] || len(table.faults) > 0 {
-			t.Errorf("%s %s: %s, %v", tt.kind, tt.table, path, table.faults)
-		}
-		seen[path] = true
-	}
-}
-
 func TestCheckSources(t *testing.T) {
 	t.Parallel()
 	cfg := tables(t, `{"type":"command","command":["/no/such/program"]}`, `{"type":"wrong"}`)
-	if err := cfg.checkSources(); err == nil || !strings.HasPrefix(err.Error(), "source[1]: command: ") || strings.Contains(err.Error(), "source[2]") {
+	if err := cfg.Check(); err == nil || !strings.HasPrefix(err.Error(), "source[1]: command: ") || strings.Contains(err.Error(), "source[2]") {
 		t.Errorf("got %v, want the missing program alone", err)
-	}
-}
-
-// Every kind fits its events to what the channel takes in either dialect.
-func TestTablesOfWazuh(t *testing.T) {
-	t.Parallel()
-	cfg := tables(t, `{"type":"command","command":["df"],"location":"`+strings.Repeat(":", maxLocation)+`"}`)
-	cfg.Dialect = proto.Wazuh
-	if err := cfg.Validate(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -144,8 +114,7 @@ func FuzzTable(f *testing.F) {
 	f.Add(`{"type":"syslog","listen":"127.0.0.1:0"}`)
 	f.Add(`{"type":"socket","path":"/x"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		cfg := Config{State: "state", Tables: []string{text}}.withDefaults()
-		list, err := cfg.tableSources(slog.New(slog.DiscardHandler))
+		list, err := makeAll(Config{State: "state", MaxEvent: 6000, Tables: []string{text}})
 		if len(list) != 1 || (list[0] == nil) != (err != nil) {
 			t.Fatalf("%d sources, %v", len(list), err)
 		}

@@ -1,4 +1,4 @@
-package agent
+package collector
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -20,18 +19,19 @@ import (
 	"ossecd/keys/marked"
 )
 
-// pushed runs the sources of a file that the manager pushes, where the host's own configuration allows it. A file with a fault
+// Pushed runs the sources of a file that the manager pushes, where the host's own configuration allows it. A file with a fault
 // changes nothing: what was accepted last goes on, over restarts, too.
 //
-//	STATE/shared/ossecd.toml     as pushed
+//	SHARED/ossecd.toml           as pushed
 //	STATE/pushed/accepted.toml   the last one without a fault
 //	STATE/pushed/sources/        positions, apart from those of the host's own sources
-type pushed struct {
-	cfg    Config // with a state directory of its own
-	file   string
-	intake *intake
-	log    *slog.Logger
-	again  chan struct{} // the shared files changed; has room for one
+type Pushed struct {
+	cfg      Config // with a state directory of its own
+	file     string
+	commands bool // may be in it, too
+	output   func(src string) source.Output
+	log      *slog.Logger
+	again    chan struct{} // the shared files changed; has room for one
 }
 
 const (
@@ -40,25 +40,26 @@ const (
 	maxTables  = 256
 )
 
-func newPushed(cfg *Config, in *intake, log *slog.Logger) (*pushed, error) {
-	p := &pushed{cfg: *cfg, file: filepath.Join(cfg.sharedDir(), pushedName), intake: in, log: log.With("from", pushedName), again: make(chan struct{}, 1)}
-	p.cfg.State, p.cfg.Tables, p.cfg.Files, p.cfg.Sources = filepath.Join(cfg.State, "pushed"), nil, nil, nil
-	if err := os.MkdirAll(filepath.Join(p.cfg.State, sourcesDir), 0o700); err != nil {
-		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
+// NewPushed runs what the manager pushes into the directory shared. cfg says what its sources have in common with the host's own, and
+// output makes the output of a source.
+func NewPushed(cfg Config, shared string, commands bool, output func(src string) source.Output, log *slog.Logger) (*Pushed, error) {
+	p := &Pushed{
+		cfg:  Config{State: filepath.Join(cfg.State, "pushed"), MaxEvent: cfg.MaxEvent, Finish: cfg.Finish},
+		file: filepath.Join(shared, pushedName), commands: commands, output: output, log: log.With("from", pushedName), again: make(chan struct{}, 1),
 	}
-	return p, nil
+	return p, p.cfg.Prepare()
 }
 
-// changed says that the shared files may have. It never waits.
-func (p *pushed) changed() {
+// Changed says that the shared files may have. It never waits.
+func (p *Pushed) Changed() {
 	select {
 	case p.again <- struct{}{}:
 	default:
 	}
 }
 
-// run runs the sources until ctx ends.
-func (p *pushed) run(ctx context.Context) {
+// Run runs the sources until ctx ends.
+func (p *Pushed) Run(ctx context.Context) {
 	accepted := filepath.Join(p.cfg.State, "accepted.toml")
 	list, text, err := p.load(p.file)
 	if err != nil {
@@ -81,7 +82,7 @@ func (p *pushed) run(ctx context.Context) {
 }
 
 // next waits for a file that is another than the present one and has no fault, or for the end of ctx.
-func (p *pushed) next(ctx context.Context, text []byte) ([]source.Source, []byte) {
+func (p *Pushed) next(ctx context.Context, text []byte) ([]source.Source, []byte) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -97,16 +98,16 @@ func (p *pushed) next(ctx context.Context, text []byte) ([]source.Source, []byte
 	}
 }
 
-func (p *pushed) refuse(err error) {
+func (p *Pushed) refuse(err error) {
 	p.log.Error("the manager's sources are refused; those of before stay", "err", err, "remedy", "mend the file on the manager")
 }
 
 // start starts sources; what it returns ends them and waits.
-func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) {
+func (p *Pushed) start(ctx context.Context, list []source.Source) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	for _, src := range list {
-		out := &output{intake: p.intake, name: sourceName(src), share: share{most: p.cfg.shareOf(2)}}
+		out := p.output(Name(src))
 		running.Go(func() {
 			if err := src.Run(ctx, out); err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 				p.log.Error("a source ended", "err", err, "remedy", "mend what it names; other sources go on")
@@ -115,7 +116,7 @@ func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) 
 	}
 	if len(list) > 0 {
 		p.log.Info("sources of the manager", "count", len(list))
-		running.Go(func() { sayFiles(list, p.log) })
+		running.Go(func() { logFiles(list, p.log) })
 	}
 	return func() {
 		cancel()
@@ -124,7 +125,7 @@ func (p *pushed) start(ctx context.Context, list []source.Source) (stop func()) 
 }
 
 // load makes the sources of a file; there are none in one that is missing.
-func (p *pushed) load(path string) (list []source.Source, text []byte, err error) {
+func (p *Pushed) load(path string) (list []source.Source, text []byte, err error) {
 	text, err = durable.ReadIn(filepath.Dir(path), filepath.Base(path), maxPushed)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -133,10 +134,10 @@ func (p *pushed) load(path string) (list []source.Source, text []byte, err error
 		return nil, nil, err
 	}
 	cfg := p.cfg
-	if cfg.Tables, err = pushedTables(string(text), cfg.PushedCommands); err != nil {
+	if cfg.Tables, err = pushedTables(string(text), p.commands); err != nil {
 		return nil, nil, err
 	}
-	list, err = cfg.tableSources(p.log)
+	list, err = cfg.tables(p.log)
 	return list, text, err
 }
 

@@ -1,13 +1,17 @@
-package agent
+package collector
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"ossecd/agent/source"
 )
 
 func TestPushedTables(t *testing.T) {
@@ -44,6 +48,42 @@ func TestPushedTables(t *testing.T) {
 	}
 }
 
+// output takes what sources emit, as "FILE:MESSAGE".
+type output chan string
+
+func (o output) Emit(_ context.Context, batch []source.Event) (int, error) {
+	for _, e := range batch {
+		o <- filepath.Base(e.Location) + ":" + string(e.Message)
+	}
+	return len(batch), nil
+}
+
+func (output) Idle() {}
+
+// logBuffer is a log to look at.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// count is how many lines have both texts in them.
+func (b *logBuffer) count(one, other string) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for line := range strings.Lines(b.buf.String()) {
+		if strings.Contains(line, one) && strings.Contains(line, other) {
+			n++
+		}
+	}
+	return n
+}
+
 // waitUntil waits for what other goroutines bring about.
 func waitUntil(t *testing.T, what string, cond func() bool) {
 	t.Helper()
@@ -58,14 +98,7 @@ func waitUntil(t *testing.T, what string, cond func() bool) {
 func TestPushedSources(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cfg := Config{State: dir, SpoolSize: 1 << 20, SourceShare: 100, Dialect: 1}
-	log := new(logBuffer)
-	queue, err := cfg.openSpool(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer queue.Close()
-	in := &intake{log: slog.New(slog.NewTextHandler(log, nil)), spool: queue, done: make(chan struct{})}
+	log, out := new(logBuffer), make(output, 100)
 	write := func(name, text string) {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -82,15 +115,16 @@ func TestPushedSources(t *testing.T) {
 	follows := func(name string) func() bool {
 		return func() bool { return log.count("following file", name) > 0 }
 	}
-	start := func() (*pushed, func()) {
+	start := func() (*Pushed, func()) {
 		t.Helper()
-		p, err := newPushed(&cfg, in, in.log)
+		output := func(string) source.Output { return out }
+		p, err := NewPushed(Config{State: dir, MaxEvent: 6000}, filepath.Join(dir, "shared"), false, output, slog.New(slog.NewTextHandler(log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { p.run(ctx); close(done) }()
+		go func() { p.Run(ctx); close(done) }()
 		return p, func() { cancel(); <-done }
 	}
 	for _, name := range []string{"a.log", "b.log", "c.log"} {
@@ -98,28 +132,29 @@ func TestPushedSources(t *testing.T) {
 	}
 	write("shared/ossecd.toml", table("a.log"))
 	p, stop := start()
-	r := queue.Reader(0)
 	var got []string
 	read := func(want string) func() bool {
 		return func() bool {
-			if e, ok := r.Next(); ok {
-				got = append(got, filepath.Base(e.Location)+":"+string(e.Message))
+			select {
+			case line := <-out:
+				got = append(got, line)
+			default:
 			}
 			return strings.Join(got, " ") == want
 		}
 	}
 	waitUntil(t, "a is read", read("a.log:line"))
 	write("shared/ossecd.toml", table("b.log"))
-	p.changed()
+	p.Changed()
 	waitUntil(t, "b is read", read("a.log:line b.log:line"))
 	if log.count("no file matches yet", "a.log") > 0 {
 		t.Error("a file that is there is said to be missing")
 	}
 	write("shared/ossecd.toml", table("b.log', '"+filepath.Join(dir, "none*")))
-	p.changed()
+	p.Changed()
 	waitUntil(t, "what matches nothing is named", func() bool { return log.count("no file matches yet", "none*") == 1 })
 	write("shared/ossecd.toml", table("c.log")+"globz = 1\n")
-	p.changed()
+	p.Changed()
 	waitUntil(t, "a fault is told", func() bool { return log.count("refused", "globz") == 1 })
 	add := func(text string) {
 		t.Helper()
