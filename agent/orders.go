@@ -26,8 +26,8 @@ func (s *session) receive(ctx context.Context, in inbound) {
 			s.welcome(now)
 		} else if kind == proto.ManagerRemoved {
 			s.complain("the manager removed this agent", "remedy", removedRemedy)
-		} else if kind == proto.ManagerOther {
-			s.unknown(now, rest)
+		} else if kind == proto.ManagerRequest || kind == proto.ManagerError || kind == proto.ManagerOther {
+			s.unknown(now, kind, in.message, rest)
 		}
 		return // orders are for agents that are online
 	}
@@ -57,7 +57,7 @@ func (s *session) receive(ctx context.Context, in inbound) {
 			s.offline(ctx, "the manager removed this agent", removedRemedy)
 		}
 	default:
-		s.unknown(now, rest)
+		s.unknown(now, kind, in.message, rest)
 	}
 }
 
@@ -80,42 +80,30 @@ func (s *session) respond(order []byte) {
 	}
 }
 
-// unknown takes a control message without its prefix.
-func (s *session) unknown(now time.Time, rest []byte) {
-	if s.cfg.Dialect == proto.Wazuh {
-		if request, ok := bytes.CutPrefix(rest, []byte("req ")); ok {
-			s.request(now, request)
-			return
-		}
-		if text, ok := bytes.CutPrefix(rest, []byte("err ")); ok {
-			s.notes.warn("the manager reports an error", "text", sample(text), "remedy", "look at its log")
-			return
-		}
+// unknown takes a control message that is no order which we know.
+func (s *session) unknown(now time.Time, kind proto.FromManager, message, rest []byte) {
+	wazuh := s.cfg.Dialect == proto.Wazuh
+	switch {
+	case wazuh && kind == proto.ManagerRequest:
+		s.request(now, rest)
+	case wazuh && kind == proto.ManagerError:
+		s.notes.warn("the manager reports an error", "text", sample(rest), "remedy", "look at its log")
+	default:
+		s.notes.warn("an unknown order was passed over", "order", sample(bytes.TrimPrefix(message, []byte(proto.ControlPrefix))),
+			"remedy", "none needed unless it was meant for another program on this host")
 	}
-	s.notes.warn("an unknown order was passed over", "order", sample(rest), "remedy", "none needed unless it was meant for another program on this host")
 }
 
-// request answers "N TARGET COMMAND" of a Wazuh manager. Over UDP each side confirms what it got.
-func (s *session) request(now time.Time, request []byte) {
-	number, command, ok := bytes.Cut(request, []byte(" "))
-	if !ok || len(number) == 0 || len(number) > 16 || bytes.ContainsFunc(number, notHex) {
-		return
-	}
-	if string(command) == "ack" {
-		return // of an answer of ours
-	}
-	if !s.mayObey(toAnswer) {
+// request answers a request of a Wazuh manager. Over UDP each side confirms what it got.
+func (s *session) request(now time.Time, rest []byte) {
+	number, command, ok := proto.ParseRequest(rest)
+	if !ok || !s.mayObey(toAnswer) {
 		return
 	}
 	s.notes.warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
-	prefix := "#!-req " + string(number)
-	if s.write(now, []byte(prefix+" ack")) == nil {
-		s.write(now, []byte(prefix+" err ossecd: not supported"))
+	if s.write(now, proto.AppendReply(nil, number, "ack")) == nil {
+		s.write(now, proto.AppendReply(nil, number, "err ossecd: not supported"))
 	}
-}
-
-func notHex(r rune) bool {
-	return (r < '0' || r > '9') && (r < 'a' || r > 'f') && (r < 'A' || r > 'F')
 }
 
 // sample is the beginning of foreign text, for the log.

@@ -33,7 +33,7 @@ func openAgentInfo(path string, fail func(error)) (*agentInfo, error) {
 	return &agentInfo{dir: dir, fail: fail, waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
 }
 
-// note takes what is behind "#!-" in a keepalive of a, whose mu is held. It does not wait for the disk.
+// note takes what a keepalive of a says, whose mu is held. It does not wait for the disk.
 func (i *agentInfo) note(a *agent, keepalive []byte) {
 	line, _, _ := strings.Cut(string(keepalive[:min(len(keepalive), maxInfo)]), "\n")
 	method := "blowfish"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/proto"
 )
 
 // request is what the stock analysis daemon or control tool asks for (docs/protocol.md, "Events").
@@ -91,7 +92,7 @@ type reading struct {
 // confirmed says that the location stands once more where the analysis daemon puts it: COMMAND USER ADDRESS ALERT RULE LOCATION FILE. A
 // user's name with blanks would move it, and could bring an address of its own.
 func (r *reading) confirmed() bool {
-	command, ok := strings.CutPrefix(r.text, execdPrefix)
+	command, ok := strings.CutPrefix(r.text, proto.Execd)
 	words := strings.SplitN(command, " ", 6)
 	return ok && len(words) == 6 && strings.HasPrefix(words[5], r.location+" ")
 }
@@ -126,12 +127,12 @@ func parseFlags(s string) (r request, err error) {
 	if !ok || len(flags) != 3 || strings.IndexByte("AN", flags[0]) < 0 || strings.IndexByte("R!N", flags[1]) < 0 || strings.IndexByte("SN", flags[2]) < 0 || message == "" {
 		return r, errRequest
 	}
-	r.all, r.text = flags[0] == 'A', execdPrefix+message
+	r.all, r.text = flags[0] == 'A', proto.Execd+message
 	switch flags[1] {
 	case 'R':
 		r.sender = "?"
 	case '!':
-		r.text = "#!-" + message
+		r.text = proto.ControlPrefix + message
 	}
 	if flags[2] == 'S' {
 		r.id = id

@@ -7,17 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"strconv"
 	"strings"
 
 	"ossecd/keys/durable"
 	"ossecd/proto"
-)
-
-// Bounds of shared files: what an agent of ours takes.
-const (
-	maxMerged      = 20 << 20 // bytes
-	maxMergedFiles = 256
 )
 
 // merged is the files of a directory as agents get them, joined in the order of their names (docs/protocol.md, "Control messages"), or
@@ -80,21 +73,20 @@ func (d *sharedDir) look() (m *merged, skipped []string, err error) {
 }
 
 func merge(dir string, names []string) (*merged, error) {
-	if len(names) > maxMergedFiles {
-		return nil, fmt.Errorf("%d files are too many; agents take %d", len(names), maxMergedFiles)
+	if len(names) > proto.MaxMergedFiles {
+		return nil, fmt.Errorf("%d files are too many; agents take %d", len(names), proto.MaxMergedFiles)
 	}
 	m := &merged{files: len(names)}
 	for _, name := range names {
-		content, err := durable.ReadIn(dir, name, maxMerged)
+		content, err := durable.ReadIn(dir, name, proto.MaxPushed)
 		if err != nil {
 			return nil, err
 		}
-		m.data = fmt.Appendf(m.data, "!%d %s\n", len(content), name)
-		if m.data = append(m.data, content...); len(m.data) > maxMerged {
-			return nil, fmt.Errorf("they have over %d bytes together, which is what agents take", maxMerged)
+		if m.data = proto.AppendPart(m.data, name, content); len(m.data) > proto.MaxPushed {
+			return nil, fmt.Errorf("they have over %d bytes together, which is what agents take", proto.MaxPushed)
 		}
 	}
-	if theirs, err := durable.ReadIn(dir, proto.MergedName, maxMerged); err == nil && sameFiles(theirs, m.data) {
+	if theirs, err := durable.ReadIn(dir, proto.MergedName, proto.MaxPushed); err == nil && sameFiles(theirs, m.data) {
 		m.data = theirs
 	}
 	sum := md5.Sum(m.data)
@@ -105,34 +97,17 @@ func merge(dir string, names []string) (*merged, error) {
 // sameFiles says that two merged files have the same files. A stock manager joins them in no order of its own; to push another one
 // when we take its place, or it takes ours, would do so to every agent.
 func sameFiles(a, b []byte) bool {
-	files, ok := parts(a)
-	others, ok2 := parts(b)
+	files, ok := contents(a)
+	others, ok2 := contents(b)
 	return ok && ok2 && len(a) == len(b) && maps.EqualFunc(files, others, bytes.Equal)
 }
 
-// parts takes a merged file apart. ok is false where it is none, or has a name twice.
-func parts(data []byte) (files map[string][]byte, ok bool) {
-	files = make(map[string][]byte)
-	for len(data) > 0 {
-		line, rest, _ := bytes.Cut(data, []byte("\n"))
-		size, name, found := strings.Cut(string(line), " ")
-		n, err := strconv.Atoi(strings.TrimPrefix(size, "!"))
-		if !found || err != nil || size[:1] != "!" || n < 0 || n > len(rest) || files[name] != nil || len(files) == maxMergedFiles {
-			return nil, false
-		}
-		files[name], data = rest[:n:n], rest[n:]
+// contents are the files of a merged one by name. ok is false where it is none, or has a name twice.
+func contents(data []byte) (files map[string][]byte, ok bool) {
+	parts, err := proto.SplitMerged(data)
+	files = make(map[string][]byte, len(parts))
+	for _, p := range parts {
+		files[p.Name] = p.Content
 	}
-	return files, true
+	return files, err == nil && len(files) == len(parts)
 }
-
-// chunk is the piece of m's data from at on that goes into one message. No piece begins like a control message.
-func (m *merged) chunk(at int) []byte {
-	end := min(at+chunkSize, len(m.data))
-	for end > at+1 && proto.IsControl(m.data[end:]) {
-		end--
-	}
-	return m.data[at:end]
-}
-
-// chunkSize is how much of a file a message carries: so do stock managers, since stock agents read datagrams of 1,024 bytes.
-const chunkSize = 900

@@ -21,9 +21,6 @@ var (
 // maxOrder is the longest order in bytes: a stock agent reads datagrams of 1,024 bytes at most.
 const maxOrder = 900
 
-// execdPrefix is before the command of an active response.
-const execdPrefix = "#!-execd "
-
 // orders sends to agents what they are told to do, for any goroutine.
 type orders struct {
 	m     *manager
@@ -54,7 +51,7 @@ func orderText(name string, args []string) (string, error) {
 		if len(args) == 0 {
 			args = []string{"-", "null", "(from_the_server)", "(no_rule_id)"}
 		}
-		return checkOrder(execdPrefix + strings.Join(append([]string{name}, args...), " "))
+		return checkOrder(proto.Execd + strings.Join(append([]string{name}, args...), " "))
 	}
 	if len(args) > 0 {
 		return "", fmt.Errorf("%q with arguments %w; %s takes none", args, errOrder, name)

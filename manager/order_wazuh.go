@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"ossecd/proto"
 )
 
 // Wazuh's agents from 4.2 on read an active response as JSON alone, and log "Invalid JSON message" at OSSEC's form
@@ -57,7 +59,7 @@ type wazuhAlert struct {
 // wazuhForm is an order as such an agent reads it: the text itself where it is no active response. The words of OSSEC's form are
 // COMMAND USER ADDRESS ALERT RULE LOCATION; what has no value there has none here. OSSEC's restart becomes Wazuh's.
 func wazuhForm(text string) string {
-	command, ok := strings.CutPrefix(text, execdPrefix)
+	command, ok := strings.CutPrefix(text, proto.Execd)
 	if !ok || strings.HasPrefix(command, "{") {
 		return text
 	}
@@ -80,5 +82,5 @@ func wazuhForm(text string) string {
 	if err != nil { // nothing in it can fail
 		return text
 	}
-	return execdPrefix + string(b)
+	return proto.Execd + string(b)
 }

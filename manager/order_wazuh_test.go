@@ -67,7 +67,7 @@ func TestWazuhForm(t *testing.T) {
 		"#!-execd x root":               `"dstuser":"root"`,
 		"#!-execd x root \"\\<\" a b c": `"location":"c"`,
 	} {
-		got, ok := strings.CutPrefix(wazuhForm(text), execdPrefix)
+		got, ok := strings.CutPrefix(wazuhForm(text), proto.Execd)
 		if !ok || !json.Valid([]byte(got)) || !strings.Contains(got, want) {
 			t.Errorf("%q: %q", text, got)
 		}

@@ -232,7 +232,7 @@ func (p *pusher) send(u *push, n int) bool {
 			message = proto.AppendUpFile(nil, u.file.sum, proto.MergedName)
 			u.at = 0
 		case u.at < len(u.file.data):
-			message = u.file.chunk(u.at)
+			message = proto.Chunk(u.file.data, u.at)
 			u.at += len(message)
 		default:
 			message = []byte(proto.CloseFile)

@@ -165,25 +165,6 @@ func TestPushDisturbed(t *testing.T) {
 	})
 }
 
-func TestChunks(t *testing.T) {
-	t.Parallel()
-	for _, content := range []string{"", "x", strings.Repeat("x", 900), strings.Repeat("#!-", 700), strings.Repeat("x", 899) + "#!-#!-"} {
-		m := &merged{data: append([]byte("!"), content...)}
-		var all []byte
-		for at := 0; at < len(m.data); {
-			c := m.chunk(at)
-			if len(c) == 0 || len(c) > chunkSize || proto.IsControl(c) {
-				t.Fatalf("%.20q: chunk %.20q of %d bytes", content, c, len(c))
-			}
-			all = append(all, c...)
-			at += len(c)
-		}
-		if !bytes.Equal(all, m.data) {
-			t.Errorf("%.20q: came out as %.20q", content, all)
-		}
-	}
-}
-
 func TestGroupFaults(t *testing.T) {
 	t.Parallel()
 	for table, want := range map[string]string{

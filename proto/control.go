@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Control messages begin with this (docs/protocol.md, "Control messages").
-const controlPrefix = "#!-"
+// ControlPrefix begins each control message (docs/protocol.md, "Control messages").
+const ControlPrefix = "#!-"
 
 // The fixed control messages, trailing blanks included.
 const (
@@ -17,7 +17,9 @@ const (
 	ForceReconnect = "#!-force_reconnect"
 	CloseFile      = "#!-close file "
 	upFile         = "#!-up file "
-	execd          = "#!-execd "
+	request        = "#!-req "   // and a number, which the answer has too; Wazuh alone
+	managerError   = "#!-err "   // and a text; Wazuh alone
+	Execd          = "#!-execd " // and the command of an active response
 
 	// What managers of ours say to agents that are (docs/protocol.md, "What ossecd does differently, and why").
 	NewKey  = "#!-ossecd key "     // and a line of client.keys
@@ -26,7 +28,7 @@ const (
 )
 
 // IsControl says whether a message is a control message; all others from an agent are events.
-func IsControl(message []byte) bool { return bytes.HasPrefix(message, []byte(controlPrefix)) }
+func IsControl(message []byte) bool { return bytes.HasPrefix(message, []byte(ControlPrefix)) }
 
 // FromAgent is the kind of a control message that an agent sent.
 type FromAgent uint8
@@ -42,7 +44,7 @@ const (
 // ParseFromAgent tells the kinds of control messages apart; rest is a part of message. Call it with what
 // IsControl holds for.
 func ParseFromAgent(message []byte) (kind FromAgent, rest []byte) {
-	rest = message[len(controlPrefix):]
+	rest = message[len(ControlPrefix):]
 	switch {
 	case bytes.HasPrefix(message, []byte(Startup)):
 		return AgentStartup, message[len(Startup):]
@@ -69,7 +71,11 @@ const (
 	ManagerNewKey                                // rest: a line of client.keys; an ossecd alone
 	ManagerRemoved                               // the agent was removed; an ossecd alone
 	ManagerAnyHere                               // say a keepalive now; an ossecd alone. rest: the word that it is to repeat, or nothing
+	ManagerRequest                               // rest: for ParseRequest; Wazuh alone
+	ManagerError                                 // rest: its text; Wazuh alone
 	ManagerOther                                 // rest: what follows the prefix
+
+	eitherSays = ManagerRequest // from here on an agent can say what begins so, too
 )
 
 // ParseFromManager tells the messages of a manager apart; rest is a part of message.
@@ -85,8 +91,8 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerUpFile, message[len(upFile):]
 	case string(message) == CloseFile || string(message)+" " == CloseFile:
 		return ManagerCloseFile, nil
-	case bytes.HasPrefix(message, []byte(execd)):
-		return ManagerExecd, message[len(execd):]
+	case bytes.HasPrefix(message, []byte(Execd)):
+		return ManagerExecd, message[len(Execd):]
 	case string(message) == SyscheckNow:
 		return ManagerSyscheckNow, nil
 	case string(message) == ForceReconnect:
@@ -97,8 +103,12 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerRemoved, nil
 	case bytes.HasPrefix(message, []byte(AnyHere)) && (len(message) == len(AnyHere) || isWord(message[len(AnyHere):])):
 		return ManagerAnyHere, message[len(AnyHere):]
+	case bytes.HasPrefix(message, []byte(request)):
+		return ManagerRequest, message[len(request):]
+	case bytes.HasPrefix(message, []byte(managerError)):
+		return ManagerError, message[len(managerError):]
 	}
-	return ManagerOther, message[len(controlPrefix):]
+	return ManagerOther, message[len(ControlPrefix):]
 }
 
 // AppendUpFile appends the message that begins the push of a file.
@@ -119,6 +129,23 @@ func ParseUpFile(rest []byte) (sum, name string, err error) {
 		return "", "", ErrMalformed
 	}
 	return string(s), string(n), nil
+}
+
+// ParseRequest reads "N TARGET COMMAND", a request of a Wazuh manager; ok is false where there is nothing to answer, as for the
+// manager's own confirmation of an answer.
+func ParseRequest(rest []byte) (number, command []byte, ok bool) {
+	number, command, ok = bytes.Cut(rest, []byte(" "))
+	hex := func(r rune) bool { return r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F' }
+	if !ok || len(number) == 0 || len(number) > 16 || len(bytes.TrimLeftFunc(number, hex)) > 0 || string(command) == "ack" {
+		return nil, nil, false
+	}
+	return number, command, true
+}
+
+// AppendReply appends the answer to a request: "ack", that it came, or "err " and why it is not fulfilled.
+func AppendReply(dst, number []byte, text string) []byte {
+	dst = append(append(dst, request...), number...)
+	return append(append(dst, ' '), text...)
 }
 
 const maxFileName = 255

@@ -8,12 +8,12 @@ import "bytes"
 // OnlyManagersSay says whether a message is one that no agent sends.
 func OnlyManagersSay(message []byte) bool {
 	kind, _ := ParseFromManager(message)
-	return kind != ManagerChunk && kind != ManagerOther
+	return kind != ManagerChunk && kind < eitherSays
 }
 
 // OnlyAgentsSay says whether a message is one that no manager sends. A chunk of a file, which can be anything, is none.
 func OnlyAgentsSay(message []byte) bool {
-	if kind, _ := ParseFromManager(message); kind != ManagerOther {
+	if kind, _ := ParseFromManager(message); kind < eitherSays {
 		return false
 	}
 	return bytes.HasPrefix(message, []byte(Startup)) || string(message) == Shutdown || bytes.IndexByte(message, '\n') >= 0

@@ -51,7 +51,7 @@ const (
 // AppendKeepalive appends the message to dst. Stock OSSEC managers read its first 1,024 bytes alone, so
 // Uname is cut where it would push the sums out of them.
 func AppendKeepalive(dst []byte, k *Keepalive) []byte {
-	dst = append(dst, controlPrefix...)
+	dst = append(dst, ControlPrefix...)
 	dst = appendLine(dst, k.Uname, 600)
 	dst = append(dst, " - "...)
 	dst = appendLine(dst, k.Program, 100)

@@ -123,6 +123,8 @@ func TestParseFromManager(t *testing.T) {
 		{"#!-ossecd here? " + strings.Repeat("A", 65), ManagerOther, "ossecd here? " + strings.Repeat("A", 65)},
 		{"#!-ossecd here?", ManagerOther, "ossecd here?"},
 		{"#!-some unknown control", ManagerOther, "some unknown control"},
+		{"#!-req 1f agent getconfig client", ManagerRequest, "1f agent getconfig client"},
+		{"#!-err no such agent", ManagerError, "no such agent"},
 		{"raw bytes", ManagerChunk, "raw bytes"},
 		{"", ManagerChunk, ""},
 	}
@@ -144,6 +146,37 @@ func TestUpFile(t *testing.T) {
 		if _, _, err := ParseUpFile([]byte(bad)); err != ErrMalformed {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// What an agent and a manager can both say is taken for the words of neither alone.
+func TestOnlyOneSays(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		message        string
+		manager, agent bool
+	}{
+		{Ack, true, false}, {Execd + "x", true, false}, {AnyHere, true, false}, {Startup, false, true}, {Shutdown, false, true}, {"#!-Linux - OSSEC\n", false, true},
+		{"#!-req 1 ack", false, false}, {"#!-err x", false, false}, {"#!-x", false, false}, {"a piece of a file", false, false},
+	} {
+		if m, a := OnlyManagersSay([]byte(tt.message)), OnlyAgentsSay([]byte(tt.message)); m != tt.manager || a != tt.agent {
+			t.Errorf("%q: %v, %v", tt.message, m, a)
+		}
+	}
+}
+
+func TestParseRequest(t *testing.T) {
+	t.Parallel()
+	for rest, want := range map[string]string{
+		"1F agent getconfig client": "1F agent getconfig client", "1f ack": "", "../x agent y": "", "": "", "1f": "", " x": "", "0123456789abcdef0 x": "",
+	} {
+		number, command, ok := ParseRequest([]byte(rest))
+		if got := strings.TrimSpace(string(number) + " " + string(command)); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", rest, got, ok)
+		}
+	}
+	if got := string(AppendReply(nil, []byte("1f"), "ack")); got != "#!-req 1f ack" {
+		t.Errorf("reply %q", got)
 	}
 }
 

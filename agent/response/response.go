@@ -94,7 +94,7 @@ func (s *Source) Check() error {
 	return errors.Join(faults...)
 }
 
-// Order takes what stands behind "#!-execd ". It never waits, and copies what it keeps. It may be called by any goroutine.
+// Order takes what stands behind proto.Execd. It never waits, and copies what it keeps. It may be called by any goroutine.
 func (s *Source) Order(text []byte) {
 	select {
 	case s.orders <- slices.Clone(text):

@@ -84,7 +84,7 @@ type heard struct {
 	otherAES    bool         // one in the AES form of the other dialect
 	sealed      error        // why the last one that could not be opened was not
 	stale       int          // authentic, with a count that was used before
-	refusal     string       // a Wazuh manager's "#!-err"
+	refusal     string       // of a Wazuh manager, proto.ManagerError
 	pushed      int          // pieces of files; no fault
 }
 
@@ -207,8 +207,8 @@ func (s *session) ack(ctx context.Context, until time.Time) (answer, error) {
 		switch {
 		case a.kind == proto.ManagerAck:
 			return a, nil
-		case a.kind == proto.ManagerOther && len(rest) > 4 && string(rest[:4]) == "err ":
-			s.heard.refusal = fmt.Sprintf("%.200q", rest[4:])
+		case a.kind == proto.ManagerError && len(rest) > 0:
+			s.heard.refusal = fmt.Sprintf("%.200q", rest)
 		default:
 			s.heard.pushed++
 		}

@@ -4,16 +4,15 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
-)
 
-// MaxSize is the largest file that is taken.
-const MaxSize = 20 << 20
+	"ossecd/proto"
+)
 
 // Why a push came to nothing.
 var (
 	// ErrSum: pieces were lost, or came out of order.
 	ErrSum = errors.New("the pushed file does not have the sum that was announced")
-	// ErrSize: it is over MaxSize.
+	// ErrSize: it is over proto.MaxPushed.
 	ErrSize = errors.New("the pushed file is too large")
 	// ErrName: Allowed does not hold for its name.
 	ErrName = errors.New("the name of the pushed file is refused")
@@ -48,7 +47,7 @@ func (p *Push) Chunk(data []byte) bool {
 	if !p.Active() {
 		return false
 	}
-	if p.size += len(data); p.size > MaxSize {
+	if p.size += len(data); p.size > proto.MaxPushed {
 		p.fail(ErrSize)
 	}
 	if p.failed == nil {

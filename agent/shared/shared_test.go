@@ -3,7 +3,6 @@ package shared
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,14 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ossecd/proto"
 )
 
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	many := strings.Builder{}
-	for i := range MaxFiles + 1 {
-		fmt.Fprintf(&many, "!0 f%d\n", i)
-	}
 	tests := []struct {
 		name, in string
 		want     string // NAME=CONTENT of the parts
@@ -35,21 +32,10 @@ func TestSplit(t *testing.T) {
 			want: "b=y", refused: "../a /a a/b a\\b .a merged.mg MERGED.MG a\x1b CON.txt a."},
 		{name: "twice", in: "!1 a\nx!1 A\ny", want: "a=x", refused: "A"},
 		{name: "empty name", in: "!1 \nx", refused: ""},
-		{name: "group does not end", in: "#default", err: ErrMerged},
-		{name: "no mark", in: "3 a\nxyz", err: ErrMerged},
-		{name: "no size", in: "! a\nxyz", err: ErrMerged},
-		{name: "no name", in: "!3\nxyz", err: ErrMerged},
-		{name: "negative", in: "!-3 a\nxyz", err: ErrMerged},
-		{name: "no digits", in: "!0x3 a\nxyz", err: ErrMerged},
-		{name: "past the end", in: "!4 a\nxyz", err: ErrMerged},
-		{name: "huge", in: "!99999999999999999999 a\nxyz", err: ErrMerged},
-		{name: "rest", in: "!3 a\nxyz\n", err: ErrMerged},
-		{name: "line does not end", in: "!3 " + strings.Repeat("a", 500), err: ErrMerged},
-		{name: "begins with a blank", in: " 3 a\nxyz", err: ErrMerged},
-		{name: "too many", in: many.String(), err: ErrMerged},
+		{name: "no merged file", in: "3 a\nxyz", err: proto.ErrMerged},
 	}
 	for _, tt := range tests {
-		parts, refused, err := Split([]byte(tt.in))
+		parts, refused, err := split([]byte(tt.in))
 		var got []string
 		for _, p := range parts {
 			got = append(got, p.Name+"="+string(p.Content))
@@ -68,11 +54,11 @@ func FuzzSplitMerged(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		parts, refused, err := Split(in)
+		parts, refused, err := split(in)
 		if err != nil && parts != nil {
 			t.Error("parts beside an error")
 		}
-		if len(parts)+len(refused) > MaxFiles {
+		if len(parts)+len(refused) > proto.MaxMergedFiles {
 			t.Errorf("%d parts", len(parts)+len(refused))
 		}
 		total := 0
@@ -163,7 +149,7 @@ func TestStoreKeepsToItsDirectory(t *testing.T) {
 		}
 	}
 	before := s.Sums()
-	if _, err := s.Put("merged.mg", []byte("no merged file")); !errors.Is(err, ErrMerged) || s.Sums() != before {
+	if _, err := s.Put("merged.mg", []byte("no merged file")); !errors.Is(err, proto.ErrMerged) || s.Sums() != before {
 		t.Errorf("Put: %v", err)
 	}
 }

@@ -42,7 +42,9 @@ func (s *Store) Sums() Sums {
 	return sums
 }
 
-func (s *Store) read(name string) ([]byte, error) { return durable.ReadIn(s.dir, name, MaxSize) }
+func (s *Store) read(name string) ([]byte, error) {
+	return durable.ReadIn(s.dir, name, proto.MaxPushed)
+}
 
 // Put stores a pushed file. The merged file is stored with all its parts, and what was a part of the one before
 // and is none now is removed. refused are names of parts that were left out. On an error the sums may still be
@@ -57,13 +59,13 @@ func (s *Store) Put(name string, data []byte) (refused []string, err error) {
 		}
 		return nil, s.write(name, data)
 	}
-	parts, refused, err := Split(data)
+	parts, refused, err := split(data)
 	if err != nil {
 		return nil, err
 	}
-	var before []Part
+	var before []proto.Part
 	if old, err := s.read(proto.MergedName); err == nil {
-		before, _, _ = Split(old)
+		before, _, _ = split(old)
 	}
 	stays := map[string]bool{} // in lower case: some file systems take both for one
 	for _, p := range parts {
@@ -86,7 +88,7 @@ func (s *Store) Put(name string, data []byte) (refused []string, err error) {
 }
 
 // maxStored is how many files there are at most: those of a merged one, and as many that were pushed one by one.
-const maxStored = 2 * MaxFiles
+const maxStored = 2 * proto.MaxMergedFiles
 
 // room says whether one more file, or a new version of one, can be stored.
 func (s *Store) room(name string) error {
