@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	log.Info("started", "version", cfg.Version, "managers", cfg.Managers, "mode", mode, "sources", len(sources))
 	outputs, to := make([]*output, len(sources)), make([]source.Output, len(sources))
 	for i := range sources {
-		outputs[i] = &output{intake: in, name: collector.Name(sources[i]), share: share{most: cfg.shareOf(len(sources))}}
+		outputs[i] = newOutput(in, collector.Name(sources[i]), cfg.shareOf(len(sources)))
 		to[i] = outputs[i]
 	}
 	takes := cfg.mayTakeKey()
@@ -111,7 +111,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	var theirs *collector.Pushed
 	if cfg.PushedSources {
 		output := func(src string) source.Output {
-			return &output{intake: in, name: src, share: share{most: cfg.shareOf(2)}}
+			return newOutput(in, src, cfg.shareOf(2))
 		}
 		if theirs, err = collector.NewPushed(from, cfg.sharedDir(), cfg.PushedCommands, output, log); err != nil {
 			return err
@@ -128,7 +128,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	if responses != nil {
 		running.Go(func() {
-			if err := responses.Run(ctx, &output{intake: in}); err != nil {
+			if err := responses.Run(ctx, newOutput(in, "", 0)); err != nil {
 				log.Error("active responses are not obeyed", "err", err)
 			}
 		})

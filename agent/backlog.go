@@ -51,7 +51,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 		case err == nil:
 			continue
 		case errors.Is(err, queue.ErrFull):
-			o.complain("the spool is full; sources wait", "remedy", "see why no manager takes events, or give it more room with --spool-size")
+			o.limited.Warn("the spool is full; sources wait", "remedy", "see why no manager takes events, or give it more room with --spool-size")
 			select {
 			case <-room:
 			case <-ctx.Done():
@@ -60,7 +60,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 				return n, context.Canceled
 			}
 		case len(in.sessions) > 1: // which would not all come as far
-			o.complain("the spool cannot be written; sources wait", "err", err, "remedy", "make room on the disk, or mend it")
+			o.limited.Warn("the spool cannot be written; sources wait", "err", err, "remedy", "make room on the disk, or mend it")
 			select {
 			case <-time.After(spoolAgain):
 			case <-ctx.Done():
@@ -69,7 +69,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 				return n, context.Canceled
 			}
 		default:
-			o.complain("the spool cannot be written; events are sent straight away, or wait", "err", err, "remedy", "make room on the disk, or mend it")
+			o.limited.Warn("the spool cannot be written; events are sent straight away, or wait", "err", err, "remedy", "make room on the disk, or mend it")
 			again, cancel := context.WithTimeout(ctx, spoolAgain)
 			some, err := o.hand(again, batch[n:])
 			cancel()
@@ -80,17 +80,6 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 		}
 	}
 	return n, nil
-}
-
-// complain logs what is wrong with the spool at most once per logEvery.
-func (o *output) complain(text string, attrs ...any) {
-	now := time.Now()
-	if next := o.nextComplaint.Load(); next != nil && now.Before(*next) {
-		return
-	}
-	next := now.Add(logEvery)
-	o.nextComplaint.Store(&next)
-	o.intake.log.Warn(text, attrs...)
 }
 
 // peek makes sure of the next event of the spool, and says whether there is one.

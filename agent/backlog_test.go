@@ -346,7 +346,7 @@ func TestABrokenSpool(t *testing.T) {
 	if err := queue.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o := &output{intake: &intake{log: s.log, spool: queue, sessions: []*session{s}}}
+	o := newOutput(&intake{log: s.log, spool: queue, sessions: []*session{s}}, "", 0)
 	type result struct {
 		n   int
 		err error

@@ -59,7 +59,7 @@ func (s *session) failBack(ctx context.Context, now time.Time) {
 // hello sends the startup message to the first manager.
 func (s *session) hello(now time.Time) {
 	if err := s.counts.sender.Rebase(); err != nil {
-		s.notes.warn("the sending counter is not saved", "err", err)
+		s.limited.Warn("the sending counter is not saved", "err", err)
 	}
 	s.sealed.write(s.back.conn, []byte(proto.Startup)) // where it fails nobody answers
 	s.back.hellos++

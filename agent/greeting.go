@@ -74,7 +74,7 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 		return
 	}
 	if err := s.counts.sender.Rebase(); err != nil {
-		s.notes.warn("the sending counter is not saved", "err", err)
+		s.limited.Warn("the sending counter is not saved", "err", err)
 	}
 	if s.greeted > 0 {
 		s.unanswered()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // stockHome makes the directories of a stock agent, with a name that leaves room for a socket's.
@@ -87,7 +89,7 @@ func TestOrdersToTheStockExecd(t *testing.T) {
 	log := new(logBuffer)
 	s := bareSession(t, Config{OssecHome: home}, func() net.Conn { return newDeaf(func() {}) })
 	s.log = slog.New(slog.NewTextHandler(log, nil))
-	s.notes.log = s.log
+	s.limited = limitlog.New(s.log)
 	order := "host-deny600 - 10.9.8.7 1.2 5712 (web01) any->/var/log/auth.log (null)"
 	s.respond([]byte(order))
 	if log.count("cannot be handed to the stock execd", "start ossec-execd") != 1 {

@@ -106,9 +106,6 @@ const (
 	// does not keep the agent from its work.
 	speakEvery = time.Second
 
-	// logEvery is how often one complaint is logged at most.
-	logEvery = time.Minute
-
 	// lostCounterAfter is how many authentic messages of the manager with rising counts, all far below its last
 	// one, are taken as a sign that it lost its counter.
 	lostCounterAfter = 3

@@ -34,7 +34,7 @@ func (s *session) stockText(e *source.Event) ([]byte, bool) {
 	}
 	if len(bytes.Trim(e.Message, "\x00")) == 0 {
 		n.dropped++
-		s.notes.warn("lines of NULs alone are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
+		s.limited.Warn("lines of NULs alone are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
 			"remedy", "none needed: such a hole stands in a file after a crash of its host, or behind a writer that goes on after a truncation")
 		return nil, false
 	}

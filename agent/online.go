@@ -162,7 +162,7 @@ func (s *session) emitOne(e *source.Event, later bool) bool {
 	}
 	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, message, s.cfg.Dialect)
 	if most := s.cfg.maxEvent(); len(s.plain) > most {
-		s.notes.warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
+		s.limited.Warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
 		s.plain = s.plain[:most]
 	}
 	done := s.sendEvent(s.plain, later)
@@ -206,7 +206,7 @@ func (s *session) sendEvent(event []byte, later bool) bool {
 }
 
 func (s *session) neverSent(err error, bytes int) {
-	s.notes.warn("an event was lost", "err", err, "bytes", bytes, "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
+	s.limited.Warn("an event was lost", "err", err, "bytes", bytes, "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
 }
 
 // write sends a message, behind those that are staged. On an error it was not sent, and the error was dealt with.
@@ -261,7 +261,7 @@ func (s *session) unsent(now time.Time, err error) error {
 	}
 	s.retry = now.Add(retryWrite)
 	if errors.Is(err, errCount) {
-		s.notes.warn("nothing can be sent", "err", err)
+		s.limited.Warn("nothing can be sent", "err", err)
 	} else if s.failing.IsZero() {
 		s.failing = now
 		s.log.Warn("this host does not send", "manager", s.managers[s.manager], "err", err, "remedy", "look at its network and firewall; tried again without end")

@@ -53,7 +53,7 @@ func (s *session) mayObey(kind order) bool {
 		return true
 	}
 	b := &budgets[kind]
-	s.notes.warn("orders "+b.name+" are passed over", "obeyed_at_once", b.burst, "then_every", b.every.String(),
+	s.limited.Warn("orders "+b.name+" are passed over", "obeyed_at_once", b.burst, "then_every", b.every.String(),
 		"remedy", "none needed unless it stays; then see why the manager orders it so often")
 	return false
 }

@@ -69,10 +69,10 @@ func (s *session) respond(order []byte) {
 	case s.responses != nil:
 		s.responses.Order(order)
 	case s.cfg.OssecHome == "":
-		s.notes.warn("an active response was ordered", "command", sample(order), "remedy", "not enabled here; nothing was run")
+		s.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "not enabled here; nothing was run")
 	default:
 		if err := s.cfg.toExecd(order); err != nil {
-			s.notes.warn("an active response was ordered, and cannot be handed to the stock execd", "command", sample(order), "err", err,
+			s.limited.Warn("an active response was ordered, and cannot be handed to the stock execd", "command", sample(order), "err", err,
 				"remedy", "start ossec-execd, or enable active responses of our own: [agent.active_response]")
 			return
 		}
@@ -87,9 +87,9 @@ func (s *session) unknown(now time.Time, kind proto.FromManager, message, rest [
 	case wazuh && kind == proto.ManagerRequest:
 		s.request(now, rest)
 	case wazuh && kind == proto.ManagerError:
-		s.notes.warn("the manager reports an error", "text", sample(rest), "remedy", "look at its log")
+		s.limited.Warn("the manager reports an error", "text", sample(rest), "remedy", "look at its log")
 	default:
-		s.notes.warn("an unknown order was passed over", "order", sample(bytes.TrimPrefix(message, []byte(proto.ControlPrefix))),
+		s.limited.Warn("an unknown order was passed over", "order", sample(bytes.TrimPrefix(message, []byte(proto.ControlPrefix))),
 			"remedy", "none needed unless it was meant for another program on this host")
 	}
 }
@@ -100,7 +100,7 @@ func (s *session) request(now time.Time, rest []byte) {
 	if !ok || !s.mayObey(toAnswer) {
 		return
 	}
-	s.notes.warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
+	s.limited.Warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
 	if s.write(now, proto.AppendReply(nil, number, "ack")) == nil {
 		s.write(now, proto.AppendReply(nil, number, "err ossecd: not supported"))
 	}
@@ -122,7 +122,7 @@ func (s *session) pushPart(kind proto.FromManager, rest []byte, count uint64) {
 		sum, name, err := proto.ParseUpFile(rest)
 		if err != nil {
 			s.push.Spoil()
-			s.notes.warn("a pushed file was refused", "err", err, "announced", sample(rest), "remedy", "look at the shared files on the manager")
+			s.limited.Warn("a pushed file was refused", "err", err, "announced", sample(rest), "remedy", "look at the shared files on the manager")
 			return
 		}
 		if !s.mayObey(toStoreFile) {
@@ -132,15 +132,15 @@ func (s *session) pushPart(kind proto.FromManager, rest []byte, count uint64) {
 		s.push.Begin(sum, name)
 	case proto.ManagerChunk:
 		if !s.push.Chunk(rest) {
-			s.notes.warn("a piece of no file was passed over", "remedy", "none needed: the beginning of the file was lost on the way, and it is pushed again")
+			s.limited.Warn("a piece of no file was passed over", "remedy", "none needed: the beginning of the file was lost on the way, and it is pushed again")
 		}
 	case proto.ManagerCloseFile:
 		name, data, err := s.push.End()
 		switch {
 		case err != nil:
-			s.notes.warn("a pushed file was discarded", "file", name, "err", err, "remedy", "if it stays: look at the shared files on the manager, and at the network's losses; after the next keepalive it is pushed again")
+			s.limited.Warn("a pushed file was discarded", "file", name, "err", err, "remedy", "if it stays: look at the shared files on the manager, and at the network's losses; after the next keepalive it is pushed again")
 		case !s.keeper.put(name, data):
-			s.notes.warn("a pushed file was discarded", "file", name, "remedy", "none needed: the one before is still being stored; after the next keepalive it is pushed again")
+			s.limited.Warn("a pushed file was discarded", "file", name, "remedy", "none needed: the one before is still being stored; after the next keepalive it is pushed again")
 		}
 	}
 }
@@ -149,10 +149,10 @@ func (s *session) pushPart(kind proto.FromManager, rest []byte, count uint64) {
 func (s *session) stored(r stored) {
 	s.keeper.busy = false
 	if len(r.refused) > 0 {
-		s.notes.warn("shared files with odd names were left out", "count", len(r.refused), "first", sample([]byte(r.refused[0])), "remedy", "give them plain names on the manager")
+		s.limited.Warn("shared files with odd names were left out", "count", len(r.refused), "first", sample([]byte(r.refused[0])), "remedy", "give them plain names on the manager")
 	}
 	if r.err != nil {
-		s.notes.warn("a pushed file was not stored", "file", r.name, "err", r.err)
+		s.limited.Warn("a pushed file was not stored", "file", r.name, "err", r.err)
 	} else {
 		s.log.Info("shared file stored", "file", r.name, "bytes", r.size)
 		if s.theirs != nil {

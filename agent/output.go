@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
+	"ossecd/keys/limitlog"
 )
 
 // intake is where all sources put their events.
@@ -22,14 +22,18 @@ type intake struct {
 
 // output is the source.Output of one source.
 type output struct {
-	intake        *intake
-	name          string     // of the source, for the log
-	mu            sync.Mutex // of share
-	share         share
-	spare         sync.Pool    // of *emission
-	busy          atomic.Int64 // calls of Emit under way
-	nextComplaint atomic.Pointer[time.Time]
-	idle          atomic.Bool // Idle was called after the last Emit
+	intake  *intake
+	name    string     // of the source, for the log
+	mu      sync.Mutex // of share
+	share   share
+	spare   sync.Pool    // of *emission
+	busy    atomic.Int64 // calls of Emit under way
+	limited *limitlog.Logger
+	idle    atomic.Bool // Idle was called after the last Emit
+}
+
+func newOutput(in *intake, name string, most int64) *output {
+	return &output{intake: in, name: name, share: share{most: most}, limited: limitlog.New(in.log)}
 }
 
 // emission is a batch on its way through the session.

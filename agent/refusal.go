@@ -3,6 +3,8 @@ package agent
 import (
 	"log/slog"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // reason is why a datagram of the manager was not taken.
@@ -48,20 +50,18 @@ type refusals struct {
 	manager string
 	counts  [numReasons]uint64
 	told    [numReasons]uint64
-	next    [numReasons]time.Time // when a reason may be logged again
+	limits  [numReasons]limitlog.Limit
 
-	lastOld  uint64
-	rising   int
-	nextLost time.Time
+	lastOld   uint64
+	rising    int
+	limitLost limitlog.Limit
 }
 
 func (r *refusals) add(why reason) {
 	r.counts[why]++
-	now := time.Now()
-	if now.Before(r.next[why]) {
+	if !r.limits[why].Due(time.Now()) {
 		return
 	}
-	r.next[why] = now.Add(logEvery)
 	r.log.Warn("refused", "reason", why.String(), "count", r.counts[why]-r.told[why], "manager", r.manager, "remedy", reasons[why].remedy)
 	r.told[why] = r.counts[why]
 }
@@ -76,11 +76,9 @@ func (r *refusals) old(count uint64) {
 	}
 	r.lastOld = count
 	r.rising++
-	now := time.Now()
-	if r.rising < lostCounterAfter || now.Before(r.nextLost) {
+	if r.rising < lostCounterAfter || !r.limitLost.Due(time.Now()) {
 		return
 	}
-	r.nextLost = now.Add(logEvery)
 	r.log.Error("the manager lost its counter, or somebody replays its old traffic", "manager", r.manager,
 		"remedy", "best: make a new key for this agent. Or restore the manager's rids/sender_counter. "+
 			"Or stop this agent, delete received and rids from its --state, and start it: that lets old traffic in once more")

@@ -45,7 +45,7 @@ func (c *Config) mayTakeKey() bool {
 // takeKey begins to take up the key that the manager ordered.
 func (s *session) takeKey(line []byte) {
 	refuse := func(why string) {
-		s.notes.warn("a new key was refused", "err", why, "remedy", "look at this agent's line on the manager; if its name or address was changed there, export it and import it here")
+		s.limited.Warn("a new key was refused", "err", why, "remedy", "look at this agent's line on the manager; if its name or address was changed there, export it and import it here")
 	}
 	if !s.about.takes {
 		refuse("it was not asked for")
@@ -101,7 +101,7 @@ func replaceKey(path string, old, key keys.Key) error {
 func (s *session) useKey(r rekeyed) {
 	s.rekey.busy = false
 	if r.err != nil {
-		s.notes.warn("a new key was not taken up", "err", r.err, "remedy", "make the keys file writable for this user, or free space; after the next keepalive it is tried again")
+		s.limited.Warn("a new key was not taken up", "err", r.err, "remedy", "make the keys file writable for this user, or free space; after the next keepalive it is tried again")
 		return
 	}
 	s.key = r.key

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // An order is obeyed where that is enabled, and the manager hears of it.
@@ -84,7 +86,7 @@ func TestAnIntegrityCheck(t *testing.T) {
 	log := new(logBuffer)
 	s := bareSession(t, Config{}, func() net.Conn { return newDeaf(func() {}) })
 	s.log = slog.New(slog.NewTextHandler(log, nil))
-	s.notes.log = s.log
+	s.limited = limitlog.New(s.log)
 	s.checkNow()
 	s.cfg.Tables = c.Tables
 	s.checkNow()

@@ -14,6 +14,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
 	"ossecd/keys"
+	"ossecd/keys/limitlog"
 )
 
 // session is the agent's side of the channel, and the owner of all its state.
@@ -85,15 +86,15 @@ type session struct {
 	retry     time.Time // nothing is sent before then
 	draining  time.Time // ExitWhenIdle: since when the sources are idle, zero while they are not
 
-	about  about
-	push   shared.Push
-	budget orderBudget
-	speaks time.Time // when a keepalive is said on demand again
-	pushed uint64    // the count of the last message of a push
-	keeper *keeper
-	rekey  rekey
-	notes  notes
-	pace   pace
+	about   about
+	push    shared.Push
+	budget  orderBudget
+	speaks  time.Time // when a keepalive is said on demand again
+	pushed  uint64    // the count of the last message of a push
+	keeper  *keeper
+	rekey   rekey
+	limited *limitlog.Logger
+	pace    pace
 
 	responses *response.Source  // nil where they are not enabled
 	theirs    *collector.Pushed // sources of the first manager, nil where it is not allowed
@@ -118,11 +119,11 @@ func newSession(cfg *Config, key keys.Key, counts *counts, files *shared.Store, 
 		cfg: cfg, log: log, key: key, counts: counts,
 		in: make(chan *emission), idled: make(chan struct{}, 1), done: make(chan struct{}),
 		dialed: make(chan dialed, 1), said: map[string]bool{},
-		about:  about{cfg: cfg, sums: files.Sums()},
-		keeper: newKeeper(files),
-		pace:   newPace(cfg),
-		rekey:  rekey{done: make(chan rekeyed, 1)},
-		notes:  notes{log: log, next: map[string]time.Time{}},
+		about:   about{cfg: cfg, sums: files.Sums()},
+		keeper:  newKeeper(files),
+		pace:    newPace(cfg),
+		rekey:   rekey{done: make(chan rekeyed, 1)},
+		limited: limitlog.New(log),
 	}
 	for _, m := range cfg.Managers {
 		address, err := managerAddress(m)

@@ -25,11 +25,11 @@ func (s *session) checkNow() {
 			s.log.Info("an integrity check was ordered, and handed to syscheckd", "install", root)
 		case !errors.Is(err, fs.ErrNotExist):
 			handed = true
-			s.notes.warn("an integrity check was ordered, and cannot be handed to syscheckd", "err", err, "remedy", "let this user write there")
+			s.limited.Warn("an integrity check was ordered, and cannot be handed to syscheckd", "err", err, "remedy", "let this user write there")
 		}
 	}
 	if !handed {
-		s.notes.warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type socket; nothing was checked")
+		s.limited.Warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type socket; nothing was checked")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 	"ossecd/proto"
 )
@@ -65,10 +66,10 @@ func (a *agent) forgetLow() {
 // mayLog says whether it is time to log something about the agent again, and notes that it was done.
 func (a *agent) mayLog(why reason, now time.Time) bool {
 	next := &a.faulty().nextLog[why-authentic]
-	if wait := *next - now.Unix(); wait > 0 && wait <= int64(logEvery/time.Second) { // more: the clock was set back
+	if wait := *next - now.Unix(); wait > 0 && wait <= int64(limitlog.Every/time.Second) { // more: the clock was set back
 		return false
 	}
-	*next = now.Add(logEvery).Unix()
+	*next = now.Add(limitlog.Every).Unix()
 	return true
 }
 

@@ -122,7 +122,7 @@ func (m *manager) openControl() (*control, error) {
 func (c *control) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { c.server.Close() })()
 	if err := c.server.Serve(c.socket); !errors.Is(err, http.ErrServerClosed) {
-		c.m.complain("the control socket is not served", err)
+		c.m.limited.Error("the control socket is not served", "err", err)
 	}
 }
 

@@ -219,7 +219,7 @@ func (m *manager) serveAR(ctx context.Context, c *net.UnixConn) {
 			return
 		}
 		if err != nil {
-			m.complain("active responses are not read", err)
+			m.limited.Error("active responses are not read", "err", err)
 			select {
 			case <-ctx.Done():
 				return
@@ -233,7 +233,7 @@ func (m *manager) serveAR(ctx context.Context, c *net.UnixConn) {
 			told, err = m.fulfil(r)
 		}
 		if err != nil {
-			m.complain("an active response was not passed on", err)
+			m.limited.Error("an active response was not passed on", "err", err)
 			continue
 		}
 		m.logOrder("active-response queue", r.text, told)

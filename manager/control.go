@@ -31,7 +31,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 				r.m.pusher.started(a)
 			}
 		}
-		r.m.sender.RebaseSoon(func(err error) { r.m.complain("the sending counter was not raised", err) })
+		r.m.sender.RebaseSoon(func(err error) { r.m.limited.Error("the sending counter was not raised", "err", err) })
 	case proto.AgentKeepalive:
 		if !newest {
 			break

@@ -50,7 +50,7 @@ func (m *manager) openDoors() (doors []door, err error) {
 	if m.cfg.OssecHome == "" {
 		return doors, nil
 	}
-	if m.info, err = openAgentInfo(m.cfg.inStock(stockAgentInfo), func(err error) { m.complain("agent information was not written", err) }); err != nil {
+	if m.info, err = openAgentInfo(m.cfg.inStock(stockAgentInfo), func(err error) { m.limited.Error("agent information was not written", "err", err) }); err != nil {
 		return doors, fmt.Errorf("agent information: %w; is %s the directory of a stock server?", err, m.cfg.OssecHome)
 	}
 	doors = append(doors, door{m.info.run, func() { m.info.dir.Close() }})

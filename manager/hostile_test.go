@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/keys/limitlog"
 	"ossecd/proto"
 )
 
@@ -161,7 +162,7 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 		if n, m := strings.Count(r.logs.String(), "agent connected"), strings.Count(r.logs.String(), "agent disconnected"); n != 1 || m != 1 {
 			r.t.Errorf("logged %d times as connected and %d times as disconnected within a minute, want 1", n, m)
 		}
-		time.Sleep(logEvery)
+		time.Sleep(limitlog.Every)
 		if n, untold, last := reports(); n+untold != 2*times || last != "agent-disconnected" {
 			r.t.Errorf("%d changes reported and %d summed up, the last of them %s; want %d in all, the last a goodbye", n, untold, last, 2*times)
 		}
@@ -204,10 +205,10 @@ func TestLogAfterAClockWasAhead(t *testing.T) {
 		want bool
 	}{
 		{now.AddDate(1, 0, 0), true},
-		{now.AddDate(1, 0, 0).Add(logEvery - time.Second), false},
+		{now.AddDate(1, 0, 0).Add(limitlog.Every - time.Second), false},
 		{now, true},
-		{now.Add(logEvery - time.Second), false},
-		{now.Add(logEvery), true},
+		{now.Add(limitlog.Every - time.Second), false},
+		{now.Add(limitlog.Every), true},
 	} {
 		if got := a.mayLog(oldCount, tt.at); got != tt.want {
 			t.Errorf("at %v: %v, want %v", tt.at.Sub(now), got, tt.want)

@@ -16,9 +16,6 @@ const (
 	// stopWithin is what a stop may take to write out what waits; the whole has 2 s.
 	stopWithin = 1700 * time.Millisecond
 
-	// logEvery is how often one reason of refusal, or one complaint about one agent, is logged at most.
-	logEvery = time.Minute
-
 	// sampleSize is how many different senders a line about refused datagrams names.
 	sampleSize = 3
 

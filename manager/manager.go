@@ -17,6 +17,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/keys/limitlog"
 	"ossecd/manager/enroll"
 	"ossecd/manager/sink"
 )
@@ -25,6 +26,7 @@ import (
 type manager struct {
 	cfg      Config
 	log      *slog.Logger
+	limited  *limitlog.Logger
 	store    *keys.Store
 	received *keys.Received
 	sender   *keys.Sender
@@ -49,11 +51,6 @@ type manager struct {
 
 	run     string // names this run to agents that are ours
 	started time.Time
-
-	complaints struct {
-		sync.Mutex
-		next map[string]time.Time
-	}
 }
 
 // Run is a manager from start to stop. It returns when ctx ends, after it stopped reading, wrote out what
@@ -107,7 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 }
 
 func newManager(cfg Config, log *slog.Logger) *manager {
-	m := &manager{cfg: cfg, log: log, refusals: newRefusals(log)}
+	m := &manager{cfg: cfg, log: log, limited: limitlog.New(log), refusals: newRefusals(log)}
 	var specs []sink.Spec
 	for _, p := range cfg.plans {
 		s := p.spec
@@ -115,7 +112,6 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 		specs = append(specs, s)
 	}
 	m.sinks = sink.NewHub(specs, log)
-	m.complaints.next = make(map[string]time.Time)
 	m.run, m.started = rand.Text(), time.Now()
 	m.used.kick = make(chan struct{}, 1)
 	m.watch, m.waves = newWatch(cfg.DisconnectAfter, m.gone), newWaves()
@@ -314,7 +310,7 @@ func (m *manager) takeUpKeys() {
 	old := m.roster.Load()
 	r, err := m.newRoster(set, old)
 	if err != nil {
-		m.complain("not all keys are taken up; tried again every "+restEvery.String(), err)
+		m.limited.Error("not all keys are taken up; tried again every "+restEvery.String(), "err", err)
 	}
 	m.taken, m.lacking = set, err != nil
 	m.setRoster(r)
@@ -382,22 +378,12 @@ func (m *manager) takeResets() {
 		return nil
 	})
 	if err != nil {
-		m.complain("requests to forget a counter were not taken", err)
+		m.limited.Error("requests to forget a counter were not taken", "err", err)
 	}
 }
 
 func (m *manager) flushRids(ctx context.Context) {
 	if _, err := m.received.Flush(ctx, m.ridsDir(), m.slots); err != nil && ctx.Err() == nil {
-		m.complain("the rids files were not brought up to date", err)
-	}
-}
-
-// complain logs an error at most once per logEvery and what.
-func (m *manager) complain(what string, err error) {
-	m.complaints.Lock()
-	defer m.complaints.Unlock()
-	if now := time.Now(); now.After(m.complaints.next[what]) {
-		m.complaints.next[what] = now.Add(logEvery)
-		m.log.Error(what, "err", err)
+		m.limited.Error("the rids files were not brought up to date", "err", err)
 	}
 }

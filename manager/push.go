@@ -260,7 +260,7 @@ func (p *pusher) read(g *sharing) {
 			"remedy", "give them plain names, and let links point to files in the same directory")
 	}
 	if err != nil {
-		p.m.complain("shared files of the group "+g.name+" stay as they were", fmt.Errorf("%s: %w; agents get the last version that could be read", g.dir.path, err))
+		p.m.limited.Error("shared files of the group "+g.name+" stay as they were", "err", fmt.Errorf("%s: %w; agents get the last version that could be read", g.dir.path, err))
 		return
 	}
 	if f == nil {

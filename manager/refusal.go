@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // reason is why a datagram or message was not taken.
@@ -59,7 +61,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 
 func (r reason) String() string { return reasons[r].name }
 
-// refusals counts what was not taken. What is not authenticated is logged at most once per reason and logEvery,
+// refusals counts what was not taken. What is not authenticated is logged at most once per reason and limitlog.Every,
 // with how many there were and a few of the senders.
 type refusals struct {
 	log    *slog.Logger
@@ -126,9 +128,9 @@ func (r *refusals) tell(why reason) {
 	r.sample[why] = r.sample[why][:0]
 }
 
-// run logs, once per logEvery, what was refused since and not told yet. It returns when ctx ends.
+// run logs, once per limitlog.Every, what was refused since and not told yet. It returns when ctx ends.
 func (r *refusals) run(ctx context.Context) {
-	tick := time.NewTicker(logEvery)
+	tick := time.NewTicker(limitlog.Every)
 	defer tick.Stop()
 	for {
 		select {
@@ -149,7 +151,7 @@ func (r *refusals) run(ctx context.Context) {
 }
 
 // authenticated counts a message that is the agent's own but was not taken, and logs it at most once per agent,
-// reason and logEvery. a.mu is held.
+// reason and limitlog.Every. a.mu is held.
 func (r *refusals) authenticated(why reason, a *agent, from netip.AddrPort, now time.Time) {
 	r.counts[why].Add(1)
 	if !a.mayLog(why, now) {

@@ -144,7 +144,7 @@ func (m *manager) promote(ctx context.Context) {
 			continue
 		}
 		if err := m.promoteAll(ctx, all); err != nil && ctx.Err() == nil {
-			m.complain("the new keys of agents are not in the keys file; both keys stay good, and it is tried again", err)
+			m.limited.Error("the new keys of agents are not in the keys file; both keys stay good, and it is tried again", "err", err)
 			for _, k := range all {
 				m.used.add(k)
 			}
@@ -165,7 +165,7 @@ func (m *manager) promoteAll(ctx context.Context, all map[string]keys.Key) error
 				continue // removed meanwhile
 			}
 			if err := f.Promote(k); err != nil {
-				m.complain("an agent uses a key that is no longer its next", err)
+				m.limited.Error("an agent uses a key that is no longer its next", "err", err)
 			}
 		}
 		return nil
@@ -209,7 +209,7 @@ func (m *manager) sayRemoved(gone []*agent) {
 	}
 	v, err := m.newVoice()
 	if err != nil {
-		m.complain("removed agents are told only once they speak", err)
+		m.limited.Error("removed agents are told only once they speak", "err", err)
 		return
 	}
 	for _, a := range gone {

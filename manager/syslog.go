@@ -176,7 +176,7 @@ func (d *syslogDoor) receive(ctx context.Context, conn PacketConn) {
 
 // pause waits before what failed is tried again; it returns false when ctx has ended.
 func (d *syslogDoor) pause(ctx context.Context, what string, err error) bool {
-	d.m.complain(what, err)
+	d.m.limited.Error(what, "err", err)
 	select {
 	case <-ctx.Done():
 		return false
@@ -191,7 +191,7 @@ func (d *syslogDoor) admits(from netip.Addr) bool {
 	if d.hears(from) {
 		return true
 	}
-	d.m.complain("syslog of senders that are not allowed is dropped", fmt.Errorf("%s is not in allow of listen %s, or in deny; add it if it should be heard", from, d.listen))
+	d.m.limited.Error("syslog of senders that are not allowed is dropped", "err", fmt.Errorf("%s is not in allow of listen %s, or in deny; add it if it should be heard", from, d.listen))
 	return false
 }
 

@@ -55,7 +55,7 @@ func (d *syslogDoor) admit(conn net.Conn) {
 	defer d.mu.Unlock()
 	if d.closed || len(d.conns) >= maxSyslogConns {
 		if !d.closed {
-			d.m.complain("a connection for syslog was refused", fmt.Errorf("%s: there are %d already; have fewer senders connect, or relay them", from, maxSyslogConns))
+			d.m.limited.Error("a connection for syslog was refused", "err", fmt.Errorf("%s: there are %d already; have fewer senders connect, or relay them", from, maxSyslogConns))
 		}
 		conn.Close()
 		return
@@ -63,7 +63,7 @@ func (d *syslogDoor) admit(conn net.Conn) {
 	d.conns[conn] = struct{}{}
 	d.serving.Go(func() {
 		if err := d.serve(conn, from); err != nil {
-			d.m.complain("a connection for syslog was closed", fmt.Errorf("%s: %w", from, err))
+			d.m.limited.Error("a connection for syslog was closed", "err", fmt.Errorf("%s: %w", from, err))
 		}
 		conn.Close()
 		d.mu.Lock()

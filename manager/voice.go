@@ -26,7 +26,7 @@ func (m *manager) newVoice() (*voice, error) {
 func (v *voice) say(a *agent, message []byte) error {
 	count, err := v.m.sender.TryNext() // a.mu is held, for which receivers wait
 	if err != nil {
-		v.m.complain("an answer was not sent", err)
+		v.m.limited.Error("an answer was not sent", "err", err)
 		return err
 	}
 	var random [2]byte

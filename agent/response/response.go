@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/keys/limitlog"
 )
 
 // Config says what may be run.
@@ -38,7 +39,6 @@ const (
 	maxPending = 4096             // undoings that wait
 	runWithin  = 30 * time.Second // for each program
 	stopWithin = time.Second      // for all undoings at a stop; the next start does the rest
-	logEvery   = time.Minute
 
 	reportWithin = time.Second
 	location     = "active-responses.log"
@@ -53,8 +53,8 @@ type Source struct {
 	pending []undo
 
 	mu      sync.Mutex
-	refused int       // since it was last logged
-	nextLog time.Time // not before
+	refused int // since it was last logged
+	limit   limitlog.Limit
 }
 
 var _ source.Source = (*Source)(nil)
@@ -110,9 +110,9 @@ func (s *Source) refuse(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused++
-	if now := time.Now(); !now.Before(s.nextLog) {
+	if s.limit.Due(time.Now()) {
 		s.cfg.Log.Warn("an active response was refused", "err", err, "refused", s.refused, "remedy", "see what the manager orders; allow names what may be run")
-		s.refused, s.nextLog = 0, now.Add(logEvery)
+		s.refused = 0
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/keys/limitlog"
 	"ossecd/keys/marked"
 	"ossecd/keys/tokens"
 	"ossecd/proto"
@@ -36,15 +37,14 @@ type order struct {
 // clerk gives out the keys. It is one goroutine, and does all orders that came while it was busy in one edit of each file.
 type clerk struct {
 	cfg    *Config
-	log    *slog.Logger
+	log    *limitlog.Logger
 	orders chan *order
 
-	wrong         bucket // passwords, of all addresses together
-	nextComplaint time.Time
+	wrong bucket // passwords, of all addresses together
 }
 
 func newClerk(cfg *Config, log *slog.Logger) *clerk {
-	return &clerk{cfg: cfg, log: log, orders: make(chan *order)}
+	return &clerk{cfg: cfg, log: limitlog.New(log), orders: make(chan *order)}
 }
 
 // run settles orders until ctx ends. Each order that it took is settled.
@@ -94,8 +94,7 @@ func (c *clerk) settle(batch []*order) {
 			o.why = failed
 		}
 	}
-	if err != nil && time.Now().After(c.nextComplaint) {
-		c.nextComplaint = time.Now().Add(logEvery)
+	if err != nil {
 		c.log.Error("agents get no keys", "err", err)
 	}
 	if err == nil && given(batch) {

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/keys/tokens"
 	"ossecd/proto"
 )
@@ -474,7 +475,7 @@ func TestRefusalsLimited(t *testing.T) {
 		}
 		r.note(tooSlow, from)
 		lines(`reason="too slow" count=1`)
-		time.Sleep(2*logEvery + time.Second)
+		time.Sleep(2*limitlog.Every + time.Second)
 		synctest.Wait()
 		lines(`reason="invalid name" count=5 source=127.0.0.1:1 name=b`)
 		// Each address has its line; where there are too many, those past the bound share one.
@@ -484,7 +485,7 @@ func TestRefusalsLimited(t *testing.T) {
 		if n := strings.Count(logs.String()[told:], "\n"); n < maxTold-2 || n > maxTold+1 {
 			t.Errorf("%d lines about %d addresses", n, 2*maxTold)
 		}
-		time.Sleep(3 * logEvery)
+		time.Sleep(3 * limitlog.Every)
 		synctest.Wait()
 		r.mu.Lock()
 		if len(r.told) != 0 {

@@ -46,10 +46,8 @@ const (
 	// acceptPause is the pause where the system gives no connections, as when there are too many open files.
 	acceptPause = 100 * time.Millisecond
 
-	// logEvery is how often one reason of refusal is logged at most for an address, and maxTold for how many reasons and addresses
-	// that is kept apart; past it they share a line for each reason.
-	logEvery = time.Minute
-	maxTold  = 128
+	// maxTold is for how many reasons and addresses refusals are logged apart; past it they share a line for each reason.
+	maxTold = 128
 
 	// minReplace keeps two hosts of one name from taking the key from each other in turn.
 	minReplace = time.Minute

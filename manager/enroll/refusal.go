@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // reason is why an agent was not given a key; 0 is none.
@@ -82,7 +84,7 @@ func (r reason) answer(name, address, groups string) string {
 // isGuess says that the reason is one by which an address makes itself suspect.
 func (r reason) isGuess() bool { return r == wrongPassword || r == unknownToken }
 
-// refusals counts what was refused, and logs it at most once per reason, address and logEvery.
+// refusals counts what was refused, and logs it at most once per reason, address and limitlog.Every.
 type refusals struct {
 	log *slog.Logger
 
@@ -131,12 +133,12 @@ func (r *refusals) tell(why reason, one *refusal, now time.Time) {
 		return
 	}
 	r.log.Warn("enrolment refused", append(append([]any{"reason", why.String(), "count", one.untold}, one.last...), "remedy", reasons[why].remedy)...)
-	one.untold, one.next = 0, now.Add(logEvery)
+	one.untold, one.next = 0, now.Add(limitlog.Every)
 }
 
 // run tells until ctx ends what note left untold.
 func (r *refusals) run(ctx context.Context) {
-	tick := time.NewTicker(logEvery)
+	tick := time.NewTicker(limitlog.Every)
 	defer tick.Stop()
 	for {
 		select {

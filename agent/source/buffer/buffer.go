@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/keys/limitlog"
 )
 
 // Size is how many bytes wait at most, counted with an overhead for each event.
@@ -25,7 +26,6 @@ const (
 	slice    = 256
 	keep     = 256 << 10   // bytes of messages for which memory is kept in any case
 	gather   = time.Second // before the first of a series is logged, so that the line has its size
-	logEvery = time.Minute
 )
 
 // Buffer is made with [New]. Add and Wait may be called by many goroutines.
@@ -248,7 +248,7 @@ func (b *Buffer) giveUp(n int) {
 
 // logCounts logs what is counted, once a minute at most.
 func (b *Buffer) logCounts(ctx context.Context) {
-	for next := time.Now(); ; next = time.Now().Add(logEvery) {
+	for next := time.Now(); ; next = time.Now().Add(limitlog.Every) {
 		select {
 		case <-b.noted:
 		case <-ctx.Done():

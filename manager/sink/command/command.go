@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 )
 
@@ -26,8 +27,7 @@ const (
 	// linger is how long a program that has ended may leave its output open to others that it started.
 	linger = time.Second
 
-	maxSaid  = 400 // bytes of what a program that failed has printed that are logged
-	logEvery = time.Minute
+	maxSaid = 400 // bytes of what a program that failed has printed that are logged
 )
 
 // errTimeout is how a run ends that takes too long.
@@ -36,13 +36,14 @@ var errTimeout = errors.New("it took too long and was killed")
 // Command is the sink.
 type Command struct {
 	o       Options
-	log     *slog.Logger
 	json    sink.JSON
-	nextLog time.Time
+	limited *limitlog.Logger
 }
 
 // New makes the sink.
-func New(o Options, log *slog.Logger) *Command { return &Command{o: o, log: log} }
+func New(o Options, log *slog.Logger) *Command {
+	return &Command{o: o, limited: limitlog.New(log)}
+}
 
 // Write runs the program for each event, for a few at once, which are begun in their order. A run that fails is not made again: the program may have done
 // its work. Its event counts as refused.
@@ -97,11 +98,8 @@ func (c *Command) run(ctx context.Context, input []byte) error {
 
 // failed logs a run that failed, at most once per logEvery.
 func (c *Command) failed(err error) {
-	if now := time.Now(); now.After(c.nextLog) {
-		c.nextLog = now.Add(logEvery)
-		c.log.Error("a command for an alert failed, and is not run again for it", "command", c.o.Argv[0], "err", err,
-			"remedy", "run it by hand with the JSON of an event on its standard input")
-	}
+	c.limited.Error("a command for an alert failed, and is not run again for it", "command", c.o.Argv[0], "err", err,
+		"remedy", "run it by hand with the JSON of an event on its standard input")
 }
 
 // Close ends it.

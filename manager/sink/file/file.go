@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 )
 
@@ -36,7 +37,7 @@ type File struct {
 	day     string // on which the last event was written
 	lines   lines
 	aside   time.Time // in the name of the file set aside last; the next has a later one, or it would be taken for older
-	nextLog time.Time // when a failed setting aside may be logged again
+	limited *limitlog.Logger
 	looked  time.Time // when it was last seen to have its name
 	tidy    *tidy     // nil where nothing is ever set aside
 }
@@ -51,7 +52,7 @@ func Open(ctx context.Context, o Options, log *slog.Logger) (*File, error) {
 	if info, err := os.Stat(o.Path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		log.Info("the events go to a named pipe; waiting for its reader", "events", o.Path)
 	}
-	f := &File{o: o, log: log, lines: newLines(o.Archives)}
+	f := &File{o: o, log: log, limited: limitlog.New(log), lines: newLines(o.Archives)}
 	opened := make(chan error, 1)
 	go func() { opened <- f.open() }()
 	select {
@@ -122,11 +123,8 @@ func (f *File) setAside() {
 		return
 	}
 	if err := f.change(); err != nil {
-		if now := time.Now(); now.After(f.nextLog) {
-			f.nextLog = now.Add(time.Minute)
-			f.log.Error("a file of events was not set aside for a new one; it is written on", "events", f.o.Path, "err", err,
-				"remedy", "let this user rename and make files in the directory")
-		}
+		f.limited.Error("a file of events was not set aside for a new one; it is written on", "events", f.o.Path, "err", err,
+			"remedy", "let this user rename and make files in the directory")
 		return
 	}
 	f.day = day

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 )
 
@@ -37,8 +38,6 @@ const (
 	// connectWithin is what making a connection may take, and reconnectWait the pause between two attempts.
 	connectWithin = 5 * time.Second
 	reconnectWait = 500 * time.Millisecond
-
-	logEvery = time.Minute
 )
 
 // NATS is the sink.
@@ -52,12 +51,12 @@ type NATS struct {
 	sent    []jetstream.PubAckFuture
 	form    sink.JSON
 	event   sink.Event
-	nextLog time.Time
+	limited *limitlog.Logger
 }
 
 // New makes a sink, which connects at the first event. From then on the library mends the connection by itself.
 func New(o Options, log *slog.Logger) (*NATS, error) {
-	n := &NATS{o: o, log: log}
+	n := &NATS{o: o, log: log, limited: limitlog.New(log)}
 	var err error
 	n.tls, err = o.Secrets.tls()
 	return n, err
@@ -148,11 +147,8 @@ const codeTooLong = 10054
 
 // complain logs that an event is not taken, at most once per logEvery.
 func (n *NATS) complain(size int) {
-	if now := time.Now(); now.After(n.nextLog) {
-		n.nextLog = now.Add(logEvery)
-		n.log.Warn("events are lost: they are longer than the NATS server or its stream takes", "bytes", size,
-			"remedy", "raise max_payload of the server and max_msg_size of the stream")
-	}
+	n.limited.Warn("events are lost: they are longer than the NATS server or its stream takes", "bytes", size,
+		"remedy", "raise max_payload of the server and max_msg_size of the stream")
 }
 
 // Close ends it.

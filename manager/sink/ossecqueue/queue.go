@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 )
 
@@ -26,23 +27,20 @@ const (
 	// fullWait is the pause after the system says that the socket is full. (Where it can tell when there is room,
 	// writing waits for that by itself.)
 	fullWait = 5 * time.Millisecond
-
-	logEvery = time.Minute
 )
 
 // Queue is the sink.
 type Queue struct {
 	path     string
-	log      *slog.Logger
 	link     sink.Link
 	event    sink.Event
 	datagram []byte
-	nextLog  time.Time // when a complaint may be logged again
+	limited  *limitlog.Logger
 }
 
 // New makes a sink; the socket is connected to at the first event, and anew whenever the daemon was restarted.
 func New(path string, log *slog.Logger) *Queue {
-	q := &Queue{path: path, log: log}
+	q := &Queue{path: path, limited: limitlog.New(log)}
 	q.link.Dial = func(context.Context) (net.Conn, error) {
 		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 		if err != nil {
@@ -103,10 +101,7 @@ func (q *Queue) send(ctx context.Context, c net.Conn) error {
 
 // complain logs what happened to the event at hand, at most once per logEvery.
 func (q *Queue) complain(what, remedy string) {
-	if now := time.Now(); now.After(q.nextLog) {
-		q.nextLog = now.Add(logEvery)
-		q.log.Warn(what, "socket", q.path, "bytes", len(q.datagram), "agent", string(q.event.ID), "name", string(q.event.Name), "remedy", remedy)
-	}
+	q.limited.Warn(what, "socket", q.path, "bytes", len(q.datagram), "agent", string(q.event.ID), "name", string(q.event.Name), "remedy", remedy)
 }
 
 // Close ends it.

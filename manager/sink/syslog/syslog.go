@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/keys/marked"
 	"ossecd/manager/sink"
 )
@@ -30,24 +31,21 @@ type Options struct {
 const (
 	// writeWithin is what a write may take until the connection counts as broken.
 	writeWithin = 30 * time.Second
-
-	logEvery = time.Minute
 )
 
 // Syslog is the sink.
 type Syslog struct {
 	o       Options
-	log     *slog.Logger
 	link    sink.Link
 	event   sink.Event
 	message []byte
 	text    []byte // of a write over a stream
-	nextLog time.Time
+	limited *limitlog.Logger
 }
 
 // New makes a sink, which connects at the first event, and anew whenever the connection breaks.
 func New(o Options, log *slog.Logger) (*Syslog, error) {
-	s := &Syslog{o: o, log: log}
+	s := &Syslog{o: o, limited: limitlog.New(log)}
 	s.link.Stream = o.Protocol != "udp"
 	var d net.Dialer
 	if o.Protocol != "tls" {
@@ -132,10 +130,7 @@ func (s *Syslog) format() {
 
 // complain logs what happened to the event at hand, at most once per logEvery.
 func (s *Syslog) complain(what string, size int, remedy string) {
-	if now := time.Now(); now.After(s.nextLog) {
-		s.nextLog = now.Add(logEvery)
-		s.log.Warn(what, "address", s.o.Address, "bytes", size, "agent", string(s.event.ID), "name", string(s.event.Name), "remedy", remedy)
-	}
+	s.limited.Warn(what, "address", s.o.Address, "bytes", size, "agent", string(s.event.ID), "name", string(s.event.Name), "remedy", remedy)
 }
 
 // Close ends it.

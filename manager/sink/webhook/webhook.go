@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"ossecd/keys/limitlog"
 	"ossecd/manager/sink"
 )
 
@@ -25,9 +26,6 @@ type Options struct {
 // maxAnswer is how many bytes of an answer are read, so that its connection can be used again.
 const maxAnswer = 64 << 10
 
-// logEvery is how often refused events are logged at most.
-const logEvery = time.Minute
-
 // CheckURL says what is wrong with an address.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
@@ -40,18 +38,17 @@ func CheckURL(text string) error {
 // Webhook is the sink.
 type Webhook struct {
 	o       Options
-	log     *slog.Logger
 	client  *http.Client
 	json    sink.JSON
 	body    []byte
-	nextLog time.Time
+	limited *limitlog.Logger
 }
 
 // New makes the sink. It connects when there is something to write.
 func New(o Options, log *slog.Logger) *Webhook {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = maxAnswer
-	return &Webhook{o: o, log: log, client: &http.Client{Transport: transport, Timeout: o.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &Webhook{o: o, limited: limitlog.New(log), client: &http.Client{Transport: transport, Timeout: o.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a POST that is redirected is another request, or none
 	}}}
 }
@@ -101,11 +98,8 @@ func (w *Webhook) post(ctx context.Context) (status int, err error) {
 }
 
 func (w *Webhook) refused(status int, e *sink.Event) {
-	if now := time.Now(); now.After(w.nextLog) {
-		w.nextLog = now.Add(logEvery)
-		w.log.Error("a web server refused an alert, which is not sent again", "status", status, "action", string(e.Action), "agent", string(e.ID),
-			"remedy", "look at url and token_file, and at the server's own log")
-	}
+	w.limited.Error("a web server refused an alert, which is not sent again", "status", status, "action", string(e.Action), "agent", string(e.ID),
+		"remedy", "look at url and token_file, and at the server's own log")
 }
 
 // Close ends it.
