@@ -45,7 +45,6 @@ type agent struct {
 // faults are what is known of an agent with which something was wrong.
 type faults struct {
 	low     lowCounts
-	spent   spentCounts
 	nextLog [numReasons - authentic]int64 // when it may be complained about again, by reason; Unix time, seconds
 }
 

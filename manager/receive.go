@@ -103,7 +103,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	control := proto.IsControl(message.Payload)
+	control, malformed := proto.IsControl(message.Payload), false
 	var e proto.Event
 	if control {
 		if proto.OnlyManagersSay(message.Payload) {
@@ -111,12 +111,11 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 			return
 		}
 	} else if e, err = proto.ParseEvent(message.Payload, a.dialectOf(&message)); err != nil {
-		r.noEvent(a, slot, &message, from, now)
-		return
-	}
-	if a.faults != nil && a.faults.spent.has(message.Counter.Value()) {
-		m.refusals.authenticated(repeatedCount, a, from, now)
-		return
+		if why := notTheAgents(cipher, slot, &message); why != 0 {
+			m.refusals.authenticated(why, a, from, now)
+			return
+		}
+		malformed = true
 	}
 	verdict := slot.Accept(message.Counter.Value())
 	r.lookForTwin(a, &message, verdict, from, now)
@@ -148,6 +147,10 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	if control {
 		r.control(a, message.Payload, message.Counter.Value(), verdict == proto.Late, now)
+		return
+	}
+	if malformed { // it has spent its count, and shows life, as any other
+		m.refusals.authenticated(badEvent, a, from, now)
 		return
 	}
 	if string(e.Location) == collectorMark {

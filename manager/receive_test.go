@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -197,8 +198,58 @@ func TestOwnMessagesSentBack(t *testing.T) {
 	}
 }
 
-// An authentic message that is no event is refused once as malformed, and then as repeated. It takes nothing from the agent: counts
-// below it are still fresh, and it shows no life.
+// A piece of a pushed file is known when it comes back to the manager that sent it, or to another one that is an ossecd, however near
+// its count is to the agent's.
+func TestOwnPiecesSentBack(t *testing.T) {
+	t.Parallel()
+	for _, method := range []proto.Method{proto.Blowfish, proto.AES} {
+		sender, back := direct(t, anyLine), direct(t, anyLine)
+		from := netip.MustParseAddrPort("192.0.2.9:1111")
+		kept := new(keeps)
+		a := sender.m.roster.Load().byID["001"]
+		a.mu.Lock()
+		a.method = method
+		a.answerTo(returnPath{kept, from, netip.Addr{}})
+		for range 5 {
+			if err := sender.voice.say(a, []byte("a piece of a file")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.mu.Unlock()
+		first, err := sender.m.sender.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		event := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: method, Counter: proto.Counter{Global: first.Global - 1, Local: 9990}})
+		for _, r := range []*receiver{sender, back} {
+			a := r.m.roster.Load().byID["001"]
+			r.receive(event("1:l:event"), from, netip.Addr{}, time.Now())
+			highest := a.slot.Highest()
+			for range 2 {
+				for _, d := range kept.sent {
+					r.receive(append([]byte("!001!"), d...), from, netip.Addr{}, time.Now())
+				}
+			}
+			if got := r.m.refusals.counts[notAnAgents].Load(); got != 10 || a.slot.Highest() != highest {
+				t.Errorf("%v: %d of 10 are known; highest count %d, before %d", method, got, a.slot.Highest(), highest)
+			}
+		}
+	}
+}
+
+// keeps is a socket that keeps what is sent.
+type keeps struct {
+	PacketConn
+	sent [][]byte
+}
+
+func (k *keeps) WritePacket(d []byte, _ netip.AddrPort, _ netip.Addr) error {
+	k.sent = append(k.sent, bytes.Clone(d))
+	return nil
+}
+
+// An authentic message that is no event is refused once as malformed, and then as repeated, however many there are. It is a sign of life, and
+// counts far below it are old, as with any other message.
 func TestNoEventIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	r := direct(t, anyLine)
@@ -206,24 +257,59 @@ func TestNoEventIsRefusedOnce(t *testing.T) {
 	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
 	a := r.m.roster.Load().byID["001"]
 	event := seal("1:l:event")
-	x := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 2_000_000_000}})("x")
+	r.receive(seal(proto.Startup), from, netip.Addr{}, time.Now())
+	a.life.lastSeen = time.Time{}
+	const many = 100
+	var odd [many][]byte
+	for i := range odd {
+		odd[i] = seal("x")
+	}
 	for i := range 4 {
-		r.receive(x, from, netip.Addr{}, time.Now())
-		if got, again := r.m.refusals.counts[badEvent].Load(), r.m.refusals.counts[repeatedCount].Load(); got != 1 || again != uint64(i) {
+		for _, d := range odd {
+			r.receive(d, from, netip.Addr{}, time.Now())
+		}
+		if got, again := r.m.refusals.counts[badEvent].Load(), r.m.refusals.counts[repeatedCount].Load(); got != many || again != uint64(many*i) {
 			t.Fatalf("after %d times %d are malformed and %d repeated", i+1, got, again)
 		}
 	}
-	if !a.life.lastSeen.IsZero() {
-		t.Error("it showed life")
+	if a.life.lastSeen.IsZero() || a.slot.Highest() != 50102 {
+		t.Errorf("it showed no life, or the window stayed: %d", a.slot.Highest())
 	}
-	r.receive(event, from, netip.Addr{}, time.Now())
-	if r.events.Len() != 1 || a.life.lastSeen.IsZero() {
+	r.receive(event, from, netip.Addr{}, time.Now()) // a late one
+	if r.events.Len() != 1 {
 		t.Error("the agent's event was not taken")
 	}
-	again := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})("x")
-	r.receive(again, from, netip.Addr{}, time.Now()) // the count of the event
-	if n := r.m.refusals.counts[repeatedCount].Load(); n != 4 {
-		t.Errorf("%d are repeated", n)
+	for range proto.WindowWidth {
+		r.receive(seal("x"), from, netip.Addr{}, time.Now())
+	}
+	r.receive(odd[0], from, netip.Addr{}, time.Now())
+	if n := r.m.refusals.counts[oldCount].Load(); n != 1 {
+		t.Errorf("%d are too old", n)
+	}
+}
+
+// What is no event and counts far above all that was heard may be a piece of a file from a stock manager, or from an ossecd before it marked
+// its own messages, that somebody sends back: it does not make the agent's own counts look old.
+func TestNoEventFarAhead(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine)
+	from := netip.MustParseAddrPort("192.0.2.9:1111")
+	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
+	a := r.m.roster.Load().byID["001"]
+	ahead := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5, Local: 1 + proto.WindowWidth}})("x")
+	r.receive(ahead, from, netip.Addr{}, time.Now())
+	r.receive(seal(proto.Startup), from, netip.Addr{}, time.Now())
+	a.life.lastSeen = time.Time{}
+	r.receive(ahead, from, netip.Addr{}, time.Now())
+	if got := r.m.refusals.counts[badEvent].Load(); got != 2 || a.slot.Highest() != 50001 || !a.life.lastSeen.IsZero() {
+		t.Errorf("%d malformed; highest count %d, last seen %v", got, a.slot.Highest(), a.life.lastSeen)
+	}
+	r.receive(seal("1:l:event"), from, netip.Addr{}, time.Now())
+	for range 2 {
+		r.receive(ahead, from, netip.Addr{}, time.Now()) // near enough by now
+	}
+	if got, again := r.m.refusals.counts[badEvent].Load(), r.m.refusals.counts[repeatedCount].Load(); got != 3 || again != 1 {
+		t.Errorf("%d malformed, %d repeated", got, again)
 	}
 }
 

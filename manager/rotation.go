@@ -237,7 +237,7 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 		return false
 	}
 	message, err := r.opener.Open(a.cipher, f, a.knownDialect())
-	if err != nil || !proto.IsControl(message.Payload) {
+	if err != nil || !proto.IsControl(message.Payload) || proto.OnlyManagersSay(message.Payload) {
 		return false
 	}
 	a.mu.Lock()

@@ -177,6 +177,10 @@ func TestRemovedAgentIsTold(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", p.key, got, want)
 			}
 		}
+		ours.send(proto.Removed) // as if somebody sent it back
+		if got := ours.answer(); got != "" {
+			t.Errorf("what comes back is answered with %q", got)
+		}
 		ours.write(old)
 		ours.use(mustKey(t, fixedLine))
 		ours.send(proto.Startup)

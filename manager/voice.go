@@ -29,13 +29,12 @@ func (v *voice) say(a *agent, message []byte) error {
 		v.m.limited.Error("an answer was not sent", "err", err)
 		return err
 	}
-	var random [2]byte
-	rand.Read(random[:])
-	e := proto.Envelope{Method: a.method, Dialect: a.dialect, Counter: count, Random: uint16(random[0])<<8 | uint16(random[1])}
+	cipher := a.inUse()
+	e := proto.Envelope{Method: a.method, Dialect: a.dialect, Counter: count, Random: cipher.ManagersRandom(count)}
 	if a.method == proto.AES && a.dialect != proto.Wazuh {
 		rand.Read(e.IV[:])
 	}
-	v.datagram, err = v.sealer.Seal(v.datagram[:0], a.inUse(), &e, message)
+	v.datagram, err = v.sealer.Seal(v.datagram[:0], cipher, &e, message)
 	if err == nil {
 		err = a.back.conn.WritePacket(v.datagram, a.back.to, a.back.from)
 	}

@@ -1,6 +1,11 @@
 package proto
 
-import "bytes"
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // Both ends seal with one key, so what one of them sent opens at itself, too, when somebody on the way sends it back. Its
 // count would then make the true peer's look old (docs/protocol.md, "What ossecd does differently, and why").
@@ -17,4 +22,14 @@ func OnlyAgentsSay(message []byte) bool {
 		return false
 	}
 	return bytes.HasPrefix(message, []byte(Startup)) || string(message) == Shutdown || bytes.IndexByte(message, '\n') >= 0
+}
+
+// ManagersRandom is the random number of a message that a manager of ours seals with this count. Others cannot tell it from random;
+// who has the key can, so a manager knows what it sent, or another one that is an ossecd, when it comes back. One in 65,536 messages of
+// agents has it by chance.
+func (c *Cipher) ManagersRandom(count Counter) uint16 {
+	h := hmac.New(sha256.New, c.key[:])
+	h.Write([]byte("ossecd manager 1"))
+	h.Write(binary.BigEndian.AppendUint64(nil, count.Value()))
+	return binary.BigEndian.Uint16(h.Sum(nil))
 }

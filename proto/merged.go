@@ -63,9 +63,15 @@ func SplitMerged(merged []byte) (parts []Part, err error) {
 // maxPartLine bounds the line in front of a part.
 const maxPartLine = 300
 
-// Chunk is the piece of a file from at on that goes into one message. No piece begins like a control message.
+// Chunk is the piece of a file from at on that goes into one message. No piece begins like a control message; and none like an event, as
+// which it could be sent back to the manager, but for those of a file with colons all over.
 func Chunk(file []byte, at int) []byte {
 	end := min(at+ChunkSize, len(file))
+	for e := end; e > max(at, end-64); e-- {
+		if next := file[e:]; !IsControl(next) && (len(next) < 2 || next[1] != ':') {
+			return file[at:e]
+		}
+	}
 	for end > at+1 && IsControl(file[end:]) {
 		end--
 	}

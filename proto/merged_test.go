@@ -41,7 +41,8 @@ func TestSplitMerged(t *testing.T) {
 
 func TestChunks(t *testing.T) {
 	t.Parallel()
-	for _, content := range []string{"", "x", strings.Repeat("x", 900), strings.Repeat("#!-", 700), strings.Repeat("x", 899) + "#!-#!-"} {
+	for _, content := range []string{"", "x", strings.Repeat("x", 900), strings.Repeat("#!-", 700), strings.Repeat("x", 899) + "#!-#!-",
+		strings.Repeat("a:b:", 700), strings.Repeat("x", 899) + "4:::::: and so on: "} {
 		file := append([]byte("!"), content...)
 		var all []byte
 		for at := 0; at < len(file); {
@@ -49,11 +50,27 @@ func TestChunks(t *testing.T) {
 			if len(c) == 0 || len(c) > ChunkSize || IsControl(c) {
 				t.Fatalf("%.20q: chunk %.20q of %d bytes", content, c, len(c))
 			}
+			if _, err := ParseEvent(bytes.Clone(c), OSSEC); err == nil {
+				t.Fatalf("%.20q: chunk %.20q is an event", content, c)
+			}
 			all = append(all, c...)
 			at += len(c)
 		}
 		if !bytes.Equal(all, file) {
 			t.Errorf("%.20q: came out as %.20q", content, all)
 		}
+	}
+}
+
+// A file in which every place looks like an event's beginning goes in pieces of full length all the same.
+func TestChunksOfColons(t *testing.T) {
+	t.Parallel()
+	file := []byte("!9999 colons\n" + strings.Repeat(":", 9999))
+	pieces := 0
+	for at := 0; at < len(file); at += len(Chunk(file, at)) {
+		pieces++
+	}
+	if want := (len(file) + ChunkSize - 1) / ChunkSize; pieces != want {
+		t.Errorf("%d pieces, want %d", pieces, want)
 	}
 }
