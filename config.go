@@ -78,6 +78,13 @@ func configure(c *cli.Command, known sections, stderr io.Writer) {
 		if log != nil {
 			slog.SetDefault(log)
 		}
+		for _, w := range append(takeRenamed(ctx.App), from.renamed...) {
+			if ctx.Bool("check") {
+				fmt.Fprintf(ctx.App.ErrWriter, "warning: %s\n", printable(w))
+			} else {
+				slog.Warn("the configuration has an old name", "where", w)
+			}
+		}
 		if err != nil {
 			ctx.App.Writer = io.Discard // nothing is in order
 			return cli.Exit(from.place(errors.Join(err, action(ctx)).Error()), exitUsage)
@@ -100,7 +107,7 @@ func configureClient(daemon string, c *cli.Command, known sections) {
 			if err != nil {
 				return cli.Exit(err.Error(), exitUsage)
 			}
-			settings, _, err := parseConfig(path, text, known)
+			settings, _, _, err := parseConfig(path, text, known) // the daemon warns of old names
 			if err != nil {
 				return cli.Exit(err.Error(), exitUsage)
 			}
@@ -121,8 +128,9 @@ func configureClient(daemon string, c *cli.Command, known sections) {
 
 // origin tells where in a configuration file the flags stand that it has set.
 type origin struct {
-	file  string
-	lines map[string]int // by key
+	file    string
+	lines   map[string]int // by key
+	renamed []string       // warnings about keys whose old name stands there
 }
 
 // place puts file and line before those faults, one a line, that begin with the key or the flag of a setting from the
@@ -151,8 +159,11 @@ func setFromFile(ctx *cli.Context, known sections) (from origin, err error) {
 	if err != nil {
 		return from, err
 	}
-	settings, lines, err := parseConfig(path, text, known)
-	from = origin{path, make(map[string]int)}
+	settings, lines, renamed, err := parseConfig(path, text, known)
+	from = origin{file: path, lines: make(map[string]int)}
+	for _, f := range renamed[ctx.Command.Name] {
+		from.renamed = append(from.renamed, f.Error())
+	}
 	for _, f := range known[ctx.Command.Name] {
 		flag := f.Names()[0]
 		values, set := settings[ctx.Command.Name][flag]

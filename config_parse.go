@@ -22,15 +22,18 @@ type settings map[string]map[string][]string
 // settingLines are the lines on which they stand. Tables have lines of their own, under "source[1]" and so on.
 type settingLines map[string]map[string]int
 
+// renamedKeys are warnings about keys whose old name stands in the file, by section.
+type renamedKeys map[string][]fault
+
 // parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
 // lines.
-func parseConfig(file, text string, known sections) (settings, settingLines, error) {
+func parseConfig(file, text string, known sections) (settings, settingLines, renamedKeys, error) {
 	var top map[string]toml.Primitive
 	meta, err := toml.Decode(text, &top)
 	if err != nil {
-		return nil, nil, locate(file, err)
+		return nil, nil, nil, locate(file, err)
 	}
-	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), lines: make(settingLines)}
+	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), lines: make(settingLines), renamed: make(renamedKeys)}
 	for _, name := range slices.Sorted(maps.Keys(top)) {
 		p.section(name, top[name])
 	}
@@ -42,19 +45,20 @@ func parseConfig(file, text string, known sections) (settings, settingLines, err
 	if p.more > 0 {
 		all = append(all, fault{file, 0, fmt.Sprintf("%d more faults", p.more)})
 	}
-	return p.found, p.lines, errors.Join(all...)
+	return p.found, p.lines, p.renamed, errors.Join(all...)
 }
 
 // parser goes through the sections of a file.
 type parser struct {
-	file   string
-	text   string
-	meta   toml.MetaData
-	known  sections
-	found  settings
-	lines  settingLines
-	faults []fault // maxFaults at most
-	more   int     // faults beyond these
+	file    string
+	text    string
+	meta    toml.MetaData
+	known   sections
+	found   settings
+	lines   settingLines
+	renamed renamedKeys
+	faults  []fault // maxFaults at most
+	more    int     // faults beyond these
 }
 
 func (p *parser) section(name string, section toml.Primitive) {
@@ -86,6 +90,10 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 		}
 		if name == "config" {
 			continue // a file names no other
+		}
+		if isOldKey(f, key) {
+			p.at(value, p.oldKey(section, f, key, value))
+			return
 		}
 		if name == key && isTables(f) {
 			p.at(value, p.tables(section, name, value))
@@ -124,6 +132,20 @@ func (p *parser) flagTable(section, table string, flags map[string]cli.Flag, val
 		}
 		p.at(keys[key], fmt.Errorf("unknown key %q in [%s.%s]; %s", key, section, table, setting.Instead(key, slices.Collect(maps.Keys(flags)), `"`, `"`)))
 	}
+}
+
+// isOldKey says that a key is the old name of a flag.
+func isOldKey(f cli.Flag, key string) bool {
+	return slices.ContainsFunc(setting.OldNames(f), func(old string) bool { return keyOf(old) == key })
+}
+
+// oldKey takes the value of a flag's key under its old name.
+func (p *parser) oldKey(section string, f cli.Flag, key string, value toml.Primitive) error {
+	if p.meta.IsDefined(section, flagKey(f)) {
+		return fmt.Errorf("%s in [%s] is the old name of %s, which is there too; leave it out", key, section, flagKey(f))
+	}
+	p.renamed[section] = append(p.renamed[section], fault{p.file, p.line(value), setting.Renamed(key, flagKey(f))})
+	return p.set(section, f, value)
 }
 
 // set takes the value of a flag's key.

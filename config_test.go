@@ -20,7 +20,7 @@ var testSections = sections{
 		&cli.DurationFlag{Name: "notify-time"},
 		&cli.StringSliceFlag{Name: "file"},
 		&cli.IntFlag{Name: "limit"},
-		&cli.StringFlag{Name: "keys"},
+		&cli.StringFlag{Name: "keys", Aliases: []string{"key-file"}},
 		&cli.StringSliceFlag{Name: "source", Hidden: true},
 	},
 	"manager": {
@@ -33,7 +33,7 @@ var testSections = sections{
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
-	got, lines, err := parseConfig("ossecd.toml", `
+	got, lines, _, err := parseConfig("ossecd.toml", `
 manager = { keys = "one", enroll.listen = ":1515", enroll.client_ca = "ca.pem" }
 [agent]
 from_start = true
@@ -65,6 +65,17 @@ every = 5
 	}
 }
 
+func TestOldKeys(t *testing.T) {
+	t.Parallel()
+	got, _, renamed, err := parseConfig("ossecd.toml", "[agent]\nlimit = 7\nkey_file = \"x\"\n", testSections)
+	if err != nil || !slices.Equal(got["agent"]["keys"], []string{"x"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if list := renamed["agent"]; len(list) != 1 || list[0].Error() != "ossecd.toml:3: key_file is called keys now; the old name ends with the next version" {
+		t.Errorf("warnings: %v", list)
+	}
+}
+
 func TestParseConfigFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -72,6 +83,7 @@ func TestParseConfigFaults(t *testing.T) {
 		want       []string
 	}{
 		{"unknown key", "[agent]\nkeys = \"x\"\nnotify_tme = \"5m\"\n", []string{`ossecd.toml:3: unknown key "notify_tme" in [agent]; did you mean "notify_time"?`}},
+		{"both names", "[agent]\nkeys = \"x\"\nkey_file = \"y\"\n", []string{`ossecd.toml:3: key_file in [agent] is the old name of keys, which is there too; leave it out`}},
 		{"nothing close", "[manager.enroll]\nzzz = 1\n", []string{`ossecd.toml:2: unknown key "zzz" in [manager.enroll]; use "client_ca", "listen"`}},
 		{"unknown section", "[agnet]\nx = 1\n", []string{`ossecd.toml:1: unknown section or key "agnet"; did you mean [agent]?`}},
 		{"key outside", "keys = \"x\"\n", []string{`ossecd.toml:1: unknown section or key "keys"; use [agent], [manager]`}},
@@ -119,7 +131,7 @@ keys = ["x"]
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := parseConfig("ossecd.toml", tt.text, testSections)
+			_, _, _, err := parseConfig("ossecd.toml", tt.text, testSections)
 			if err == nil {
 				t.Fatalf("taken; want %q", tt.want)
 			}
@@ -143,7 +155,7 @@ func TestParseConfigBounds(t *testing.T) {
 	for i := range 500 {
 		text.WriteString("x" + strings.Repeat("y", i%7) + string(rune('a'+i%26)) + strings.Repeat("z", i/26) + " = 1\n")
 	}
-	_, _, err := parseConfig("ossecd.toml", text.String(), testSections)
+	_, _, _, err := parseConfig("ossecd.toml", text.String(), testSections)
 	if n := strings.Count(err.Error(), "\n"); n != maxFaults {
 		t.Errorf("%d lines of faults, want %d and one that tells of the others", n+1, maxFaults)
 	}
@@ -165,7 +177,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, _, err := parseConfig("ossecd.toml", text, testSections)
+		got, _, _, err := parseConfig("ossecd.toml", text, testSections)
 		if err != nil && err.Error() == "" {
 			t.Error("an error that says nothing")
 		}

@@ -46,7 +46,12 @@ func main() {
 // run is the program: it does what args say and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, append(args[:1:1], setting.FlagsFirst(args[1:], app.Flags, app.Commands)...))
+	line, renamed := setting.FlagsFirst(args[1:], app.Flags, app.Commands)
+	app.Metadata = map[string]any{renamedFlags: renamed}
+	err := app.RunContext(ctx, append(args[:1:1], line...))
+	for _, w := range takeRenamed(app) { // no daemon has logged them
+		fmt.Fprintf(stderr, "ossecd: warning: %s\n", printable(w))
+	}
 	if err == nil {
 		return 0
 	}
@@ -54,6 +59,32 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ossecd: %s\n", printable(text))
 	}
 	return exitCode(err)
+}
+
+// Help shows no old names of flags.
+func init() {
+	describe := cli.FlagStringer
+	cli.FlagStringer = func(f cli.Flag) string {
+		if doc, ok := f.(cli.DocGenerationFlag); ok && len(setting.OldNames(f)) > 0 {
+			f = todaysFlag{doc}
+		}
+		return describe(f)
+	}
+}
+
+// todaysFlag is a flag without its aliases.
+type todaysFlag struct{ cli.DocGenerationFlag }
+
+func (f todaysFlag) Names() []string { return f.DocGenerationFlag.Names()[:1] }
+
+// renamedFlags is the key, in the metadata of the app, of the warnings about flags whose old name was used.
+const renamedFlags = "renamed flags"
+
+// takeRenamed are these warnings, for whoever tells of them.
+func takeRenamed(app *cli.App) []string {
+	list, _ := app.Metadata[renamedFlags].([]string)
+	delete(app.Metadata, renamedFlags)
+	return list
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

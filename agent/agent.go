@@ -63,6 +63,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		return err
 	}
 	from := cfg.collector()
+	for _, w := range from.OldNames() {
+		log.Warn("the configuration has an old name", "where", w)
+	}
 	if err := from.Prepare(); err != nil {
 		return err
 	}

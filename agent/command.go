@@ -31,7 +31,7 @@ The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen 
 the export can stand in the environment variable OSSECD_AGENT_KEY, or --keys names a secret file with it. Or the agent
 gets it by itself, at its first start, with a token from "ossecd keygen token add":
 
-   ossecd agent --enroll 192.0.2.10 --token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
+   ossecd agent --enroll 192.0.2.10 --enroll-token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
 
 // Command is "ossecd agent". Its action expects slog's default logger to be set, and a context that ends when the
 // process is to stop; the keepalives say the App's version.
@@ -168,6 +168,10 @@ func check(c *cli.Context, cfg Config, err error) error {
 	}
 	if err := errors.Join(faults...); err != nil {
 		return cli.Exit(err.Error(), 2)
+	}
+	sources := cfg.collector()
+	for _, w := range sources.OldNames() {
+		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", w)
 	}
 	fmt.Fprintln(c.App.Writer, "no faults found")
 	return nil

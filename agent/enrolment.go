@@ -23,8 +23,8 @@ const keyEnv = "OSSECD_AGENT_KEY"
 func enrollFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "enroll", Usage: "`HOST[:PORT]` that gives us a key if the keys file does not exist yet, port 1515 if not given"},
-		&cli.StringFlag{Name: "token-file", Usage: "`FILE` whose first line is a token to show there (or put the token into " + tokenEnv + ")"},
-		&cli.StringFlag{Name: "password-file", Usage: "`FILE` whose first line is a password to show there"},
+		&cli.StringFlag{Name: "enroll-token-file", Aliases: []string{"token-file"}, Usage: "`FILE` whose first line is a token to show there (or put the token into " + tokenEnv + ")"},
+		&cli.StringFlag{Name: "enroll-password-file", Aliases: []string{"password-file"}, Usage: "`FILE` whose first line is a password to show there"},
 		&cli.StringFlag{Name: "enroll-name", Usage: "`NAME` to ask for", DefaultText: "the host's name"},
 		&cli.StringFlag{Name: "enroll-fingerprint", Usage: "`SHA256` of the manager's certificate, if it is not in the token"},
 		&cli.StringFlag{Name: "enroll-ca", Usage: "`FILE` with certificates in PEM, one of which signed the manager's"},
@@ -39,7 +39,7 @@ func enrollFlags() []cli.Flag {
 // it is needed.
 func enrolment(c *cli.Context) (cfg enroll.Config, needed bool, err error) {
 	cfg = enroll.Config{
-		Manager: c.String("enroll"), Keys: keysPath(c), TokenFile: c.String("token-file"), PasswordFile: c.String("password-file"),
+		Manager: c.String("enroll"), Keys: keysPath(c), TokenFile: c.String("enroll-token-file"), PasswordFile: c.String("enroll-password-file"),
 		Name: c.String("enroll-name"), Fingerprint: c.String("enroll-fingerprint"), CA: c.String("enroll-ca"), Insecure: c.Bool("enroll-insecure"),
 		Cert: c.String("enroll-cert"), Key: c.String("enroll-key"),
 	}

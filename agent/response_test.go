@@ -79,7 +79,7 @@ func TestAnIntegrityCheck(t *testing.T) {
 	if err := os.MkdirAll(run, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Tables: []string{`{"type":"socket","path":"` + root + `/queue/ossec/queue"}`, `{"type":"socket","path":"/elsewhere/queue"}`, `{"type":"command"}`, `no table`}}
+	c := Config{Tables: []string{`{"type":"socket","path":"` + root + `/queue/ossec/queue"}`, `{"type":"ossec-queue","path":"/elsewhere/queue"}`, `{"type":"command"}`, `no table`}}
 	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != root {
 		t.Errorf("roots %q", roots)
 	}

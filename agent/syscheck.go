@@ -29,7 +29,7 @@ func (s *session) checkNow() {
 		}
 	}
 	if !handed {
-		s.limited.Warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type socket; nothing was checked")
+		s.limited.Warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type ossec-queue; nothing was checked")
 	}
 }
 
@@ -40,7 +40,7 @@ func (c *Config) stockRoots() (roots []string) {
 	}
 	for _, text := range c.Tables {
 		t, err := source.ParseTable(text)
-		if err != nil || t.Text("type") != "socket" {
+		if err != nil || t.Type() != source.OssecQueue {
 			continue
 		}
 		path := filepath.ToSlash(t.Text("path"))

@@ -20,9 +20,8 @@ import (
 type syslogInput struct {
 	listen  string
 	network string // "udp" or "tcp"; a table with both makes two inputs
-	allow   []netip.Prefix
-	deny    []netip.Prefix // wins
-	idle    time.Duration  // after which a silent TCP connection is closed
+	senders syslog.Senders
+	idle    time.Duration // after which a silent TCP connection is closed
 }
 
 const (
@@ -51,7 +50,7 @@ func (c *Config) planSyslog() (inputs []syslogInput, err error) {
 				t.Fault("protocols", "%.40q is unknown, or stands there twice; use udp, tcp, or both", p)
 			}
 		}
-		in := syslogInput{listen: t.String("listen", ":514"), allow: senders(t, "allow"), deny: senders(t, "deny"),
+		in := syslogInput{listen: t.String("listen", syslog.DefaultListen), senders: syslog.Senders{Allow: senders(t, "allow"), Deny: senders(t, "deny")},
 			idle: t.Duration("idle_timeout", syslogIdle, time.Second, 30*24*time.Hour)}
 		host, port, splitErr := net.SplitHostPort(in.listen)
 		address, hostErr := netip.ParseAddr(host)
@@ -63,8 +62,8 @@ func (c *Config) planSyslog() (inputs []syslogInput, err error) {
 		if !slices.Contains(protocols, "tcp") && t.Has("idle_timeout") {
 			t.Fault("idle_timeout", `goes with protocols = ["tcp"]`)
 		}
-		if in.allow == nil {
-			in.allow = loopback
+		if in.senders.Allow == nil {
+			in.senders.Allow = loopback
 		}
 		for _, in.network = range protocols {
 			inputs = append(inputs, in)
@@ -91,12 +90,6 @@ func senders(t *sink.Table, key string) (list []netip.Prefix) {
 		list = append(list, p)
 	}
 	return list
-}
-
-// hears says whether a sender may be heard.
-func (in *syslogInput) hears(from netip.Addr) bool {
-	contains := func(p netip.Prefix) bool { return p.Contains(from) }
-	return slices.ContainsFunc(in.allow, contains) && !slices.ContainsFunc(in.deny, contains)
 }
 
 // syslogDoor is an input that is open.
@@ -188,7 +181,7 @@ func (d *syslogDoor) pause(ctx context.Context, what string, err error) bool {
 // admits says whether a sender may be heard, and counts it where not.
 func (d *syslogDoor) admits(from netip.Addr) bool {
 	from = from.Unmap().WithZone("")
-	if d.hears(from) {
+	if d.senders.Has(from) {
 		return true
 	}
 	d.m.limited.Error("syslog of senders that are not allowed is dropped", "err", fmt.Errorf("%s is not in allow of listen %s, or in deny; add it if it should be heard", from, d.listen))

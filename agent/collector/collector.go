@@ -24,13 +24,13 @@ import (
 
 // kinds make a source of a table, by the type that it names.
 var kinds = map[string]func(*source.Table, source.Env) (source.Source, error){
-	"file":         file.FromTable,
-	"command":      command.FromTable,
-	"full_command": command.FromTable,
-	"journald":     journald.FromTable,
-	"eventlog":     eventlog.FromTable,
-	"syslog":       syslog.FromTable,
-	"socket":       socket.FromTable,
+	"file":             file.FromTable,
+	"command":          command.FromTable,
+	source.FullCommand: command.FromTable,
+	"journald":         journald.FromTable,
+	"eventlog":         eventlog.FromTable,
+	"syslog":           syslog.FromTable,
+	source.OssecQueue:  socket.FromTable,
 }
 
 // Config says which sources there are.
@@ -62,7 +62,7 @@ func (c *Config) Make(log *slog.Logger) ([]source.Source, error) {
 	}
 	list = append(list, c.Made...)
 	if c.StockQueue != "" {
-		s, err := socket.New(socket.Config{Path: c.StockQueue, MaxEvent: c.MaxEvent, Log: log.With("source", "socket")})
+		s, err := socket.New(socket.Config{Path: c.StockQueue, MaxEvent: c.MaxEvent, Log: log.With("source", source.OssecQueue)})
 		list, faults = append(list, s), append(faults, source.Prefix("ossec-home: ", err))
 	}
 	tables, err := c.tables(log)
@@ -81,6 +81,23 @@ func (c *Config) Check() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// OldNames are warnings about names in the tables that are still taken.
+func (c *Config) OldNames() (warnings []string) {
+	for i, text := range c.Tables {
+		t, err := source.ParseTable(text)
+		if err != nil {
+			continue // Make says so
+		}
+		if make := kinds[t.Type()]; make != nil {
+			make(t, source.Env{State: c.dir(), MaxEvent: c.MaxEvent, Log: slog.New(slog.DiscardHandler)})
+		}
+		for _, w := range t.Warnings() {
+			warnings = append(warnings, fmt.Sprintf("source[%d]: %s", i+1, w))
+		}
+	}
+	return warnings
 }
 
 // Prepare makes the directory that the sources keep their state in. The error names who else is the agent of a stock layout: both would
@@ -124,7 +141,7 @@ func (c *Config) table(text string, log *slog.Logger) (src source.Source, name s
 	if err != nil {
 		return nil, "", err
 	}
-	kind := t.Text("type")
+	kind := t.Type()
 	make := kinds[kind]
 	if make == nil {
 		known := slices.Sorted(maps.Keys(kinds))

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,8 +22,8 @@ func makeAll(c Config) ([]source.Source, error) { return c.Make(slog.New(slog.Di
 func TestTables(t *testing.T) {
 	t.Parallel()
 	good := []string{
-		`{"type":"file","globs":["/var/log/*.log"],"exclude":["/var/log/x.log"],"from_start":true,"location":"logs"}`,
-		`{"type":"file","name":"more","globs":["/var/log/messages"]}`,
+		`{"type":"file","file":["/var/log/*.log"],"exclude":["/var/log/x.log"],"from_start":true,"location":"logs"}`,
+		`{"type":"file","name":"more","file":["/var/log/messages"]}`,
 		`{"type":"command","command":["df","-P"],"interval":"90s","timeout":"5s","alias":"disks","max_output":1000}`,
 		`{"type":"command","command":["df"],"max_output":"32 KB"}`,
 		`{"type":"journald","units":["ssh.service"],"identifiers":["sudo"],"priority":"warning"}`,
@@ -30,7 +31,7 @@ func TestTables(t *testing.T) {
 		`{"type":"syslog","listen":"127.0.0.1:5140","protocols":["udp","tcp"],"allow":["127.0.0.1","10.0.0.0/8"],"idle_timeout":"1h"}`,
 	}
 	if runtime.GOOS != "windows" {
-		good = append(good, `{"type":"full_command","shell":"netstat -tan | sort","location":"net"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
+		good = append(good, `{"type":"full-command","shell":"netstat -tan | sort","location":"net"}`, `{"type":"ossec-queue","path":"/var/ossec/queue/ossec/queue"}`)
 	}
 	cfg := tables(t, good...)
 	list, err := makeAll(cfg)
@@ -48,26 +49,26 @@ func TestTableFaults(t *testing.T) {
 		{"no type", `{}`, "source[1]: type: none given"},
 		{"unknown type", `{"type":"comand"}`, `source[1]: type: "comand" is unknown; did you mean "command"?`},
 		{"a type that is no text", `{"type":5}`, "source[1]: type: 5 is of the wrong kind"},
-		{"nothing close", `{"type":"syslog","listen":"127.0.0.1:514","severity":"x"}`, `source[1]: unknown key "severity"; use "allow", "idle_timeout", "listen", "location", `},
-		{"unknown key", `{"type":"file","globs":["a"],"exclud":["b"]}`, `source[1]: unknown key "exclud"; did you mean "exclude"?`},
-		{"another kind's key", `{"type":"file","globs":["a"],"interval":"5m"}`, `source[1]: unknown key "interval"`},
-		{"no globs", `{"type":"file"}`, "source[1]: globs: none given"},
-		{"a bad glob", `{"type":"file","globs":["[x"]}`, "source[1]: globs: "},
-		{"a bad glob to leave out", `{"type":"file","globs":["x"],"exclude":["[x"]}`, "source[1]: exclude: "},
-		{"no array", `{"type":"file","globs":"a"}`, `source[1]: globs: "a" is of the wrong kind; give an array of strings`},
+		{"nothing close", `{"type":"syslog","listen":"127.0.0.1:514","severity":"x"}`, `source[1]: unknown key "severity"; use "allow", "deny", "idle_timeout", "listen", "location", `},
+		{"unknown key", `{"type":"file","file":["a"],"exclud":["b"]}`, `source[1]: unknown key "exclud"; did you mean "exclude"?`},
+		{"another kind's key", `{"type":"file","file":["a"],"interval":"5m"}`, `source[1]: unknown key "interval"`},
+		{"no globs", `{"type":"file"}`, "source[1]: file: none given"},
+		{"a bad glob", `{"type":"file","file":["[x"]}`, "source[1]: file: "},
+		{"a bad glob to leave out", `{"type":"file","file":["x"],"exclude":["[x"]}`, "source[1]: exclude: "},
+		{"no array", `{"type":"file","file":"a"}`, `source[1]: file: "a" is of the wrong kind; give an array of strings`},
 		{"an empty array", `{"type":"journald","units":[]}`, "source[1]: units: is empty"},
-		{"an empty text", `{"type":"file","globs":["a"],"location":""}`, "source[1]: location: is empty"},
-		{"a location of two lines", `{"type":"file","globs":["a"],"location":"a\nb"}`, "source[1]: location: "},
-		{"a long location", `{"type":"file","globs":["a"],"location":"` + strings.Repeat("x", 513) + `"}`, "source[1]: location: "},
-		{"a name that is a path", `{"type":"file","name":"../../etc/x","globs":["a"]}`, `source[1]: name: "../../etc/x"; use`},
+		{"an empty text", `{"type":"file","file":["a"],"location":""}`, "source[1]: location: is empty"},
+		{"a location of two lines", `{"type":"file","file":["a"],"location":"a\nb"}`, "source[1]: location: "},
+		{"a long location", `{"type":"file","file":["a"],"location":"` + strings.Repeat("x", 513) + `"}`, "source[1]: location: "},
+		{"a name that is a path", `{"type":"file","name":"../../etc/x","file":["a"]}`, `source[1]: name: "../../etc/x"; use`},
 		{"a number for a duration", `{"type":"command","command":["df"],"interval":5}`, "source[1]: interval: 5 is of the wrong kind"},
 		{"a negative duration", `{"type":"command","command":["df"],"timeout":"-5s"}`, `source[1]: timeout: "-5s"; give a duration`},
 		{"a fraction", `{"type":"command","command":["df"],"max_output":1.5}`, `source[1]: max_output: 1.5; give a size such as "64 MB"`},
 		{"a number below zero", `{"type":"command","command":["df"],"max_output":-1}`, `source[1]: max_output: -1; give a size such as "64 MB" or "1 GB", from 1 B to 16 MB`},
 		{"a text for yes", `{"type":"journald","from_start":"yes"}`, "source[1]: from_start: \"yes\" is of the wrong kind; give true or false"},
-		{"no command", `{"type":"full_command"}`, "source[1]: command: none given"},
+		{"no command", `{"type":"full-command"}`, "source[1]: command: none given"},
 		{"an open port", `{"type":"syslog","listen":":514"}`, "source[1]: allow: none given"},
-		{"no path", `{"type":"socket"}`, "source[1]: path: none given"},
+		{"no path", `{"type":"ossec-queue"}`, "source[1]: path: none given"},
 		{"no table", `[1]`, "source[1]: "},
 	}
 	for _, tt := range tests {
@@ -86,10 +87,30 @@ func TestTableFaults(t *testing.T) {
 	}
 }
 
+// Old names do what they did, with a warning each.
+func TestOldNames(t *testing.T) {
+	t.Parallel()
+	cfg := tables(t, `{"type":"file","globs":["/var/log/*.log"]}`, `{"type":"syslog","listen":"127.0.0.1:0"}`)
+	want := []string{"source[1]: globs is called file now"}
+	if runtime.GOOS != "windows" {
+		cfg.Tables = append(cfg.Tables, `{"type":"full_command","shell":"netstat -tan"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
+		want = append(want, "source[3]: type full_command is called full-command now", "source[4]: type socket is called ossec-queue now")
+	}
+	if _, err := makeAll(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.OldNames(); !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := makeAll(tables(t, `{"type":"file","globs":["a"],"file":["b"]}`)); err == nil || !strings.Contains(err.Error(), "source[1]: globs: is the old name of file, which is there too") {
+		t.Errorf("both names: %v", err)
+	}
+}
+
 // All faults of all tables are told at once, each on a line of its own.
 func TestTableFaultsTogether(t *testing.T) {
 	t.Parallel()
-	_, err := makeAll(tables(t, `{"type":"command","x":1,"y":2}`, `{"type":"file","globs":["a"]}`, `{"type":"file","name":"FILE","globs":["b"]}`))
+	_, err := makeAll(tables(t, `{"type":"command","x":1,"y":2}`, `{"type":"file","file":["a"]}`, `{"type":"file","name":"FILE","file":["b"]}`))
 	want := []string{`source[1]: unknown key "x"`, `source[1]: unknown key "y"`, "source[1]: command: none", "source[3]: name: source[2] keeps its state"}
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
@@ -109,10 +130,10 @@ func TestCheckSources(t *testing.T) {
 
 func FuzzTable(f *testing.F) {
 	f.Add(`{"type":"command","command":["df"],"interval":"5m"}`)
-	f.Add(`{"type":"file","globs":["a"],"name":"x"}`)
+	f.Add(`{"type":"file","file":["a"],"name":"x"}`)
 	f.Add(`{"type":"journald","units":["a"],"priority":"err"}`)
 	f.Add(`{"type":"syslog","listen":"127.0.0.1:0"}`)
-	f.Add(`{"type":"socket","path":"/x"}`)
+	f.Add(`{"type":"ossec-queue","path":"/x"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := makeAll(Config{State: "state", MaxEvent: 6000, Tables: []string{text}})
 		if len(list) != 1 || (list[0] == nil) != (err != nil) {

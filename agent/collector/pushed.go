@@ -137,6 +137,9 @@ func (p *Pushed) load(path string) (list []source.Source, text []byte, err error
 	if cfg.Tables, err = pushedTables(string(text), p.commands); err != nil {
 		return nil, nil, err
 	}
+	for _, w := range cfg.OldNames() {
+		p.log.Warn("the configuration has an old name", "where", w)
+	}
 	list, err = cfg.tables(p.log)
 	return list, text, err
 }
@@ -167,11 +170,11 @@ func pushedTables(text string, commands bool) (tables []string, err error) {
 	}
 	types := []string{"file", "journald", "eventlog"}
 	if commands {
-		types = append(types, "command", "full_command")
+		types = append(types, "command", source.FullCommand)
 	}
 	for i, content := range file.Agent.Source {
 		kind, _ := content["type"].(string)
-		if !slices.Contains(types, kind) {
+		if !slices.Contains(types, source.TypeNow(kind)) {
 			return nil, fmt.Errorf("source[%d]: type: %.40q is not taken from a manager; use one of %q, or write it into the host's own file", i+1, kind, types)
 		}
 		text, err := json.Marshal(content)

@@ -16,7 +16,7 @@ import (
 
 func TestPushedTables(t *testing.T) {
 	t.Parallel()
-	const file = "[[agent.source]]\ntype = \"file\"\nglobs = [\"/a\"]\n"
+	const file = "[[agent.source]]\ntype = \"file\"\nfile = [\"/a\"]\n"
 	for _, tt := range []struct {
 		text     string
 		commands bool
@@ -30,8 +30,8 @@ func TestPushedTables(t *testing.T) {
 		{"\ufeff" + strings.ReplaceAll(file, "\n", "\r\n"), false, 1, ""},
 		{"\xff\xfe" + strings.Join(strings.Split(file, ""), "\x00") + "\x00", false, 1, ""},
 		{"[[agent.source]]\ntype = \"command\"\nshell = \"x\"\n", false, 0, "source[1]: type: \"command\" is not taken"},
-		{"[[agent.source]]\ntype = \"full_command\"\nshell = \"x\"\n", true, 1, ""},
-		{"[[agent.source]]\ntype = \"socket\"\npath = \"/etc/x\"\n", true, 0, "source[1]: type: \"socket\" is not taken"},
+		{"[[agent.source]]\ntype = \"full-command\"\nshell = \"x\"\n", true, 1, ""},
+		{"[[agent.source]]\ntype = \"ossec-queue\"\npath = \"/etc/x\"\n", true, 0, "source[1]: type: \"ossec-queue\" is not taken"},
 		{file + "[[agent.source]]\ntype = \"syslog\"\n", true, 0, "source[2]: type: \"syslog\" is not taken"},
 		{"[[agent.source]]\ntype = 7\n", true, 0, "source[1]: type: \"\" is not taken"},
 		{"[agent]\nkeys = \"/etc/shadow\"\n", false, 0, "nothing else"},
@@ -110,7 +110,7 @@ func TestPushedSources(t *testing.T) {
 		}
 	}
 	table := func(name string) string {
-		return "[[agent.source]]\ntype = \"file\"\nfrom_start = true\nglobs = ['" + filepath.Join(dir, name) + "']\n"
+		return "[[agent.source]]\ntype = \"file\"\nfrom_start = true\nfile = ['" + filepath.Join(dir, name) + "']\n"
 	}
 	follows := func(name string) func() bool {
 		return func() bool { return log.count("following file", name) > 0 }

@@ -107,11 +107,11 @@ func (c *Config) readSecret() error {
 	switch {
 	case c.TokenFile != "":
 		if token, err = firstLine(c.TokenFile); err != nil {
-			return fmt.Errorf("token_file: %w", err)
+			return fmt.Errorf("enroll_token_file: %w", err)
 		}
 	case c.PasswordFile != "":
 		if c.password, err = firstLine(c.PasswordFile); err != nil {
-			return fmt.Errorf("password_file: %w", err)
+			return fmt.Errorf("enroll_password_file: %w", err)
 		}
 		return nil
 	case token == "":

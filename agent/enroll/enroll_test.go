@@ -371,9 +371,9 @@ func TestValidate(t *testing.T) {
 		{"enroll: nothing says", func(c *Config) { c.Fingerprint, c.Token = "", token }},
 		{"enroll_insecure: ", func(c *Config) { c.Insecure = true }},
 		{"enroll token: ", func(c *Config) { c.Token = token + "0" }},
-		{"token_file: ", func(c *Config) { c.TokenFile = filepath.Join(t.TempDir(), "none") }},
-		{"token_file: ", func(c *Config) { c.TokenFile = writeFile(t, "token", "\n") }},
-		{"password_file: ", func(c *Config) { c.PasswordFile = writeFile(t, "password", strings.Repeat("a", 5000)) }},
+		{"enroll_token_file: ", func(c *Config) { c.TokenFile = filepath.Join(t.TempDir(), "none") }},
+		{"enroll_token_file: ", func(c *Config) { c.TokenFile = writeFile(t, "token", "\n") }},
+		{"enroll_password_file: ", func(c *Config) { c.PasswordFile = writeFile(t, "password", strings.Repeat("a", 5000)) }},
 		{"enroll: more than one", func(c *Config) { c.TokenFile, c.PasswordFile = "token", "password" }},
 		{"enroll_cert: ", func(c *Config) { c.Cert = "cert.pem" }},
 	} {

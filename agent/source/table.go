@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +31,18 @@ type Table struct {
 	known  []string // keys asked for
 	faults []error  // "KEY: WHAT; REMEDY"
 	state  string   // what the name of the state file begins with; empty without one
+
+	warnings []string // about old names that are still taken
 }
+
+// Types of sources whose names others ask for.
+const (
+	FullCommand = "full-command"
+	OssecQueue  = "ossec-queue"
+)
+
+// oldTypes are names that types had before.
+var oldTypes = map[string]string{"full_command": FullCommand, "socket": OssecQueue}
 
 const (
 	maxLocation  = 512 // bytes
@@ -49,6 +62,38 @@ func ParseTable(text string) (*Table, error) {
 func (t *Table) Fault(format string, args ...any) {
 	t.faults = append(t.faults, fmt.Errorf(format, args...))
 }
+
+// Type is the key "type", by today's name.
+func (t *Table) Type() string {
+	kind := t.Text("type")
+	if now := oldTypes[kind]; now != "" {
+		t.values["type"] = strconv.AppendQuote(nil, now)
+		t.warnings = append(t.warnings, setting.Renamed("type "+kind, now))
+		return now
+	}
+	return kind
+}
+
+// TypeNow is today's name of a type.
+func TypeNow(kind string) string { return cmp.Or(oldTypes[kind], kind) }
+
+// Renamed takes the value of a key under its old name, and says so in Warnings.
+func (t *Table) Renamed(old, key string) {
+	text, ok := t.values[old]
+	if !ok {
+		return
+	}
+	delete(t.values, old)
+	if _, both := t.values[key]; both {
+		t.Fault("%s: is the old name of %s, which is there too; leave it out", old, key)
+		return
+	}
+	t.values[key] = text
+	t.warnings = append(t.warnings, setting.Renamed(old, key))
+}
+
+// Warnings are about old names that are still taken.
+func (t *Table) Warnings() []string { return t.warnings }
 
 // take decodes the value of a key into v, and says whether it was there and such.
 func (t *Table) take(key string, v any, want string) bool {

@@ -42,7 +42,8 @@ func run(t *testing.T, path, stdin string, args ...string) (stdout, stderr strin
 	for _, a := range args {
 		line = append(line, strings.ReplaceAll(a, "{keys}", path))
 	}
-	line = append([]string{"ossecd"}, setting.FlagsFirst(line, nil, app.Commands)...)
+	line, _ = setting.FlagsFirst(line, nil, app.Commands)
+	line = append([]string{"ossecd"}, line...)
 	oneRun.Lock()
 	defer oneRun.Unlock()
 	err = app.RunContext(t.Context(), line)

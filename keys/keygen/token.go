@@ -41,7 +41,7 @@ func tokenCommand() *cli.Command {
 			sub("add", "", "make a token and print it", tokenAddDescription, tokenAdd,
 				&cli.IntFlag{Name: "uses", Value: 1, Usage: "how many agents may use it, `N`; 0 is any number"},
 				&cli.DurationFlag{Name: "expires", Value: defaultExpires, Usage: "for how `LONG` it is good, as in 1h or 72h; 0 is forever"},
-				&cli.StringFlag{Name: "name", Value: "*", Usage: "`PATTERN` that the names of agents must match, as in web*"},
+				&cli.StringFlag{Name: "names", Aliases: []string{"name"}, Value: "*", Usage: "`PATTERN` that the names of agents must match, as in web*"},
 				&cli.StringFlag{Name: "groups", Usage: "`GROUPS` that its agents are put into, with commas between them, instead of those that they ask for"},
 				&cli.StringFlag{Name: "fingerprint", Usage: "`SHA256` of the manager's certificate, which it logs at its start: with it in the token, an agent knows the manager"},
 				&cli.StringFlag{Name: "cert", Usage: "`FILE` with the manager's certificate, instead of its fingerprint"}),
@@ -81,8 +81,8 @@ func tokenAdd(c *call) error {
 	case expires < 0:
 		return c.wrong("takes a time above zero with --expires, or 0 for forever, and not %v", expires)
 	}
-	if err := tokens.CheckNames(c.String("name")); err != nil {
-		return cli.Exit("--name "+err.Error(), exitUsage)
+	if err := tokens.CheckNames(c.String("names")); err != nil {
+		return cli.Exit("--names "+err.Error(), exitUsage)
 	}
 	groups, err := keys.ParseGroups(c.String("groups"))
 	if err != nil {
@@ -93,7 +93,7 @@ func tokenAdd(c *call) error {
 		return err
 	}
 	now := time.Now()
-	t := tokens.Token{Uses: uses, Names: c.String("name"), Groups: strings.Join(groups, ",")}
+	t := tokens.Token{Uses: uses, Names: c.String("names"), Groups: strings.Join(groups, ",")}
 	if uses == 0 {
 		t.Uses = tokens.Unlimited
 	}
@@ -196,14 +196,14 @@ reads it cannot enrol. A running manager takes up changes at once.
 Examples:
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
-   ossecd agent --enroll manager.example.net --token-file token.txt --manager manager.example.net --file /var/log/syslog`
+   ossecd agent --enroll manager.example.net --enroll-token-file token.txt --manager manager.example.net --file /var/log/syslog`
 
 const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that have expired are dropped from the file
 meanwhile; those that are used up stay until then, for the log to say so of who comes late. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).
 
 Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
-   ossecd keygen token add --uses 20 --expires 1h --name 'web*' --groups web,eu --fingerprint 0acf75450131dccc7848dbcd903b9fa8198d67cf8aeeff5bfcf97e915492fcb5`
+   ossecd keygen token add --uses 20 --expires 1h --names 'web*' --groups web,eu --fingerprint 0acf75450131dccc7848dbcd903b9fa8198d67cf8aeeff5bfcf97e915492fcb5`
 
 const tokenListDescription = `Example:
    ossecd keygen token list`

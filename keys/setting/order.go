@@ -8,8 +8,9 @@ import (
 )
 
 // FlagsFirst puts the flags of a command line before its arguments, since package cli takes none behind the first argument. args
-// is the command line without the program's name, and a lone "--" in it ends the flags.
-func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) []string {
+// is the command line without the program's name, and a lone "--" in it ends the flags. A flag's old name becomes the new one;
+// renamed has a warning for each.
+func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) (line, renamed []string) {
 	var path, behind []string // what is in order, and the arguments
 	help := false
 	for len(args) > 0 {
@@ -28,6 +29,13 @@ func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) []stri
 			behind = append(behind, arg)
 		default:
 			help = help || slices.Contains(cli.HelpFlag.Names(), strings.TrimLeft(arg, "-"))
+			name, rest, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+			if now, ok := NewName(name, flags); ok {
+				renamed = append(renamed, Renamed("--"+name, "--"+now))
+				if arg = "--" + now; hasValue {
+					arg += "=" + rest
+				}
+			}
 			path = append(path, arg)
 			if takesNext(arg, flags) && len(args) > 0 {
 				path = append(path, args[0])
@@ -38,7 +46,7 @@ func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) []stri
 	if len(behind) > 0 && !help { // cli would look for a topic of that name
 		path = append(append(path, "--"), behind...)
 	}
-	return path
+	return path, renamed
 }
 
 func commandNamed(commands []*cli.Command, name string) *cli.Command {

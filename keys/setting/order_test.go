@@ -26,7 +26,7 @@ func TestFlagsFirst(t *testing.T) {
 		{"--help", "--help"},
 		{"manager order 001 -h", "manager order -h"},
 	} {
-		got := FlagsFirst(strings.Fields(test.line), nil, []*cli.Command{manager})
+		got, _ := FlagsFirst(strings.Fields(test.line), nil, []*cli.Command{manager})
 		if !slices.Equal(got, strings.Fields(test.want)) {
 			t.Errorf("%s: got %q, want %s", test.line, got, test.want)
 		}

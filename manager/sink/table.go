@@ -124,7 +124,7 @@ func (t *Table) Renamed(old, key string, change func(any) any) {
 		return
 	}
 	t.values[key] = change(v)
-	t.Warnings = append(t.Warnings, fmt.Sprintf("%s is called %s now; the old name ends with the next version", old, key))
+	t.Warnings = append(t.Warnings, setting.Renamed(old, key))
 }
 
 // Bool is true or false; false where the key is missing.

@@ -107,7 +107,7 @@ var _ source.Source = (*Source)(nil)
 func New(cfg Config) (*Source, error) {
 	var errs []error
 	if len(cfg.Globs) == 0 {
-		errs = append(errs, errors.New("globs: none given; name at least one path or glob"))
+		errs = append(errs, errors.New("file: none given; name at least one path or glob"))
 	}
 	if cfg.Positions == "" {
 		errs = append(errs, errors.New("no positions file: give a path in the state directory"))
@@ -122,7 +122,7 @@ func New(cfg Config) (*Source, error) {
 	for _, text := range cfg.Globs {
 		g, err := parseGlob(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("globs: %w", err))
+			errs = append(errs, fmt.Errorf("file: %w", err))
 			continue
 		}
 		s.globs = append(s.globs, g)

@@ -7,13 +7,13 @@
 package syslog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -25,9 +25,10 @@ import (
 
 // Config says where to listen, and to whom.
 type Config struct {
-	Listen      string        // ADDRESS:PORT; the address alone means all of the host where it is empty. Port 0 picks one
+	Listen      string        // ADDRESS:PORT, default ":514"; an empty ADDRESS is all of the host's. Port 0 picks one
 	Protocols   []string      // "udp", "tcp" or both; default: udp
 	Allow       []string      // addresses and CIDR blocks of senders; default: the host itself, where Listen is a loopback address
+	Deny        []string      // likewise; wins over Allow
 	Location    string        // of all events, default: the sender's address
 	IdleTimeout time.Duration // after which a silent TCP connection is closed, default 24 h, 1 s to 30 days
 	MaxEvent    int           // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes; longer messages become several
@@ -45,7 +46,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 // Source listens. Make it with [New].
 type Source struct {
 	cfg      Config
-	allow    []netip.Prefix
+	senders  syslog.Senders
 	udp, tcp bool
 	ready    func(net.Addr) // told of each socket, for tests
 }
@@ -56,6 +57,7 @@ var _ source.Source = (*Source)(nil)
 func New(cfg Config) (*Source, error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	cfg.Listen = cmp.Or(cfg.Listen, syslog.DefaultListen)
 	s := &Source{cfg: cfg, ready: func(net.Addr) {}}
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	address, hostErr := netip.ParseAddr(host)
@@ -66,27 +68,34 @@ func New(cfg Config) (*Source, error) {
 		cfg.Protocols = []string{"udp"}
 	}
 	for _, p := range cfg.Protocols {
-		switch p {
-		case "udp":
+		switch {
+		case p == "udp" && !s.udp:
 			s.udp = true
-		case "tcp":
+		case p == "tcp" && !s.tcp:
 			s.tcp = true
 		default:
-			fault("protocols: %.20q is unknown; use udp, tcp, or both", p)
+			fault("protocols: %.20q is unknown, or stands there twice; use udp, tcp, or both", p)
 		}
 	}
-	for _, text := range cfg.Allow {
-		p, err := syslog.ParseSenders(text)
-		if err != nil {
-			fault("allow: %.100q is no address or CIDR block; write one as 192.0.2.7 or 192.0.2.0/24", text)
+	senders := func(key string, texts []string) (list []netip.Prefix) {
+		for _, text := range texts {
+			p, err := syslog.ParseSenders(text)
+			if err != nil {
+				fault("%s: %.100q is no address or CIDR block; write one as 192.0.2.7 or 192.0.2.0/24", key, text)
+			}
+			list = append(list, p)
 		}
-		s.allow = append(s.allow, p)
+		return list
 	}
+	s.senders = syslog.Senders{Allow: senders("allow", cfg.Allow), Deny: senders("deny", cfg.Deny)}
 	if len(cfg.Allow) == 0 {
-		s.allow = loopback
+		s.senders.Allow = loopback
 		if !address.IsLoopback() && len(faults) == 0 {
 			fault("allow: none given, and %q can be reached from the network; name the senders, as in allow = [\"192.0.2.0/24\"]", cfg.Listen)
 		}
+	}
+	if s.cfg.IdleTimeout != 0 && !s.tcp {
+		fault(`idle_timeout: goes with protocols = ["tcp"]`)
 	}
 	if s.cfg.IdleTimeout == 0 {
 		s.cfg.IdleTimeout = defaultIdle
@@ -171,10 +180,10 @@ func cannotListen(err error) error {
 	return fmt.Errorf("syslog: %w; see whether another program has that port (ss -lnp), and whether this user may take one below 1024", err)
 }
 
-func (r *receiver) started(protocol string, socket interface{ Close() error }, addr net.Addr, read func(context.Context) error) {
+func (r *receiver) started(network string, socket interface{ Close() error }, addr net.Addr, read func(context.Context) error) {
 	r.sockets = append(r.sockets, socket)
 	r.readers = append(r.readers, read)
-	r.cfg.Log.Info("listening for syslog", "protocol", protocol, "addr", addr.String())
+	r.cfg.Log.Info("listening for syslog", "network", network, "addr", addr.String())
 	r.ready(addr)
 }
 
@@ -192,13 +201,13 @@ func (r *receiver) close() {
 }
 
 var (
-	refused = buffer.Note{Text: "syslog from senders that are not allowed was dropped", Remedy: "add them to allow if they should be heard"}
+	refused = buffer.Note{Text: "syslog from senders that are not allowed was dropped", Remedy: "add them to allow, or take them out of deny, if they should be heard"}
 	split   = buffer.Note{Text: "messages were split: they are longer than a manager takes", Remedy: "have the sender write shorter ones"}
 )
 
 // allowed says whether a sender may be heard, and counts it where not.
 func (r *receiver) allowed(from netip.Addr) bool {
-	if slices.ContainsFunc(r.allow, func(p netip.Prefix) bool { return p.Contains(from) }) {
+	if r.senders.Has(from) {
 		return true
 	}
 	r.events.Count(refused, 1, from.String())

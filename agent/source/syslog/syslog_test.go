@@ -192,6 +192,23 @@ func TestNotAllowed(t *testing.T) {
 	}
 }
 
+// Who is denied is not heard, though allow has its network.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	out := &output{}
+	addr, stop := start(t, Config{Protocols: []string{"tcp", "udp"}, Allow: []string{"127.0.0.0/8"}, Deny: []string{"127.0.0.1"}}, out)
+	fmt.Fprint(dial(t, "udp", addr), "<13>x")
+	c := dial(t, "tcp", addr)
+	fmt.Fprint(c, "<13>x\n")
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection of a sender in deny was kept")
+	}
+	time.Sleep(20 * time.Millisecond)
+	if log := stop(); !strings.Contains(log, "not allowed") || len(out.events) != 0 {
+		t.Errorf("%d events, log: %s", len(out.events), log)
+	}
+}
+
 func TestManyConnections(t *testing.T) {
 	t.Parallel()
 	out := &output{}
@@ -242,12 +259,15 @@ func TestNewFaults(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"nothing", Config{}, "listen: "},
+		{"nothing", Config{}, `allow: none given, and ":514"`},
 		{"no port", Config{Listen: "127.0.0.1"}, `listen: "127.0.0.1"`},
 		{"a name", Config{Listen: "localhost:5140"}, "listen: "},
 		{"a port too high", Config{Listen: "127.0.0.1:99999"}, "listen: "},
 		{"protocol", Config{Listen: "127.0.0.1:0", Protocols: []string{"tls"}}, `protocols: "tls"`},
 		{"block", Config{Listen: "127.0.0.1:0", Allow: []string{"10.0.0.0/33"}}, `allow: "10.0.0.0/33"`},
+		{"a denied block", Config{Listen: "127.0.0.1:0", Deny: []string{"10.0.0.0/33"}}, `deny: "10.0.0.0/33"`},
+		{"a protocol twice", Config{Listen: "127.0.0.1:0", Protocols: []string{"udp", "udp"}}, `protocols: "udp"`},
+		{"idle without connections", Config{Listen: "127.0.0.1:0", IdleTimeout: time.Minute}, `idle_timeout: goes with protocols`},
 		{"to all", Config{Listen: ":5140"}, "allow: none given"},
 		{"to the network", Config{Listen: "192.0.2.1:5140"}, "allow: none given"},
 		{"idle", Config{Listen: "127.0.0.1:0", IdleTimeout: time.Millisecond}, "idle_timeout: 1ms"},
