@@ -2,8 +2,10 @@ package agent
 
 import (
 	"bytes"
+	"strings"
 
 	"ossecd/agent/source"
+	"ossecd/agent/source/file"
 )
 
 // nuls is what the session does with NULs in messages. A stock manager takes a message to end at the first one: what stands behind
@@ -23,20 +25,24 @@ func (s *session) awaitsForm() bool {
 		return false
 	}
 	e := s.nextEvent()
-	return e != nil && bytes.IndexByte(e.Message, 0) >= 0
+	return e != nil && hasNUL(e)
 }
 
-// stockText is the message of an event as the manager takes it; false for one that is not sent to it.
-func (s *session) stockText(e *source.Event) ([]byte, bool) {
+func hasNUL(e *source.Event) bool {
+	return bytes.IndexByte(e.Message, 0) >= 0 || strings.IndexByte(e.Location, 0) >= 0
+}
+
+// stockText is the location and message of an event as the manager takes it; false for one that is not sent to it.
+func (s *session) stockText(e *source.Event) (location string, message []byte, ok bool) {
 	n := &s.nuls
-	if n.ours || bytes.IndexByte(e.Message, 0) < 0 {
-		return e.Message, true
+	if n.ours || !hasNUL(e) {
+		return e.Location, e.Message, true
 	}
-	if len(bytes.Trim(e.Message, "\x00")) == 0 {
+	if file.IsHole(e.Message) {
 		n.dropped++
 		s.limited.Warn("lines of NULs alone are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
 			"remedy", "none needed: such a hole stands in a file after a crash of its host, or behind a writer that goes on after a truncation")
-		return nil, false
+		return "", nil, false
 	}
 	n.text = append(n.text[:0], e.Message...)
 	for i, c := range n.text {
@@ -44,5 +50,5 @@ func (s *session) stockText(e *source.Event) ([]byte, bool) {
 			n.text[i] = ' '
 		}
 	}
-	return n.text, true
+	return strings.ReplaceAll(e.Location, "\x00", " "), n.text, true
 }

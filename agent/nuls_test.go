@@ -11,7 +11,7 @@ import (
 	"ossecd/proto"
 )
 
-// A stock manager gets blanks for NULs and no line of NULs alone; one of ours gets the bytes, also in what is sent first.
+// A stock manager gets blanks for NULs, also in a location, and no line of NULs alone, however long it is; one of ours gets the bytes, also in what is sent first.
 func TestNULs(t *testing.T) {
 	run := func(text string) []string {
 		if !strings.Contains(text, "\n") {
@@ -19,17 +19,19 @@ func TestNULs(t *testing.T) {
 		}
 		return []string{string(proto.AppendAck(nil, &proto.Run{Name: "A"}))}
 	}
-	messages := []string{"a\x00b", "\x00\x00", "", "\x00c\x00"}
+	const hole = "\x00\x00"
+	messages := []string{"a\x00b", hole, "", "\x00c\x00", hole + " [ossecd: line continues]", "[ossecd: line continued] " + hole + " [ossecd: line continues]",
+		"[ossecd: line continued] " + hole + "d"}
 	for _, spool := range []int64{0, 1 << 20} {
 		for name, tt := range map[string]struct {
 			answer func(string) []string
 			want   []string
-		}{"stock": {acknowledge, []string{"a b", "", " c "}}, "ours": {run, messages}} {
+		}{"stock": {acknowledge, []string{"a b", "", " c ", "[ossecd: line continued]   d"}}, "ours": {run, messages}} {
 			t.Run(fmt.Sprint(name, spool), func(t *testing.T) {
 				inRig(t, func(r *rig) { r.cfg.SpoolSize = spool }, func(r *rig, m *fakeManager) {
 					var batch []source.Event
 					for _, text := range messages {
-						batch = append(batch, source.Event{Queue: '1', Location: "l", Message: []byte(text)})
+						batch = append(batch, source.Event{Queue: '1', Location: "l\x00m", Message: []byte(text)})
 					}
 					m.answerWith(tt.answer)
 					m.send(proto.ForceReconnect)
@@ -41,9 +43,13 @@ func TestNULs(t *testing.T) {
 					time.Sleep(time.Minute)
 					r.feed.batches <- batch
 					time.Sleep(10 * time.Second)
+					location := "1:l m:"
+					if name == "ours" {
+						location = "1:l\x00m:"
+					}
 					var got []string
 					for _, h := range m.take() {
-						if text, ok := strings.CutPrefix(h.text, "1:l:"); ok {
+						if text, ok := strings.CutPrefix(h.text, location); ok {
 							got = append(got, text)
 						}
 					}

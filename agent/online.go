@@ -156,11 +156,11 @@ func (s *session) emit() {
 
 // emitOne sends one event, or has it sent by the next flush, and says whether it is done with.
 func (s *session) emitOne(e *source.Event, later bool) bool {
-	message, ok := s.stockText(e)
+	location, message, ok := s.stockText(e)
 	if !ok {
 		return true
 	}
-	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, e.Location, message, s.cfg.Dialect)
+	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, location, message, s.cfg.Dialect)
 	if most := s.cfg.maxEvent(); len(s.plain) > most {
 		s.limited.Warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
 		s.plain = s.plain[:most]

@@ -125,7 +125,9 @@ func TestEvents(t *testing.T) {
 		{"no output", "", false, nil},
 		{"whole", "a\nb\n", true, []string{":\na\nb"}},
 		{"whole, empty lines", "\none\n\n  two \nend\n\n", true, []string{":\none\n  two \nend\n"}},
-		{"whole, carriage returns", "x\ry\r\r\nz\n", true, []string{":\nxy\nz"}},
+		{"whole, carriage returns", "x\ry\r\r\n\r\nz\r\n", true, []string{":\nx\ry\r\nz"}}, // stock drops all of them
+		{"whole, a carriage return alone", "x\r", true, []string{":\nx\r"}},
+		{"whole, a line end of Windows alone", "\r\n", true, nil},
 		{"whole, blanks", "x\r\n   \n\t\ny\n", true, []string{":\nx\n   \n\t\ny"}},
 		{"whole, no output", "", true, nil},
 		{"whole, newlines alone", "\n\n\n", true, nil},

@@ -48,13 +48,14 @@ func (s *Source) event(prefix string, text []byte) source.Event {
 	return source.Event{Queue: '1', Location: s.cfg.Location, Message: append([]byte(prefix), text...)}
 }
 
-// compact is an output as the stock collector sends it as a whole: without its last newline, empty lines and carriage
-// returns. It changes the slice.
+// compact is an output as the stock collector sends it as a whole: without its last newline and empty lines. A carriage return stays
+// where it is no part of a line end. It changes the slice.
 func compact(output []byte) []byte {
+	output = bytes.ReplaceAll(output, []byte("\r\n"), []byte("\n"))
 	output = bytes.TrimSuffix(output, []byte("\n"))
 	n := 0
-	for _, c := range output {
-		if c == '\r' || c == '\n' && (n == 0 || output[n-1] == '\n') {
+	for i, c := range output {
+		if c == '\n' && (n == 0 || output[i-1] == '\n') {
 			continue
 		}
 		output[n] = c

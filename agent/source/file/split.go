@@ -15,6 +15,12 @@ const (
 	continued = "[ossecd: line continued] "
 )
 
+// IsHole says that a message is a line of NULs alone, or a piece of one that is larger than an event.
+func IsHole(message []byte) bool {
+	text := bytes.TrimSuffix(bytes.TrimPrefix(message, []byte(continued)), []byte(continues))
+	return len(text) > 0 && len(bytes.TrimLeft(text, "\x00")) == 0
+}
+
 // minRoom is the least room for a message, in bytes, with which lines can be split.
 const minRoom = 2 * (len(continues) + len(continued))
 
