@@ -24,8 +24,8 @@ import (
 //	[manager.enroll]
 //	listen = ":1515"             # --enroll-listen :1515
 //
-// What one line cannot say has tables, any number of them, which set a hidden flag with the table as JSON; what is in them is
-// for the daemon to check:
+// What one line cannot say has tables, any number of them, which are the value of a hidden flag; what is in them is for the daemon
+// to check:
 //
 //	[[agent.source]]
 //	type = "journald"
@@ -107,13 +107,13 @@ func configureClient(daemon string, c *cli.Command, known sections) {
 			if err != nil {
 				return cli.Exit(err.Error(), exitUsage)
 			}
-			settings, _, _, err := parseConfig(path, text, known) // the daemon warns of old names
+			settings, _, err := parseConfig(path, text, known) // the daemon warns of old names
 			if err != nil {
 				return cli.Exit(err.Error(), exitUsage)
 			}
 			for _, f := range c.Flags {
 				flag := f.Names()[0]
-				values := settings[daemon][flag]
+				values := settings[daemon][flag].texts
 				if len(values) == 0 || ctx.IsSet(flag) {
 					continue
 				}
@@ -159,27 +159,25 @@ func setFromFile(ctx *cli.Context, known sections) (from origin, err error) {
 	if err != nil {
 		return from, err
 	}
-	settings, lines, renamed, err := parseConfig(path, text, known)
+	settings, renamed, err := parseConfig(path, text, known)
 	from = origin{file: path, lines: make(map[string]int)}
 	for _, f := range renamed[ctx.Command.Name] {
 		from.renamed = append(from.renamed, f.Error())
 	}
 	for _, f := range known[ctx.Command.Name] {
 		flag := f.Names()[0]
-		values, set := settings[ctx.Command.Name][flag]
+		v, set := settings[ctx.Command.Name][flag]
 		if !set || ctx.IsSet(flag) {
 			continue
 		}
-		from.lines[flagKey(f)] = lines[ctx.Command.Name][flag]
-		for _, v := range values {
+		from.lines[flagKey(f)] = v.line
+		if t := tablesOf(f); t != nil {
+			t.List = v.tables
+		}
+		for _, v := range v.texts {
 			if e := ctx.Set(flag, v); e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %s: %w", path, flagKey(f), e))
 			}
-		}
-	}
-	for name, line := range lines[ctx.Command.Name] {
-		if strings.HasSuffix(name, "]") {
-			from.lines[name] = line
 		}
 	}
 	return from, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,24 +15,28 @@ import (
 	"ossecd/keys/setting"
 )
 
-// settings are the values to set, by section and flag name; several for a flag that can be repeated.
-type settings map[string]map[string][]string
+// settings are what to set, by section and flag name.
+type settings map[string]map[string]value
 
-// settingLines are the lines on which they stand. Tables have lines of their own, under "source[1]" and so on.
-type settingLines map[string]map[string]int
+// value is what a flag is set to: texts, several for a flag that can be repeated, or tables.
+type value struct {
+	texts  []string
+	tables []*setting.Table
+	line   int
+}
 
 // renamedKeys are warnings about keys whose old name stands in the file, by section.
 type renamedKeys map[string][]fault
 
 // parseConfig reads a configuration file. It returns the good settings and every fault, in the order of their
 // lines.
-func parseConfig(file, text string, known sections) (settings, settingLines, renamedKeys, error) {
+func parseConfig(file, text string, known sections) (settings, renamedKeys, error) {
 	var top map[string]toml.Primitive
 	meta, err := toml.Decode(text, &top)
 	if err != nil {
-		return nil, nil, nil, locate(file, err)
+		return nil, nil, locate(file, err)
 	}
-	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), lines: make(settingLines), renamed: make(renamedKeys)}
+	p := parser{file: file, text: text, meta: meta, known: known, found: make(settings), renamed: make(renamedKeys)}
 	for _, name := range slices.Sorted(maps.Keys(top)) {
 		p.section(name, top[name])
 	}
@@ -45,7 +48,7 @@ func parseConfig(file, text string, known sections) (settings, settingLines, ren
 	if p.more > 0 {
 		all = append(all, fault{file, 0, fmt.Sprintf("%d more faults", p.more)})
 	}
-	return p.found, p.lines, p.renamed, errors.Join(all...)
+	return p.found, p.renamed, errors.Join(all...)
 }
 
 // parser goes through the sections of a file.
@@ -55,7 +58,6 @@ type parser struct {
 	meta    toml.MetaData
 	known   sections
 	found   settings
-	lines   settingLines
 	renamed renamedKeys
 	faults  []fault // maxFaults at most
 	more    int     // faults beyond these
@@ -74,7 +76,7 @@ func (p *parser) section(name string, section toml.Primitive) {
 		p.at(section, fmt.Errorf("%q is a section; write [%s] on a line of its own and the keys below", name, name))
 		return
 	}
-	p.found[name], p.lines[name] = make(map[string][]string), make(map[string]int)
+	p.found[name] = make(map[string]value)
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		p.key(name, flags, key, keys[key])
 	}
@@ -95,12 +97,8 @@ func (p *parser) key(section string, flags []cli.Flag, key string, value toml.Pr
 			p.at(value, p.oldKey(section, f, key, value))
 			return
 		}
-		if name == key && isTables(f) {
-			p.at(value, p.tables(section, name, value))
-			return
-		}
-		if name == key && isTable(f) {
-			p.at(value, p.table(section, f, value))
+		if t := tablesOf(f); name == key && t != nil {
+			p.at(value, p.tables(section, f, t.One, value))
 			return
 		}
 		if name == key {
@@ -149,51 +147,44 @@ func (p *parser) oldKey(section string, f cli.Flag, key string, value toml.Primi
 }
 
 // set takes the value of a flag's key.
-func (p *parser) set(section string, f cli.Flag, value toml.Primitive) error {
+func (p *parser) set(section string, f cli.Flag, prim toml.Primitive) error {
 	var v any
-	if err := p.meta.PrimitiveDecode(value, &v); err != nil {
+	if err := p.meta.PrimitiveDecode(prim, &v); err != nil {
 		return err
 	}
-	values, want := flagValues(f, v)
+	texts, want := flagValues(f, v)
 	if want != "" {
-		return fmt.Errorf("%s in [%s] wants %s, not %s", flagKey(f), section, want, describeValue(v))
+		return fmt.Errorf("%s in [%s] wants %s, not %s", flagKey(f), section, want, setting.Describe(v))
 	}
-	p.found[section][f.Names()[0]], p.lines[section][f.Names()[0]] = values, p.line(value)
+	p.found[section][f.Names()[0]] = value{texts: texts, line: p.line(prim)}
 	return nil
 }
 
-// tables takes an array of tables.
-func (p *parser) tables(section, key string, value toml.Primitive) error {
-	var contents []map[string]any
-	if p.meta.PrimitiveDecode(value, &contents) != nil {
-		return fmt.Errorf("%s in [%s] is made of tables; write [[%s.%s]] on a line of its own and its keys below", key, section, section, key)
+// tables takes an array of tables, or a single one.
+func (p *parser) tables(section string, f cli.Flag, one bool, prim toml.Primitive) error {
+	key, contents, lines := flagKey(f), make([]map[string]any, 1), []int{p.line(prim)}
+	switch {
+	case !one:
+		if p.meta.PrimitiveDecode(prim, &contents) != nil {
+			return fmt.Errorf("%s in [%s] is made of tables; write [[%s.%s]] on a line of its own and its keys below", key, section, section, key)
+		}
+		lines = p.tableLines(section, key)
+	case p.meta.PrimitiveDecode(prim, &contents[0]) != nil || contents[0] == nil:
+		return fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", key, section, section, key)
 	}
-	lines := p.tableLines(section, key)
+	v := value{line: p.line(prim)}
 	for i, content := range contents {
-		text, err := json.Marshal(content)
-		if err != nil {
-			return fmt.Errorf("%s[%d] in [%s]: %w", key, i+1, section, err) // a float that JSON has not
+		place := key
+		if !one {
+			place = fmt.Sprintf("%s[%d]", key, i+1)
 		}
-		p.found[section][key] = append(p.found[section][key], string(text))
+		at := fault{file: p.file, text: place}
 		if len(lines) == len(contents) {
-			p.lines[section][fmt.Sprintf("%s[%d]", key, i+1)] = lines[i]
+			at.line = lines[i]
 		}
+		v.tables = append(v.tables, setting.NewTable(at.Error(), content))
 	}
-	return nil
-}
-
-// table takes a single table.
-func (p *parser) table(section string, f cli.Flag, value toml.Primitive) error {
-	name := f.Names()[0]
-	var content map[string]any
-	if p.meta.PrimitiveDecode(value, &content) != nil || content == nil {
-		return fmt.Errorf("%s in [%s] is a table; write [%s.%s] on a line of its own and its keys below", keyOf(name), section, section, keyOf(name))
-	}
-	text, err := json.Marshal(content)
-	if err != nil {
-		return fmt.Errorf("%s in [%s]: %w", keyOf(name), section, err) // a float that JSON has not
-	}
-	p.found[section][name], p.lines[section][name] = []string{string(text)}, p.line(value)
+	p.found[section][f.Names()[0]] = v
 	return nil
 }
 

@@ -2,9 +2,10 @@ package main
 
 import (
 	"encoding/binary"
-	"maps"
 	"os"
+	"ossecd/keys/setting"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ var testSections = sections{
 		&cli.StringSliceFlag{Name: "file"},
 		&cli.IntFlag{Name: "limit"},
 		&cli.StringFlag{Name: "keys", Aliases: []string{"key-file"}},
-		&cli.StringSliceFlag{Name: "source", Hidden: true},
+		&cli.GenericFlag{Name: "source", Hidden: true, Value: &setting.Tables{}},
 	},
 	"manager": {
 		&cli.StringFlag{Name: "keys"},
@@ -33,7 +34,7 @@ var testSections = sections{
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
-	got, lines, _, err := parseConfig("ossecd.toml", `
+	got, _, err := parseConfig("ossecd.toml", `
 manager = { keys = "one", enroll.listen = ":1515", enroll.client_ca = "ca.pem" }
 [agent]
 from_start = true
@@ -51,25 +52,26 @@ every = 5
 		t.Fatal(err)
 	}
 	want := settings{
-		"manager": {"keys": {"one"}, "enroll-listen": {":1515"}, "enroll-client-ca": {"ca.pem"}},
+		"manager": {"keys": {texts: []string{"one"}, line: 2}, "enroll-listen": {texts: []string{":1515"}, line: 2}, "enroll-client-ca": {texts: []string{"ca.pem"}, line: 2}},
 		"agent": {
-			"from-start": {"true"}, "notify-time": {"1m30s"}, "file": {"/var/log/a,b", "/var/log/*.log"}, "limit": {"7"},
-			"source": {`{"type":"journald"}`, `{"every":5,"units":["ssh","cron"]}`},
+			"from-start": {texts: []string{"true"}, line: 4}, "notify-time": {texts: []string{"1m30s"}, line: 5},
+			"file": {texts: []string{"/var/log/a,b", "/var/log/*.log"}, line: 6}, "limit": {texts: []string{"7"}, line: 7},
+			"source": {line: 11, tables: []*setting.Table{
+				setting.NewTable("ossecd.toml:8: source[1]", map[string]any{"type": "journald"}),
+				setting.NewTable("ossecd.toml:11: source[2]", map[string]any{"units": []any{"ssh", "cron"}, "every": int64(5)}),
+			}},
 		},
 	}
-	if l := lines["agent"]; l["source[1]"] != 8 || l["source[2]"] != 11 {
-		t.Errorf("the tables stand on the lines %v", l)
-	}
-	if !maps.EqualFunc(got, want, func(a, b map[string][]string) bool { return maps.EqualFunc(a, b, slices.Equal[[]string]) }) {
-		t.Errorf("got %q\nwant %q", got, want)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
 
 func TestOldKeys(t *testing.T) {
 	t.Parallel()
-	got, _, renamed, err := parseConfig("ossecd.toml", "[agent]\nlimit = 7\nkey_file = \"x\"\n", testSections)
-	if err != nil || !slices.Equal(got["agent"]["keys"], []string{"x"}) {
-		t.Errorf("got %q, %v", got, err)
+	got, renamed, err := parseConfig("ossecd.toml", "[agent]\nlimit = 7\nkey_file = \"x\"\n", testSections)
+	if err != nil || !slices.Equal(got["agent"]["keys"].texts, []string{"x"}) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if list := renamed["agent"]; len(list) != 1 || list[0].Error() != "ossecd.toml:3: key_file is called keys now; the old name ends with the next version" {
 		t.Errorf("warnings: %v", list)
@@ -131,7 +133,7 @@ keys = ["x"]
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, _, err := parseConfig("ossecd.toml", tt.text, testSections)
+			_, _, err := parseConfig("ossecd.toml", tt.text, testSections)
 			if err == nil {
 				t.Fatalf("taken; want %q", tt.want)
 			}
@@ -155,7 +157,7 @@ func TestParseConfigBounds(t *testing.T) {
 	for i := range 500 {
 		text.WriteString("x" + strings.Repeat("y", i%7) + string(rune('a'+i%26)) + strings.Repeat("z", i/26) + " = 1\n")
 	}
-	_, _, _, err := parseConfig("ossecd.toml", text.String(), testSections)
+	_, _, err := parseConfig("ossecd.toml", text.String(), testSections)
 	if n := strings.Count(err.Error(), "\n"); n != maxFaults {
 		t.Errorf("%d lines of faults, want %d and one that tells of the others", n+1, maxFaults)
 	}
@@ -177,7 +179,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, _, _, err := parseConfig("ossecd.toml", text, testSections)
+		got, _, err := parseConfig("ossecd.toml", text, testSections)
 		if err != nil && err.Error() == "" {
 			t.Error("an error that says nothing")
 		}

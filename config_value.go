@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -39,18 +38,12 @@ func flagValues(f cli.Flag, v any) (values []string, want string) {
 				return []string{s}, ""
 			}
 		}
-		return nil, `a duration such as "90s" or "5m"`
+		return nil, setting.WantDuration
 	case *cli.StringSliceFlag:
-		list, ok := v.([]any)
-		for _, e := range list {
-			s, isString := e.(string)
-			ok = ok && isString
-			values = append(values, s)
+		if list, ok := setting.Strings(v); ok {
+			return list, ""
 		}
-		if ok && len(list) > 0 {
-			return values, ""
-		}
-		return nil, `an array of strings such as ["one", "two"]`
+		return nil, setting.WantStrings
 	}
 	if s, ok := v.(string); ok {
 		return []string{s}, ""
@@ -58,33 +51,14 @@ func flagValues(f cli.Flag, v any) (values []string, want string) {
 	return nil, "a string"
 }
 
-func describeValue(v any) string {
-	switch v := v.(type) {
-	case string:
-		return fmt.Sprintf("%.40q", v)
-	case int64, float64, bool:
-		return fmt.Sprint(v)
-	case []any:
-		if len(v) == 0 {
-			return "an empty array"
-		}
-		return "an array of other values"
-	case time.Time:
-		return "a date or time"
+// tablesOf are the tables that a flag stands for, nil for another flag.
+func tablesOf(f cli.Flag) *setting.Tables {
+	g, ok := f.(*cli.GenericFlag)
+	if !ok {
+		return nil
 	}
-	return "a table"
-}
-
-// isTable says that a flag is for one table.
-func isTable(f cli.Flag) bool {
-	s, ok := f.(*cli.StringFlag)
-	return ok && s.Hidden
-}
-
-// isTables says that a flag is for an array of tables.
-func isTables(f cli.Flag) bool {
-	s, ok := f.(*cli.StringSliceFlag)
-	return ok && s.Hidden
+	t, _ := g.Value.(*setting.Tables)
+	return t
 }
 
 // keyOf is a flag's name as one of a key.

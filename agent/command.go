@@ -50,8 +50,8 @@ func Command() *cli.Command {
 			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "`TIME` with another manager than the first, more or less, after which that one is tried, and returned to; 0 stays"},
 			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},
 			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
-			&cli.StringSliceFlag{Name: "source", Hidden: true},     // the tables [[agent.source]], each as JSON
-			&cli.StringFlag{Name: "active-response", Hidden: true}, // the table [agent.active_response] as JSON
+			&cli.GenericFlag{Name: "source", Hidden: true, Value: &setting.Tables{}},
+			&cli.GenericFlag{Name: "active-response", Hidden: true, Value: &setting.Tables{One: true}},
 			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock agent in place of whose agent daemon this runs: keys, counters, local queue, shared files and active responses are there (docs/dropin.md)"},
 			&cli.BoolFlag{Name: "pushed-sources", Usage: "run what an ossecd.toml among the manager's shared files names as [[agent.source]], too: files and systemd's journal"},
 			&cli.BoolFlag{Name: "pushed-commands", Usage: "with --pushed-sources: commands, too. The manager can then run anything as this user"},
@@ -105,12 +105,14 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: c.StringSlice("source"),
-		ActiveResponse: c.String("active-response"),
-		FromStart:      c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
+		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: setting.TablesOf(c, "source"),
+		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
 		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
 	cfg.SpoolSize, cfg.SpoolSync = c.Generic("spool-size").(*setting.Size).Bytes, c.Duration("spool-sync")
+	for _, t := range setting.TablesOf(c, "active-response") {
+		cfg.ActiveResponse = t
+	}
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
 	cfg.PushedSources, cfg.PushedCommands = c.Bool("pushed-sources"), c.Bool("pushed-commands")
 	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")

@@ -35,11 +35,11 @@ type Config struct {
 	FailBack    time.Duration
 	LocalAddr   string // ADDRESS or ADDRESS:PORT of this host from which datagrams come; default: as the system chooses
 
-	Files     []string // paths and globs of log files to follow
-	FromStart bool     // files met for the first time are read from their beginning
-	Tables    []string // each the JSON of one [[agent.source]] of the configuration file
-	// ActiveResponse is the JSON of the table [agent.active_response]; empty: none is obeyed.
-	ActiveResponse string
+	Files     []string         // paths and globs of log files to follow
+	FromStart bool             // files met for the first time are read from their beginning
+	Tables    []*setting.Table // each one [[agent.source]] of the configuration file
+	// ActiveResponse is the table [agent.active_response]; nil: none is obeyed.
+	ActiveResponse *setting.Table
 	// PushedSources has [[agent.source]] of an ossecd.toml that the first manager pushes run, too: files and journals, and
 	// commands with PushedCommands.
 	PushedSources  bool
@@ -241,7 +241,7 @@ func (c *Config) checkHost() error {
 	sources := c.collector()
 	faults := []error{c.checkStock(), sources.Check()}
 	if r, err := c.responses(slog.New(slog.DiscardHandler)); err == nil && r != nil {
-		faults = append(faults, source.Prefix("active_response: ", r.Check()))
+		faults = append(faults, c.ActiveResponse.Place(r.Check()))
 	}
 	return errors.Join(faults...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ossecd/keys/setting/settingtest"
 	"ossecd/proto"
 )
 
@@ -168,7 +169,7 @@ func TestTablesOfEachDialect(t *testing.T) {
 	t.Parallel()
 	for _, d := range []proto.Dialect{proto.OSSEC, proto.Wazuh} {
 		c := Config{Keys: "k", State: "s", Managers: []string{"mgr"}, Dialect: d,
-			Tables: []string{`{"type":"command","command":["df"],"location":"` + strings.Repeat(":", 512) + `"}`}}
+			Tables: settingtest.Tables(t, "source", `{"type":"command","command":["df"],"location":"`+strings.Repeat(":", 512)+`"}`)}
 		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}

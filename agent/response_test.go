@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"ossecd/keys/setting/settingtest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestAnActiveResponse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.ActiveResponse = string(table)
+		c.ActiveResponse = settingtest.Table(t, "active_response", string(table))
 	}, func(r *rig, m, _ *fakeManager) {
 		r.start()
 		time.Sleep(time.Second)
@@ -57,14 +58,14 @@ func TestAnActiveResponse(t *testing.T) {
 // Nothing is run unless it is enabled.
 func TestActiveResponsesAreOff(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"", `{}`, `{"enabled":false,"dir":"/tmp","allow":["x"]}`} {
-		c := Config{ActiveResponse: table}
+	for _, table := range []string{`{}`, `{"enabled":false,"dir":"/tmp","allow":["x"]}`} {
+		c := Config{ActiveResponse: settingtest.Table(t, "active_response", table)}
 		if s, err := c.responses(nil); s != nil || err != nil {
 			t.Errorf("%s: %v, %v", table, s, err)
 		}
 	}
 	for _, table := range []string{`{"enabled":true}`, `{"enabled":true,"dir":"bin","allow":["x"]}`, `{"enabled":true,"dir":"/bin","allow":["../x"]}`, `{"enable":true}`, `{"enabled":"yes"}`} {
-		c := Config{ActiveResponse: table}
+		c := Config{ActiveResponse: settingtest.Table(t, "active_response", table)}
 		if _, err := c.responses(nil); err == nil || !strings.HasPrefix(err.Error(), "active_response: ") {
 			t.Errorf("%s: %v", table, err)
 		}
@@ -79,7 +80,7 @@ func TestAnIntegrityCheck(t *testing.T) {
 	if err := os.MkdirAll(run, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Tables: []string{`{"type":"socket","path":"` + root + `/queue/ossec/queue"}`, `{"type":"ossec-queue","path":"/elsewhere/queue"}`, `{"type":"command"}`, `no table`}}
+	c := Config{Tables: settingtest.Tables(t, "source", `{"type":"socket","path":"`+root+`/queue/ossec/queue"}`, `{"type":"ossec-queue","path":"/elsewhere/queue"}`, `{"type":"command"}`)}
 	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != root {
 		t.Errorf("roots %q", roots)
 	}

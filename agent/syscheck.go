@@ -4,10 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"ossecd/agent/source"
 	"path/filepath"
 	"strings"
-
-	"ossecd/agent/source"
 )
 
 // A stock syscheckd that feeds our local queue looks, now and then, for a file that says that it shall begin anew; a stock agent
@@ -38,9 +37,9 @@ func (c *Config) stockRoots() (roots []string) {
 	if c.OssecHome != "" {
 		roots = append(roots, c.OssecHome)
 	}
-	for _, text := range c.Tables {
-		t, err := source.ParseTable(text)
-		if err != nil || t.Type() != source.OssecQueue {
+	for _, stands := range c.Tables {
+		t := source.NewTable(stands)
+		if t.Type() != source.OssecQueue {
 			continue
 		}
 		path := filepath.ToSlash(t.Text("path"))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/command"
 	"ossecd/manager/sink/webhook"
@@ -24,7 +25,7 @@ const (
 // alertsAlone has a sink be for reports that somebody should see, unless its table names others.
 func alertsAlone(spec *sink.Spec) { spec.Filter.Alerts = len(spec.Filter.Actions) == 0 }
 
-func webhookSink(_ *Config, t *sink.Table, p *plan) opener {
+func webhookSink(_ *Config, t *setting.Table, p *plan) opener {
 	alertsAlone(&p.spec)
 	o := webhook.Options{URL: t.String("url", ""), Timeout: t.Duration("timeout", alertWithin, time.Second, mostAlertWithin)}
 	tokenFile := t.String("token_file", "")
@@ -60,7 +61,7 @@ func readToken(path string) (string, error) {
 	return string(line), nil
 }
 
-func commandSink(_ *Config, t *sink.Table, p *plan) opener {
+func commandSink(_ *Config, t *setting.Table, p *plan) opener {
 	alertsAlone(&p.spec)
 	o := command.Options{
 		Argv: t.Strings("command"), Timeout: t.Duration("timeout", alertWithin, time.Second, mostAlertWithin),

@@ -50,13 +50,13 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR`ectory for what outlives the process, for one process at a time"},
 			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP `ADDR`ess host:port; port 0 picks one; can be repeated"},
 			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
-			&cli.StringSliceFlag{Name: "sink", Hidden: true},
+			&cli.GenericFlag{Name: "sink", Hidden: true, Value: &setting.Tables{}},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
 			&cli.DurationFlag{Name: "remind-after", Usage: "report agents that are away again each `DURATION`, 1m or more", DefaultText: "never"},
 			&cli.StringFlag{Name: "control-socket", Usage: "unix socket at `PATH` for ossecd manager order and status", DefaultText: "STATE/control.sock"},
 			&cli.StringFlag{Name: "shared", Usage: "`DIR` whose files all agents get that are of no [[manager.group]]", DefaultText: "none; DIR/etc/shared with --ossec-home"},
-			&cli.StringSliceFlag{Name: "group", Hidden: true},
-			&cli.StringSliceFlag{Name: "syslog", Hidden: true},
+			&cli.GenericFlag{Name: "group", Hidden: true, Value: &setting.Tables{}},
+			&cli.GenericFlag{Name: "syslog", Hidden: true, Value: &setting.Tables{}},
 			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server in place of whose remote daemon this runs: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
 			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait for a slow reader of theirs, as in \"64 MB\"; a plain number is in MB; past it the newest are lost, counted and reported"},
@@ -101,9 +101,9 @@ func action(c *cli.Context, demo Demo) error {
 	}
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
-		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: c.StringSlice("sink"),
+		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: setting.TablesOf(c, "sink"),
 		QueueSize: queueSize, Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
-		Shared: c.String("shared"), Groups: c.StringSlice("group"), Syslog: c.StringSlice("syslog"), AgentShare: c.Int("agent-share"),
+		Shared: c.String("shared"), Groups: setting.TablesOf(c, "group"), Syslog: setting.TablesOf(c, "syslog"), AgentShare: c.Int("agent-share"),
 		Version: c.App.Version,
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),

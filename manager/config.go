@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
 	"ossecd/proto"
 )
@@ -26,17 +27,16 @@ type Config struct {
 	// there are Sinks. Out, where it is not nil, is used instead.
 	Events string
 	Out    io.Writer
-	// Sinks are further places for events: the tables [[manager.sink]], each as a JSON object.
-	Sinks []string
+	// Sinks are further places for events: the tables [[manager.sink]].
+	Sinks []*setting.Table
 
 	// Control is the path of the control socket; empty for none.
 	Control string
-	// Shared is the directory of the files that agents of no group get, or empty; Groups are the tables [[manager.group]], each as
-	// a JSON object.
+	// Shared is the directory of the files that agents of no group get, or empty; Groups are the tables [[manager.group]],
 	Shared string
-	Groups []string
-	// Syslog are the tables [[manager.syslog]], each as a JSON object.
-	Syslog []string
+	Groups []*setting.Table
+	// Syslog are the tables [[manager.syslog]].
+	Syslog []*setting.Table
 	// OssecHome is the install directory of a stock server in place of whose remote daemon we run, or empty. Its counters,
 	// agent information, queues of events and of active responses are used.
 	OssecHome string

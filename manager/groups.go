@@ -7,8 +7,8 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 )
 
@@ -34,8 +34,8 @@ func (c *Config) planGroups() (groups []*sharing, labels []labelling, err error)
 		return nil, nil, fmt.Errorf("group: %d are too many; use %d at most", len(c.Groups), maxGroups)
 	}
 	var names []string
-	for i, text := range c.Groups {
-		t := sink.NewTable(text)
+	for i, t := range c.Groups {
+		t = t.Begin()
 		name, agents, shared := t.String("name", fmt.Sprintf("group-%d", i+1)), t.Strings("agents"), t.String("shared", "")
 		l := labelling{agents, t.Texts("labels")}
 		if agents == nil {
@@ -60,11 +60,7 @@ func (c *Config) planGroups() (groups []*sharing, labels []labelling, err error)
 		if len(l.labels) > 0 {
 			labels = append(labels, l)
 		}
-		if faults := t.End(); faults != nil {
-			for text := range strings.Lines(faults.Error()) {
-				err = errors.Join(err, fmt.Errorf("group[%d]: %s", i+1, strings.TrimSuffix(text, "\n")))
-			}
-		}
+		err = errors.Join(err, t.End())
 	}
 	if c.Shared != "" {
 		groups = append(groups, &sharing{name: "all others", dir: sharedDir{path: c.Shared}})
@@ -72,7 +68,7 @@ func (c *Config) planGroups() (groups []*sharing, labels []labelling, err error)
 	return groups, labels, err
 }
 
-func (l *labelling) check(t *sink.Table) {
+func (l *labelling) check(t *setting.Table) {
 	for _, name := range slices.Sorted(maps.Keys(l.labels)) {
 		if !labelName.MatchString(name) {
 			t.Fault("labels", `%.80q is no name; use letters, digits, ".", "_" and "-", up to 64`, name)

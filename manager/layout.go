@@ -1,7 +1,7 @@
 package manager
 
 import (
-	"encoding/json"
+	"ossecd/keys/setting"
 	"path/filepath"
 )
 
@@ -25,7 +25,6 @@ func (c *Config) inStock(path string) string {
 }
 
 // stockSink is the table of the sink that a stock layout has besides those of the configuration.
-func (c *Config) stockSink() string {
-	text, _ := json.Marshal(map[string]string{"type": "ossec-queue", "name": "analysis daemon", "path": c.inStock(stockAnalysisQueue)})
-	return string(text)
+func (c *Config) stockSink() *setting.Table {
+	return setting.NewTable("ossec-home", map[string]any{"type": "ossec-queue", "name": "analysis daemon", "path": c.inStock(stockAnalysisQueue)})
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"ossecd/keys/durable/queue"
+	"ossecd/keys/setting/settingtest"
 )
 
 // A start tells in one line of events that wait for sinks that are no more, and of nothing else.
@@ -33,7 +34,7 @@ func TestLeftovers(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(sinks, "lost+found"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		r.cfg.Sinks = []string{`{"type":"nats","name":"there","servers":["nats://192.0.2.1:4222"]}`, `{"type":"stdout","name":"no-disk"}`}
+		r.cfg.Sinks = settingtest.Tables(t, "sink", `{"type":"nats","name":"there","servers":["nats://192.0.2.1:4222"]}`, `{"type":"stdout","name":"no-disk"}`)
 		var err error
 		if r.cfg.plans, err = r.cfg.planSinks(); err != nil {
 			t.Fatal(err)

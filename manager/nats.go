@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/nats"
 )
@@ -22,8 +23,8 @@ import (
 // streamName is what NATS takes as the name of a stream, and a little less.
 var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func natsSink(c *Config, t *sink.Table, p *plan) opener {
-	t.Renamed("max_bytes", "max_size", func(v any) any { return v })
+func natsSink(c *Config, t *setting.Table, p *plan) opener {
+	t.Renamed("max_bytes", "max_size", nil)
 	o := nats.Options{
 		Servers: t.Strings("servers"),
 		Secrets: nats.Secrets{

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ossecd/keys/setting/settingtest"
 	"ossecd/proto"
 )
 
@@ -227,10 +228,9 @@ func TestLabelsOfGroups(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine, fixedLine)
-		r.cfg.Groups = []string{
+		r.cfg.Groups = settingtest.Tables(t, "group",
 			`{"name":"one","agents":["001"],"labels":{"role":"a \"web\"","site":"fra1"}}`,
-			`{"name":"web","agents":["web*"],"labels":{"site":"ams2","team":"x"}}`,
-		}
+			`{"name":"web","agents":["web*"],"labels":{"site":"ams2","team":"x"}}`)
 		r.start()
 		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
 		p.hello()
@@ -262,7 +262,7 @@ func TestFaultsOfGroups(t *testing.T) {
 		{`{"agents":["x"],"labels":{"a":"` + strings.Repeat("x", 257) + `"}}`, "longer than 256"},
 	}
 	for _, tt := range tests {
-		c := Config{Groups: []string{tt.table}}
+		c := Config{Groups: settingtest.Tables(t, "group", tt.table)}
 		if _, _, err := c.planGroups(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "group[1]: ") {
 			t.Errorf("%s: %v, want %q", tt.table, err, tt.want)
 		}

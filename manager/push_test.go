@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ossecd/keys/setting/settingtest"
 	"ossecd/proto"
 )
 
@@ -21,7 +22,7 @@ func sharedRig(t *testing.T, f func(r *rig, all, dbs string)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine, fixedLine)
 		all, dbs := t.TempDir(), t.TempDir()
-		r.cfg.Shared, r.cfg.Groups = all, []string{fmt.Sprintf(`{"name":"dbs","agents":["db*"],"shared":%q}`, dbs)}
+		r.cfg.Shared, r.cfg.Groups = all, settingtest.Tables(t, "group", fmt.Sprintf(`{"name":"dbs","agents":["db*"],"shared":%q}`, dbs))
 		writeShared(t, all, "b.conf", strings.Repeat("x", 897)+"#!-up file\n"+strings.Repeat("0123456789", 200))
 		writeShared(t, all, "a.txt", "")
 		writeShared(t, all, ".hidden", "no")
@@ -173,7 +174,7 @@ func TestGroupFaults(t *testing.T) {
 		`{"agents":["["],"shared":"d"}`:              "no pattern",
 		`{"agents":["a"],"shared":"d","sharde":"x"}`: `did you mean "shared"`,
 	} {
-		cfg := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Groups: []string{table}}
+		cfg := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Groups: settingtest.Tables(t, "group", table)}
 		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", table, err, want)
 		}

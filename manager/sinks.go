@@ -2,7 +2,6 @@ package manager
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/file"
 	"ossecd/manager/sink/ossecqueue"
@@ -64,7 +64,7 @@ type plan struct {
 }
 
 // sinkTypes read the keys of a [[manager.sink]] beyond those that all types have.
-var sinkTypes = map[string]func(c *Config, t *sink.Table, p *plan) opener{
+var sinkTypes = map[string]func(c *Config, t *setting.Table, p *plan) opener{
 	"file":        fileSink,
 	"stdout":      stdoutSink,
 	"ossec-queue": queueSink,
@@ -95,15 +95,13 @@ func (c *Config) planSinks() (plans []plan, err error) {
 	case len(tables) == 0:
 		err = errors.New("events: empty; name a file, or - for standard output")
 	}
-	for i, text := range tables {
-		p, faults := c.planSink(text, i+1)
+	for i, t := range tables {
+		p, faults := c.planSink(t.Begin(), i+1)
 		if faults == nil {
-			faults = p.besides(plans)
+			faults = t.Place(p.besides(plans))
 		}
 		if faults != nil {
-			for text := range strings.Lines(faults.Error()) {
-				err = errors.Join(err, fmt.Errorf("sink[%d]: %s", i+1, strings.TrimSuffix(text, "\n")))
-			}
+			err = errors.Join(err, faults)
 			continue
 		}
 		plans = append(plans, p)
@@ -128,21 +126,17 @@ func (c *Config) plan(name string, open opener) plan {
 	return plan{spec: sink.Spec{Name: name, Limit: c.QueueSize << 20, Share: c.AgentShare}, open: open}
 }
 
-func (c *Config) planSink(text string, number int) (plan, error) {
-	t := sink.NewTable(text)
-	kinds := slices.Sorted(maps.Keys(sinkTypes))
-	kind := t.String("type", "")
+func (c *Config) planSink(t *setting.Table, number int) (plan, error) {
+	kind := t.Kind(nil, slices.Sorted(maps.Keys(sinkTypes))...)
 	p := c.plan(t.String("name", fmt.Sprintf("%s-%d", kind, number)), nil)
 	p.spec.Limit = int(t.Size("queue_size", int64(c.QueueSize)<<20, 1<<20, 1<<20, maxQueueSize<<20))
-	p.spec.Filter = t.Filter()
+	p.spec.Filter = sink.ReadFilter(t)
 	read := sinkTypes[kind]
 	if read == nil {
-		return p, fmt.Errorf("type: %.40q is unknown; use %s", kind, strings.Join(kinds, ", "))
+		return p, t.Faults()
 	}
 	p.open = read(c, t, &p)
-	for _, w := range t.Warnings {
-		c.warnings = append(c.warnings, fmt.Sprintf("sink[%d]: %s", number, w))
-	}
+	c.warnings = append(c.warnings, t.Warnings()...)
 	p.spec.Disk.Limit = t.Size("queue_disk", p.spec.Disk.Limit, 1<<20, 0, maxQueueDisk<<20)
 	if p.spec.Disk.Limit > 0 {
 		p.spec.Disk.Dir = filepath.Join(c.State, sinksDir, dirName(p.spec.Name))
@@ -153,7 +147,7 @@ func (c *Config) planSink(text string, number int) (plan, error) {
 	return p, t.End()
 }
 
-func fileSink(_ *Config, t *sink.Table, p *plan) opener {
+func fileSink(_ *Config, t *setting.Table, p *plan) opener {
 	t.Renamed("keep_days", "max_age", days)
 	o := file.Options{
 		Path: t.String("path", ""), Archives: t.Word("format", "json", "archives") == "archives",
@@ -172,8 +166,7 @@ func fileSink(_ *Config, t *sink.Table, p *plan) opener {
 
 // days makes a number of days a duration; what is none stays for the key to refuse.
 func days(v any) any {
-	number, _ := v.(json.Number)
-	if n, err := number.Int64(); err == nil && n > 0 && n <= maxAge/24 {
+	if n, ok := v.(int64); ok && n > 0 && n <= maxAge/24 {
 		return fmt.Sprintf("%dh", 24*n)
 	}
 	return v
@@ -183,7 +176,7 @@ func openFile(o file.Options) opener {
 	return func(ctx context.Context, log *slog.Logger) (sink.Sink, error) { return file.Open(ctx, o, log) }
 }
 
-func stdoutSink(_ *Config, t *sink.Table, _ *plan) opener {
+func stdoutSink(_ *Config, t *setting.Table, _ *plan) opener {
 	return openStdout(t.Word("format", "json", "archives") == "archives")
 }
 
@@ -195,7 +188,7 @@ func openStdout(archives bool) opener {
 
 // queueSink leaves out who comes, since agents themselves tell that they have started; and who goes, which the stock monitor
 // daemon tells where it has files to tell it by, unless that is asked for.
-func queueSink(_ *Config, t *sink.Table, p *plan) opener {
+func queueSink(_ *Config, t *setting.Table, p *plan) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
 	p.spec.Disk.Limit = defaultQueueDisk
 	p.spec.Filter.Without = []string{sink.Connected}
@@ -212,7 +205,7 @@ var (
 	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 )
 
-func syslogSink(_ *Config, t *sink.Table, p *plan) opener {
+func syslogSink(_ *Config, t *setting.Table, p *plan) opener {
 	o := syslog.Options{
 		Address: t.String("address", ""), Protocol: t.Word("protocol", "udp", "tcp", "tls"), CA: t.String("ca", ""),
 		Facility: place(t, "facility", "local0", facilities), Severity: place(t, "severity", "info", severities),
@@ -234,7 +227,7 @@ func syslogSink(_ *Config, t *sink.Table, p *plan) opener {
 }
 
 // place is the number of one of many words.
-func place(t *sink.Table, key, fallback string, words []string) int {
+func place(t *setting.Table, key, fallback string, words []string) int {
 	word := t.String(key, fallback)
 	n := slices.Index(words, word)
 	if n < 0 {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"ossecd/keys/setting"
+	"ossecd/keys/setting/settingtest"
 	"ossecd/proto"
 )
 
@@ -29,8 +31,7 @@ func TestSinkFaults(t *testing.T) {
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
 		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_size":"1000 MB","duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
-		{"no type", `{}`, []string{`sink[1]: type: "" is unknown; use command, file, nats, ossec-queue`}},
-		{"no table", `[]`, []string{"sink[1]: "}},
+		{"no type", `{}`, []string{`sink[1]: type: none given; say what it is: command, file, nats, ossec-queue`}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
 		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, max_age and compress are about files"}},
 		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"; use "actions", "agents", "format", `}},
@@ -49,7 +50,7 @@ func TestSinkFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := Config{Keys: "k", State: "s", Listen: []string{":0"}, Sinks: []string{tt.table}}
+			c := Config{Keys: "k", State: "s", Listen: []string{":0"}, Sinks: settingtest.Tables(t, "sink", tt.table)}
 			err := c.Validate()
 			if len(tt.want) == 0 {
 				if err != nil || len(c.plans) != 1 {
@@ -75,7 +76,7 @@ func TestSinkFaults(t *testing.T) {
 
 func TestSinksBesideEvents(t *testing.T) {
 	t.Parallel()
-	c := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Sinks: []string{`{"type":"stdout"}`, `{"type":"stdout","name":"stdout-1"}`}}
+	c := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Sinks: settingtest.Tables(t, "sink", `{"type":"stdout"}`, `{"type":"stdout","name":"stdout-1"}`)}
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), `sink[2]: name: "stdout-1" is taken`) {
 		t.Error(err)
 	}
@@ -88,13 +89,13 @@ func TestSinksBesideEvents(t *testing.T) {
 		{`{"type":"file","path":"b"}`, `{"type":"file","path":"./b","format":"archives","daily":true}`},
 		{`{"type":"stdout","name":"Case"}`, `{"type":"stdout","name":"case"}`},
 	} {
-		c.Events, c.Sinks = "a//events.json", tables
+		c.Events, c.Sinks = "a//events.json", settingtest.Tables(t, "sink", tables...)
 		want := []string{"path: ", "path: ", "name: "}[i]
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", tables, err)
 		}
 	}
-	c.Sinks = []string{`{"type":"file","path":"a/events.json","format":"archives"}`, `{"type":"file","path":"c","daily":true}`}
+	c.Sinks = settingtest.Tables(t, "sink", `{"type":"file","path":"a/events.json","format":"archives"}`, `{"type":"file","path":"c","daily":true}`)
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -102,7 +103,7 @@ func TestSinksBesideEvents(t *testing.T) {
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "events: empty") {
 		t.Error(err)
 	}
-	c.Sinks = make([]string, maxSinks+1)
+	c.Sinks = make([]*setting.Table, maxSinks+1)
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "too many") {
 		t.Error(err)
 	}
@@ -122,7 +123,7 @@ func TestManagerWithSinks(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine, fixedLine)
-		r.cfg.Sinks = []string{`{"type":"file","path":` + strconv.Quote(all) + `}`, `{"type":"file","format":"archives","path":` + strconv.Quote(some) + `,"agents":["web*"],"locations":["/var/*"]}`}
+		r.cfg.Sinks = settingtest.Tables(t, "sink", `{"type":"file","path":`+strconv.Quote(all)+`}`, `{"type":"file","format":"archives","path":`+strconv.Quote(some)+`,"agents":["web*"],"locations":["/var/*"]}`)
 		r.start()
 		inSinks(r)
 		if got := r.texts(); got == "" {
@@ -150,7 +151,7 @@ func TestASinkThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine)
-		r.cfg.Sinks = []string{`{"type":"file","path":` + strconv.Quote(filepath.Join(t.TempDir(), "none", "x")) + `}`}
+		r.cfg.Sinks = settingtest.Tables(t, "sink", `{"type":"file","path":`+strconv.Quote(filepath.Join(t.TempDir(), "none", "x"))+`}`)
 		r.cfg.Listen = []string{"127.0.0.1:0"}
 		if err := Run(context.Background(), r.cfg, quiet); err == nil || !strings.Contains(err.Error(), "name a file in a directory that exists") {
 			t.Error(err)

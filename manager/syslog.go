@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/proto/syslog"
 )
@@ -38,8 +38,8 @@ func (c *Config) planSyslog() (inputs []syslogInput, err error) {
 	if len(c.Syslog) > maxSyslogInputs {
 		return nil, fmt.Errorf("syslog: %d are too many; use %d at most", len(c.Syslog), maxSyslogInputs)
 	}
-	for i, text := range c.Syslog {
-		t := sink.NewTable(text)
+	for _, t := range c.Syslog {
+		t = t.Begin()
 		t.Renamed("network", "protocols", func(v any) any { return []any{v} })
 		protocols := t.Strings("protocols")
 		if protocols == nil {
@@ -68,20 +68,14 @@ func (c *Config) planSyslog() (inputs []syslogInput, err error) {
 		for _, in.network = range protocols {
 			inputs = append(inputs, in)
 		}
-		for _, w := range t.Warnings {
-			c.warnings = append(c.warnings, fmt.Sprintf("syslog[%d]: %s", i+1, w))
-		}
-		if faults := t.End(); faults != nil {
-			for text := range strings.Lines(faults.Error()) {
-				err = errors.Join(err, fmt.Errorf("syslog[%d]: %s", i+1, strings.TrimSuffix(text, "\n")))
-			}
-		}
+		c.warnings = append(c.warnings, t.Warnings()...)
+		err = errors.Join(err, t.End())
 	}
 	return inputs, err
 }
 
 // senders reads a list of addresses and CIDR blocks.
-func senders(t *sink.Table, key string) (list []netip.Prefix) {
+func senders(t *setting.Table, key string) (list []netip.Prefix) {
 	for _, text := range t.Strings(key) {
 		p, err := syslog.ParseSenders(text)
 		if err != nil {

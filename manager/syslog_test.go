@@ -3,6 +3,7 @@ package manager
 import (
 	"net"
 	"net/netip"
+	"ossecd/keys/setting/settingtest"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,7 +16,7 @@ import (
 func syslogRig(t *testing.T, tables ...string) (r *rig, addrs []string) {
 	dir := t.TempDir()
 	r = &rig{t: t, out: new(syncBuffer), logs: new(syncBuffer)}
-	r.cfg = Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Out: r.out, Syslog: tables}
+	r.cfg = Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Out: r.out, Syslog: settingtest.Tables(t, "syslog", tables...)}
 	r.writeKeys(anyLine)
 	conn, err := listen("127.0.0.1:0", quiet)
 	if err != nil {
@@ -112,7 +113,7 @@ func TestFaultsOfSyslog(t *testing.T) {
 		{`{"allow":["::1"],"idle_timeout":"5m"}`, `goes with protocols = ["tcp"]`},
 	}
 	for _, tt := range tests {
-		c := Config{Syslog: []string{tt.table}}
+		c := Config{Syslog: settingtest.Tables(t, "syslog", tt.table)}
 		if _, err := c.planSyslog(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "syslog[1]: ") {
 			t.Errorf("%s: %v, want %q", tt.table, err, tt.want)
 		}
@@ -123,8 +124,8 @@ func TestFaultsOfSyslog(t *testing.T) {
 func TestOldNames(t *testing.T) {
 	t.Parallel()
 	c := Config{
-		Keys: "k", State: "s", Listen: []string{"127.0.0.1:0"}, Syslog: []string{`{"listen":"127.0.0.1:514","network":"tcp"}`, `{"listen":"127.0.0.1:514","protocols":["udp","tcp"]}`},
-		Sinks: []string{`{"type":"file","path":"x","daily":true,"keep_days":90,"max_size":10,"queue_size":"2 MB"}`},
+		Keys: "k", State: "s", Listen: []string{"127.0.0.1:0"}, Syslog: settingtest.Tables(t, "syslog", `{"listen":"127.0.0.1:514","network":"tcp"}`, `{"listen":"127.0.0.1:514","protocols":["udp","tcp"]}`),
+		Sinks: settingtest.Tables(t, "sink", `{"type":"file","path":"x","daily":true,"keep_days":90,"max_size":10,"queue_size":"2 MB"}`),
 	}
 	for range 2 { // as the command does, and Run
 		if err := c.Validate(); err != nil {

@@ -35,14 +35,14 @@ var kinds = map[string]func(*source.Table, source.Env) (source.Source, error){
 
 // Config says which sources there are.
 type Config struct {
-	State      string          // the agent's state directory, which has their positions
-	Files      []string        // paths and globs of log files to follow
-	FromStart  bool            // those met for the first time are read from their beginning
-	Tables     []string        // each the JSON of one [[agent.source]]
-	Made       []source.Source // elsewhere
-	StockQueue string          // the local queue of a stock agent in whose place we run; empty without one
-	MaxEvent   int             // as in source.Env
-	Finish     bool            // likewise
+	State      string           // the agent's state directory, which has their positions
+	Files      []string         // paths and globs of log files to follow
+	FromStart  bool             // those met for the first time are read from their beginning
+	Tables     []*setting.Table // each one [[agent.source]]
+	Made       []source.Source  // elsewhere
+	StockQueue string           // the local queue of a stock agent in whose place we run; empty without one
+	MaxEvent   int              // as in source.Env
+	Finish     bool             // likewise
 }
 
 // dir has the positions of the sources of tables.
@@ -63,7 +63,10 @@ func (c *Config) Make(log *slog.Logger) ([]source.Source, error) {
 	list = append(list, c.Made...)
 	if c.StockQueue != "" {
 		s, err := socket.New(socket.Config{Path: c.StockQueue, MaxEvent: c.MaxEvent, Log: log.With("source", source.OssecQueue)})
-		list, faults = append(list, s), append(faults, source.Prefix("ossec-home: ", err))
+		if err != nil {
+			err = fmt.Errorf("ossec-home: %w", err)
+		}
+		list, faults = append(list, s), append(faults, err)
 	}
 	tables, err := c.tables(log)
 	return append(list, tables...), errors.Join(append(faults, err)...)
@@ -76,7 +79,7 @@ func (c *Config) Check() error {
 	for i, src := range list {
 		if s, ok := src.(interface{ Check() error }); ok {
 			if err := s.Check(); err != nil {
-				faults = append(faults, fmt.Errorf("source[%d]: %w", i+1, err))
+				faults = append(faults, c.Tables[i].Place(err))
 			}
 		}
 	}
@@ -85,17 +88,10 @@ func (c *Config) Check() error {
 
 // OldNames are warnings about names in the tables that are still taken.
 func (c *Config) OldNames() (warnings []string) {
-	for i, text := range c.Tables {
-		t, err := source.ParseTable(text)
-		if err != nil {
-			continue // Make says so
-		}
-		if make := kinds[t.Type()]; make != nil {
-			make(t, source.Env{State: c.dir(), MaxEvent: c.MaxEvent, Log: slog.New(slog.DiscardHandler)})
-		}
-		for _, w := range t.Warnings() {
-			warnings = append(warnings, fmt.Sprintf("source[%d]: %s", i+1, w))
-		}
+	for _, stands := range c.Tables {
+		t := source.NewTable(stands)
+		c.table(t, slog.New(slog.DiscardHandler)) // Make says what is wrong
+		warnings = append(warnings, t.Warnings()...)
 	}
 	return warnings
 }
@@ -114,21 +110,21 @@ func (c *Config) Prepare() error {
 	return nil
 }
 
-// tables makes the sources of the tables. Each fault begins with "source[N]: ", N from 1, and has nil in place of its source.
+// tables makes the sources of the tables. Each fault begins with the place of its table, and has nil in place
+// of its source.
 func (c *Config) tables(log *slog.Logger) ([]source.Source, error) {
 	var list []source.Source
 	var faults []error
 	names := make(map[string]int) // tables by the name of their state
-	for i, text := range c.Tables {
-		src, name, err := c.table(text, log)
+	for i, t := range c.Tables {
+		src, name, err := c.table(source.NewTable(t), log)
 		if first, taken := names[name]; taken && name != "" {
-			err = errors.Join(err, fmt.Errorf("name: source[%d] keeps its state under %q too; give one of them a name of its own", first, name))
+			err = errors.Join(err, t.Place(fmt.Errorf("name: source[%d] keeps its state under %q too; give one of them a name of its own", first, name)))
 		} else {
 			names[name] = i + 1
 		}
 		if err != nil {
-			faults = append(faults, source.Prefix(fmt.Sprintf("source[%d]: ", i+1), err))
-			src = nil
+			faults, src = append(faults, err), nil
 		}
 		list = append(list, src)
 	}
@@ -136,25 +132,14 @@ func (c *Config) tables(log *slog.Logger) ([]source.Source, error) {
 }
 
 // table makes the source of a table. name is what the source's state is kept under, empty where it has none.
-func (c *Config) table(text string, log *slog.Logger) (src source.Source, name string, err error) {
-	t, err := source.ParseTable(text)
-	if err != nil {
-		return nil, "", err
-	}
-	kind := t.Type()
+func (c *Config) table(t *source.Table, log *slog.Logger) (src source.Source, name string, err error) {
+	kind := t.Kind(source.OldTypes, slices.Sorted(maps.Keys(kinds))...)
 	make := kinds[kind]
 	if make == nil {
-		known := slices.Sorted(maps.Keys(kinds))
-		switch {
-		case kind != "":
-			t.Fault("type: %.40q is unknown; %s", kind, setting.Instead(kind, known, `"`, `"`))
-		case t.Faults() == nil:
-			t.Fault("type: none given; say what it is: %s", strings.Join(known, ", "))
-		}
 		return nil, "", t.Faults()
 	}
 	src, err = make(t, source.Env{State: c.dir(), MaxEvent: c.MaxEvent, Finish: c.Finish, Log: log.With("source", kind)})
-	return src, t.StateName(), errors.Join(t.End(), err)
+	return src, t.StateName(), errors.Join(t.End(), t.Place(err))
 }
 
 // Name is what the log calls a source: the package that it is of.

@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"ossecd/agent/source"
+	"ossecd/keys/setting/settingtest"
 )
 
 // tables is a configuration with these tables.
 func tables(t *testing.T, texts ...string) Config {
 	t.Helper()
-	return Config{State: t.TempDir(), MaxEvent: 6000, Tables: texts}
+	return Config{State: t.TempDir(), MaxEvent: 6000, Tables: settingtest.Tables(t, "source", texts...)}
 }
 
 func makeAll(c Config) ([]source.Source, error) { return c.Make(slog.New(slog.DiscardHandler)) }
@@ -48,28 +49,27 @@ func TestTableFaults(t *testing.T) {
 	tests := []struct{ name, table, want string }{
 		{"no type", `{}`, "source[1]: type: none given"},
 		{"unknown type", `{"type":"comand"}`, `source[1]: type: "comand" is unknown; did you mean "command"?`},
-		{"a type that is no text", `{"type":5}`, "source[1]: type: 5 is of the wrong kind"},
+		{"a type that is no text", `{"type":5}`, "source[1]: type: wants a string, not 5"},
 		{"nothing close", `{"type":"syslog","listen":"127.0.0.1:514","severity":"x"}`, `source[1]: unknown key "severity"; use "allow", "deny", "idle_timeout", "listen", "location", `},
 		{"unknown key", `{"type":"file","file":["a"],"exclud":["b"]}`, `source[1]: unknown key "exclud"; did you mean "exclude"?`},
 		{"another kind's key", `{"type":"file","file":["a"],"interval":"5m"}`, `source[1]: unknown key "interval"`},
 		{"no globs", `{"type":"file"}`, "source[1]: file: none given"},
 		{"a bad glob", `{"type":"file","file":["[x"]}`, "source[1]: file: "},
 		{"a bad glob to leave out", `{"type":"file","file":["x"],"exclude":["[x"]}`, "source[1]: exclude: "},
-		{"no array", `{"type":"file","file":"a"}`, `source[1]: file: "a" is of the wrong kind; give an array of strings`},
-		{"an empty array", `{"type":"journald","units":[]}`, "source[1]: units: is empty"},
+		{"no array", `{"type":"file","file":"a"}`, `source[1]: file: wants an array of strings such as ["one", "two"], none of them empty, not "a"`},
+		{"an empty array", `{"type":"journald","units":[]}`, "source[1]: units: wants an array of strings"},
 		{"an empty text", `{"type":"file","file":["a"],"location":""}`, "source[1]: location: is empty"},
 		{"a location of two lines", `{"type":"file","file":["a"],"location":"a\nb"}`, "source[1]: location: "},
 		{"a long location", `{"type":"file","file":["a"],"location":"` + strings.Repeat("x", 513) + `"}`, "source[1]: location: "},
 		{"a name that is a path", `{"type":"file","name":"../../etc/x","file":["a"]}`, `source[1]: name: "../../etc/x"; use`},
-		{"a number for a duration", `{"type":"command","command":["df"],"interval":5}`, "source[1]: interval: 5 is of the wrong kind"},
-		{"a negative duration", `{"type":"command","command":["df"],"timeout":"-5s"}`, `source[1]: timeout: "-5s"; give a duration`},
-		{"a fraction", `{"type":"command","command":["df"],"max_output":1.5}`, `source[1]: max_output: 1.5; give a size such as "64 MB"`},
-		{"a number below zero", `{"type":"command","command":["df"],"max_output":-1}`, `source[1]: max_output: -1; give a size such as "64 MB" or "1 GB", from 1 B to 16 MB`},
-		{"a text for yes", `{"type":"journald","from_start":"yes"}`, "source[1]: from_start: \"yes\" is of the wrong kind; give true or false"},
+		{"a number for a duration", `{"type":"command","command":["df"],"interval":5}`, `source[1]: interval: wants a duration such as "90s" or "5m", above zero, not 5`},
+		{"a negative duration", `{"type":"command","command":["df"],"timeout":"-5s"}`, `source[1]: timeout: wants a duration such as "90s" or "5m", above zero, not "-5s"`},
+		{"a fraction", `{"type":"command","command":["df"],"max_output":1.5}`, `source[1]: max_output: wants a size such as "64 MB" or "1 GB", from 1 B to 16 MB, not 1.5`},
+		{"a number below zero", `{"type":"command","command":["df"],"max_output":-1}`, `source[1]: max_output: wants a size such as "64 MB" or "1 GB", from 1 B to 16 MB, not -1`},
+		{"a text for yes", `{"type":"journald","from_start":"yes"}`, "source[1]: from_start: wants true or false, not \"yes\""},
 		{"no command", `{"type":"full-command"}`, "source[1]: command: none given"},
 		{"an open port", `{"type":"syslog","listen":":514"}`, "source[1]: allow: none given"},
 		{"no path", `{"type":"ossec-queue"}`, "source[1]: path: none given"},
-		{"no table", `[1]`, "source[1]: "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,7 +93,8 @@ func TestOldNames(t *testing.T) {
 	cfg := tables(t, `{"type":"file","globs":["/var/log/*.log"]}`, `{"type":"syslog","listen":"127.0.0.1:0"}`)
 	want := []string{"source[1]: globs is called file now"}
 	if runtime.GOOS != "windows" {
-		cfg.Tables = append(cfg.Tables, `{"type":"full_command","shell":"netstat -tan"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
+		cfg.Tables = settingtest.Tables(t, "source", `{"type":"file","globs":["/var/log/*.log"]}`, `{"type":"syslog","listen":"127.0.0.1:0"}`,
+			`{"type":"full_command","shell":"netstat -tan"}`, `{"type":"socket","path":"/var/ossec/queue/ossec/queue"}`)
 		want = append(want, "source[3]: type full_command is called full-command now", "source[4]: type socket is called ossec-queue now")
 	}
 	if _, err := makeAll(cfg); err != nil {
@@ -135,7 +136,7 @@ func FuzzTable(f *testing.F) {
 	f.Add(`{"type":"syslog","listen":"127.0.0.1:0"}`)
 	f.Add(`{"type":"ossec-queue","path":"/x"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := makeAll(Config{State: "state", MaxEvent: 6000, Tables: []string{text}})
+		list, err := makeAll(Config{State: "state", MaxEvent: 6000, Tables: settingtest.Tables(t, "source", text)})
 		if len(list) != 1 || (list[0] == nil) != (err != nil) {
 			t.Fatalf("%d sources, %v", len(list), err)
 		}

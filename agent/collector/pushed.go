@@ -3,7 +3,6 @@ package collector
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +16,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/keys/durable"
 	"ossecd/keys/marked"
+	"ossecd/keys/setting"
 )
 
 // Pushed runs the sources of a file that the manager pushes, where the host's own configuration allows it. A file with a fault
@@ -144,9 +144,9 @@ func (p *Pushed) load(path string) (list []source.Source, text []byte, err error
 	return list, text, err
 }
 
-// pushedTables are the tables [[agent.source]] of a pushed file, each as JSON. It may have nothing else, and only types that open
+// pushedTables are the tables [[agent.source]] of a pushed file. It may have nothing else, and only types that open
 // no door of the host: no listener, no socket, and no command unless that is allowed.
-func pushedTables(text string, commands bool) (tables []string, err error) {
+func pushedTables(text string, commands bool) (tables []*setting.Table, err error) {
 	var file struct {
 		Agent struct {
 			Source []map[string]any `toml:"source"`
@@ -177,11 +177,7 @@ func pushedTables(text string, commands bool) (tables []string, err error) {
 		if !slices.Contains(types, source.TypeNow(kind)) {
 			return nil, fmt.Errorf("source[%d]: type: %.40q is not taken from a manager; use one of %q, or write it into the host's own file", i+1, kind, types)
 		}
-		text, err := json.Marshal(content)
-		if err != nil {
-			return nil, fmt.Errorf("source[%d]: %w", i+1, err)
-		}
-		tables = append(tables, string(text))
+		tables = append(tables, setting.NewTable(fmt.Sprintf("source[%d]", i+1), content))
 	}
 	return tables, nil
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"ossecd/keys/setting/settingtest"
 	"path/filepath"
 	"testing"
 )
@@ -10,13 +11,10 @@ func TestStateFile(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, tt := range []struct{ kind, table string }{{"file", `{}`}, {"file", `{"name":"a-b"}`}, {"journald", `{}`}, {"journald", `{"name":"file"}`}} {
-		table, err := ParseTable(tt.table)
-		if err != nil {
-			t.Fatal(err)
-		}
+		table := NewTable(settingtest.Table(t, "source", tt.table))
 		path := table.StateFile(Env{State: "state"}, tt.kind)
-		if filepath.Dir(path) != "state" || seen[path] || len(table.faults) > 0 {
-			t.Errorf("%s %s: %s, %v", tt.kind, tt.table, path, table.faults)
+		if filepath.Dir(path) != "state" || seen[path] || table.Faults() != nil {
+			t.Errorf("%s %s: %s, %v", tt.kind, tt.table, path, table.Faults())
 		}
 		seen[path] = true
 	}

@@ -1,6 +1,10 @@
 package sink
 
-import "slices"
+import (
+	"ossecd/keys/setting"
+	"slices"
+	"strings"
+)
 
 // Filter says which events a sink is for. An empty list means any; the zero Filter lets all pass.
 type Filter struct {
@@ -68,4 +72,21 @@ func glob[T string | []byte](pattern string, s T) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// ReadFilter reads the keys that say which events a sink is for.
+func ReadFilter(t *setting.Table) Filter {
+	f := Filter{Agents: t.Strings("agents"), Queues: t.Strings("queues"), Locations: t.Strings("locations"), Actions: t.Strings("actions")}
+	for _, q := range f.Queues {
+		if len(q) != 1 {
+			t.Fault("queues", "%.40q is no queue; these have one character, as in [\"1\", \"8\"]", q)
+			break
+		}
+	}
+	for _, a := range f.Actions {
+		if !slices.Contains(Actions, a) {
+			t.Fault("actions", "%.40q is unknown; use %s", a, strings.Join(Actions, ", "))
+		}
+	}
+	return f
 }
