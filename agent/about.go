@@ -16,20 +16,21 @@ import (
 // since while many events flow many keepalives are sent.
 type about struct {
 	cfg   *Config
-	sums  shared.Sums
-	takes bool   // a new key, if the manager has one for us
-	word  string // that the manager asked for, to know that this address hears it
-	text  []byte // empty where it is to be made anew
+	sums  shared.Sums // in text
+	takes bool        // a new key, if the manager has one for us
+	word  string      // that the manager asked for, to know that this address hears it
+	text  []byte      // empty where it is to be made anew
 }
 
 // forget makes the next text a new one.
 func (a *about) forget() { a.text = a.text[:0] }
 
 // keepalive is the message; it may be used until the next call.
-func (a *about) keepalive(conn net.Conn) []byte {
-	if len(a.text) > 0 {
+func (a *about) keepalive(conn net.Conn, sums shared.Sums) []byte {
+	if len(a.text) > 0 && a.sums == sums {
 		return a.text
 	}
+	a.text, a.sums = a.text[:0], sums
 	k := proto.Keepalive{
 		Uname: a.host(), Program: "ossecd " + a.cfg.Version, ConfigSum: a.sums.Config,
 		Files:      []proto.FileSum{{Sum: a.sums.Merged, Name: proto.MergedName}},

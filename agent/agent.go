@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"ossecd/agent/collector"
+	"ossecd/agent/obey"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable"
@@ -103,31 +104,33 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		outputs[i] = newOutput(in, collector.Name(sources[i]), cfg.shareOf(len(sources)))
 		to[i] = outputs[i]
 	}
-	takes := cfg.mayTakeKey()
+	var pushed *collector.Pushed
+	if cfg.PushedSources {
+		output := func(src string) source.Output { return newOutput(in, src, cfg.shareOf(2)) }
+		if pushed, err = collector.NewPushed(from, cfg.sharedDir(), cfg.PushedCommands, output, log); err != nil {
+			return err
+		}
+	}
 	for i, s := range in.sessions {
-		s.outputs, s.responses, s.about.takes = outputs, responses, takes
+		orders := obey.Config{Responses: responses}
+		if i == 0 && pushed != nil {
+			orders.Stored = pushed.Changed
+		}
+		if err := s.obeyWith(&cfg, i, orders); err != nil {
+			return err
+		}
+		s.outputs = outputs
 		if queue != nil {
 			s.spool = queue.Reader(i)
 		}
-	}
-
-	var theirs *collector.Pushed
-	if cfg.PushedSources {
-		output := func(src string) source.Output {
-			return newOutput(in, src, cfg.shareOf(2))
-		}
-		if theirs, err = collector.NewPushed(from, cfg.sharedDir(), cfg.PushedCommands, output, log); err != nil {
-			return err
-		}
-		in.sessions[0].theirs = theirs
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { counts.keep(ctx, log) })
-	if theirs != nil {
-		running.Go(func() { theirs.Run(ctx) })
+	if pushed != nil {
+		running.Go(func() { pushed.Run(ctx) })
 	}
 	if responses != nil {
 		running.Go(func() {

@@ -295,7 +295,7 @@ func TestAFullSpoolWaits(t *testing.T) {
 		if n := r.feed.count(); n == 0 || n >= 50*batches {
 			t.Errorf("%d lines taken", n)
 		}
-		if n := r.log.count("the spool is full"); n != 1 {
+		if n := r.log.Count("the spool is full"); n != 1 {
 			t.Errorf("said %d times that the spool is full", n)
 		}
 		m.take()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/agent/conversation"
 	"ossecd/agent/source"
 	"ossecd/proto"
 )
@@ -46,7 +47,7 @@ func BenchmarkEmit(b *testing.B) {
 						select {
 						case <-acks:
 							select {
-							case inbox <- inbound{message: ack}:
+							case inbox <- conversation.Message{Kind: proto.ManagerAck, Text: ack}:
 							case <-ctx.Done():
 								return
 							}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/keys"
+	"ossecd/keys/durable"
 	"ossecd/keys/durable/queue"
 	"ossecd/keys/setting"
 	"ossecd/proto"
@@ -249,7 +248,7 @@ func (c *Config) checkHost() error {
 // loadKey is the agent's key.
 func (c *Config) loadKey() (key keys.Key, warnings []error, err error) {
 	if c.KeyText == "" {
-		return loadKey(c.Keys)
+		return keys.LoadOne(c.Keys)
 	}
 	if key, err = keys.ParseLine(strings.TrimSpace(c.KeyText)); err == nil {
 		return key, nil, nil
@@ -260,50 +259,7 @@ func (c *Config) loadKey() (key keys.Key, warnings []error, err error) {
 	return key, nil, nil
 }
 
-// loadExport reads a key file that has an export instead of a line.
-func loadExport(path string) (key keys.Key, ok bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return key, false
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, keys.MaxExport+1))
-	if err == nil {
-		key, err = keys.ParseExport(string(text))
-	}
-	return key, err == nil
-}
-
-// loadKey reads the one key line. What is wrong with the file and no reason to refuse it is in warnings.
-func loadKey(path string) (key keys.Key, warnings []error, err error) {
-	set, faults, err := keys.Load(path)
-	importIt := fmt.Sprintf("export this agent's key on the manager (ossecd keygen export ID) and import it here: ossecd keygen import - --keys %s", path)
-	if errors.Is(err, os.ErrNotExist) {
-		return key, nil, fmt.Errorf("%s: no such file; %s", path, importIt)
-	}
-	if err != nil {
-		return key, nil, err
-	}
-	if len(set.Keys) == 0 && len(faults) > 0 {
-		if key, ok := loadExport(path); ok {
-			return key, nil, nil
-		}
-	}
-	var bad []error
-	for _, f := range faults {
-		if f.Kept {
-			warnings = append(warnings, f)
-		} else {
-			bad = append(bad, f)
-		}
-	}
-	switch {
-	case len(bad) > 0:
-		return key, warnings, errors.Join(bad...)
-	case len(set.Keys) == 0:
-		return key, warnings, fmt.Errorf("%s: holds no key; %s", path, importIt)
-	case len(set.Keys) > 1:
-		return key, warnings, fmt.Errorf("%s: holds %d keys; an agent has one: leave only its own line, and no other agent's secret on this host", path, len(set.Keys))
-	}
-	return set.Keys[0], warnings, nil
+// mayTakeKey says whether a new key can be taken up: it must be kept, and known to the only manager.
+func (c *Config) mayTakeKey() bool {
+	return len(c.Managers) == 1 && c.KeyText == "" && durable.CanReplace(c.Keys) == nil
 }

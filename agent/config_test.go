@@ -67,37 +67,6 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	}
 }
 
-func TestLoadKey(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "agent.keys")
-	if _, _, err := loadKey(path); err == nil || !strings.Contains(err.Error(), "keygen import") {
-		t.Errorf("no file: %v", err)
-	}
-	tests := []struct{ name, text, want string }{
-		{"good", fixedKey + "\n", ""},
-		{"comments and removed ones", "# here\n\n002 #*#*#* any x\n" + fixedKey, ""},
-		{"CR LF", fixedKey + "\r\n", ""},
-		{"an export", "MDAxIGZpeGVkMSBhbnkg\nYWJj\n", ""},
-		{"no export", "MDAxIGZpeGVkMSBhbnk=\n", "agent.keys:1: "},
-		{"empty", "", "holds no key"},
-		{"two", fixedKey + "\n" + anyKey + "\n", "holds 2 keys"},
-		{"fault", "001 fixed1 127.0.0.1\n", "agent.keys:1: "},
-		{"fault behind", fixedKey + "\nxyz dyn2 any abc\n", "agent.keys:2: "},
-	}
-	for _, tt := range tests {
-		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		key, _, err := loadKey(path)
-		if tt.want == "" && (err != nil || key.ID != "001") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-			t.Errorf("%s: %v, %v; want %q", tt.name, key, err, tt.want)
-		}
-		if err != nil && strings.Contains(err.Error(), "6e5d1d99") {
-			t.Errorf("%s: the secret is in the error", tt.name)
-		}
-	}
-}
-
 func TestKeyText(t *testing.T) {
 	t.Parallel()
 	for text, good := range map[string]bool{fixedKey: true, " " + fixedKey + "\n": true, "MDAxIGZpeGVkMSBhbnkgYWJj": true, "001 fixed1": false, "MDAx": false} {

@@ -171,7 +171,7 @@ func TestCountsOutliveTheProcess(t *testing.T) {
 		r.start()
 		m.sendRaw(replay)
 		synctest.Wait()
-		if r.log.count("connected") != 1 {
+		if r.log.Count("connected") != 1 {
 			t.Errorf("a replayed ack let the agent in:\n%v", r.log)
 		}
 		for count, times := range m.counts {

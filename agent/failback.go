@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"ossecd/agent/conversation"
 	"ossecd/proto"
 )
 
@@ -80,11 +81,11 @@ func (s *session) failBackDialed(ctx context.Context, d dialed) {
 }
 
 // failBackAnswer takes a message of the first manager: the session moves there at an ack.
-func (s *session) failBackAnswer(in inbound) {
-	if in.message == nil {
+func (s *session) failBackAnswer(in conversation.Message) {
+	if in.Text == nil {
 		return // nobody listens there
 	}
-	if kind, _ := proto.ParseFromManager(in.message); kind != proto.ManagerAck {
+	if in.Kind != proto.ManagerAck {
 		return
 	}
 	s.leave()
@@ -100,7 +101,7 @@ func (s *session) failBackAnswer(in inbound) {
 }
 
 // failBackInbox is where messages of the first manager are put, nil without a socket to it.
-func (s *session) failBackInbox() <-chan inbound {
+func (s *session) failBackInbox() <-chan conversation.Message {
 	if s.back.recv == nil {
 		return nil
 	}

@@ -170,7 +170,7 @@ func TestLossyNetwork(t *testing.T) {
 			}
 			n.SetConditions(simnet.Conditions{})
 			time.Sleep(time.Minute)
-			if got := r.log.count("offline"); got > 1 {
+			if got := r.log.Count("offline"); got > 1 {
 				t.Errorf("seed %d: offline %d times", seed, got)
 			}
 			r.mustStop()
@@ -193,7 +193,7 @@ func TestEventOverTheLimit(t *testing.T) {
 		r.feed.batches <- lines(2, 1)
 		synctest.Wait()
 		got := m.take()
-		if len(got) != 2 || len(got[0].text) != proto.MaxMessageOSSEC || r.log.count("was cut", "remedy") != 1 {
+		if len(got) != 2 || len(got[0].text) != proto.MaxMessageOSSEC || r.log.Count("was cut", "remedy") != 1 {
 			t.Errorf("%d messages, log:\n%v", len(got), r.log)
 		}
 		r.mustStop()
@@ -320,7 +320,7 @@ func TestSourcesThatFail(t *testing.T) {
 		r.cfg.Sources = []source.Source{quick, slow}
 		r.start()
 		time.Sleep(time.Minute)
-		if r.log.count("level=ERROR", first.Error(), "remedy") != 1 {
+		if r.log.Count("level=ERROR", first.Error(), "remedy") != 1 {
 			t.Errorf("log:\n%v", r.log)
 		}
 		err := <-r.ended

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"ossecd/agent/shared"
+	"ossecd/agent/obey"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/proto"
@@ -79,12 +79,11 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := shared.Open(filepath.Join(cfg.State, "shared"))
+	s, err := newSession(&cfg, key, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSession(&cfg, key, c, files, slog.New(slog.DiscardHandler))
-	if err != nil {
+	if err := s.obeyWith(&cfg, 0, obey.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	if queue, err := cfg.openSpool(slog.New(slog.DiscardHandler)); err != nil {
@@ -93,7 +92,6 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 		s.spool = queue.Reader(0)
 	}
 	s.timer = time.NewTimer(time.Hour)
-	go s.keeper.run()
 	t.Cleanup(func() {
 		s.end()
 		if err := c.close(); err != nil {
@@ -150,15 +148,19 @@ func FuzzAgentReceive(f *testing.F) {
 			if !ok && (proto.OnlyAgentsSay(message) || !proto.IsControl(message) && !pushing) {
 				continue
 			}
-			if !ok || !bytes.Equal(got.message, message) {
+			if !ok || !bytes.Equal(got.Text, message) {
 				t.Fatalf("%q was not taken", message)
 			}
 			s.receive(t.Context(), got)
 			if s.dial != nil {
 				s.comeOnline(t.Context())
 			}
-			if s.keeper.busy {
-				s.stored(<-s.keeper.results)
+			if bytes.Equal(message, []byte(proto.CloseFile)) {
+				select { // a file that is stored
+				case done := <-s.orders.Results():
+					done()
+				case <-time.After(time.Millisecond):
+				}
 			}
 		}
 		root := filepath.Dir(s.cfg.State)
@@ -187,17 +189,17 @@ func FuzzAgentDatagram(f *testing.F) {
 	for _, d := range session {
 		if in, ok := s.recv.open(d.data); ok {
 			if d.fromAgent {
-				f.Errorf("taken of what the agent sent: %q", in.message)
+				f.Errorf("taken of what the agent sent: %q", in.Text)
 			}
-			known[string(in.message)] = true
+			known[string(in.Text)] = true
 		}
 		if end := bytes.LastIndexByte(d.data[:min(len(d.data), 10)], '!'); d.data[0] == '!' && end > 0 {
 			f.Add(d.data[end+1:]) // as somebody would send it back
 		}
 	}
 	f.Fuzz(func(t *testing.T, d []byte) {
-		if got, ok := s.recv.open(d); ok && !known[string(got.message)] {
-			t.Errorf("%x was taken as %q", d, got.message)
+		if got, ok := s.recv.open(d); ok && !known[string(got.Text)] {
+			t.Errorf("%x was taken as %q", d, got.Text)
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"ossecd/agent/conversation"
+	"ossecd/agent/obey"
 	"ossecd/proto"
 )
 
@@ -53,7 +55,7 @@ func (s *session) dialEnded(ctx context.Context, d dialed) {
 // listen starts the receiver of a socket to one of the managers.
 func (s *session) listen(ctx context.Context, conn net.Conn, manager int) *receiver {
 	r := &receiver{
-		conn: conn, inbox: make(chan inbound, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
+		conn: conn, inbox: make(chan conversation.Message, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
 		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
 		slot: s.counts.slots[manager], refused: s.refused[manager], opener: proto.NewOpener(),
 		claims: s.counts.claims, manager: s.managers[manager],
@@ -106,6 +108,42 @@ func (s *session) pause() time.Duration {
 	return roundPause
 }
 
+// receive takes a message of the manager.
+func (s *session) receive(ctx context.Context, in conversation.Message) {
+	if in.Text == nil {
+		if s.state == online {
+			s.log.Debug("nobody listens there, the manager's host says", "manager", s.managers[s.manager])
+			s.flight.refuse()
+		}
+		return
+	}
+	now := time.Now()
+	s.heard = now
+	say := func(message []byte) error { return s.write(now, message) }
+	if s.state == greeting { // orders are for agents that are online
+		switch in.Kind {
+		case proto.ManagerAck:
+			s.flight.answer(now)
+			s.welcome(now)
+		case proto.ManagerRemoved:
+			s.complain("the manager removed this agent", "remedy", obey.RemovedRemedy)
+		case proto.ManagerRequest, proto.ManagerError, proto.ManagerOther:
+			s.orders.Obey(in, say)
+		}
+		return
+	}
+	switch in.Kind {
+	case proto.ManagerAck:
+		s.answered(now, in.Rest)
+	case proto.ManagerAnyHere:
+		s.speakUp(now, string(in.Rest))
+	default:
+		if why, remedy := s.orders.Obey(in, say); why != "" {
+			s.offline(ctx, why, remedy)
+		}
+	}
+}
+
 // welcome goes online on the manager's first answer.
 func (s *session) welcome(now time.Time) {
 	s.log.Info("connected", "manager", s.managers[s.manager], "addr", s.conn.RemoteAddr().String())
@@ -150,8 +188,8 @@ func (s *session) hangUp() {
 	s.conn, s.recv = nil, nil
 	s.probeDue, s.runName = time.Time{}, ""
 	s.nuls.ours, s.nuls.formKnown = false, false
-	s.push.Spoil()
-	s.pushed, s.about.word = 0, ""
+	s.orders.Begin()
+	s.about.word = ""
 }
 
 // complain logs what keeps us from a manager, once for each manager until one answers.

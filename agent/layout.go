@@ -1,14 +1,14 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"ossecd/agent/source"
 )
 
 // Where a stock agent has what we read and write in its stead, below its install directory.
@@ -20,9 +20,6 @@ const (
 	stockExecd     = "queue/alerts/execq"
 	stockResponses = "active-response/bin"
 )
-
-// execdWithin bounds the wait for an execd that does not read.
-const execdWithin = 100 * time.Millisecond
 
 // keysPath is where the agent's key is.
 func keysPath(c *cli.Context) string {
@@ -74,14 +71,22 @@ func (c *Config) checkStock() error {
 	return nil
 }
 
-// toExecd hands an order for an active response to the program that obeys them in a stock install, in the form of the stock agent
-// (docs/protocol.md, "Events").
-func (c *Config) toExecd(order []byte) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: c.inStock(stockExecd), Net: "unixgram"})
-	if err != nil {
-		return err
+// stockRoots are the directories of the stock installs whose local queue is one of our sources.
+func (c *Config) stockRoots() (roots []string) {
+	if c.OssecHome != "" {
+		roots = append(roots, c.OssecHome)
 	}
-	conn.SetDeadline(time.Now().Add(execdWithin))
-	_, err = conn.Write(append(order[:len(order):len(order)], 0))
-	return errors.Join(err, conn.Close())
+	for _, stands := range c.Tables {
+		t := source.NewTable(stands)
+		if t.Type() != source.OssecQueue {
+			continue
+		}
+		path := filepath.ToSlash(t.Text("path"))
+		for _, place := range []string{"/queue/ossec/queue", "/queue/sockets/queue"} {
+			if root, ok := strings.CutSuffix(path, place); ok {
+				roots = append(roots, filepath.FromSlash(root))
+			}
+		}
+	}
+	return roots
 }

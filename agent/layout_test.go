@@ -4,16 +4,14 @@ package agent
 
 import (
 	"errors"
-	"log/slog"
 	"net"
 	"os"
-	"ossecd/keys/setting/settingtest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"ossecd/keys/limitlog"
+	"ossecd/keys/setting/settingtest"
 )
 
 // stockHome makes the directories of a stock agent, with a name that leaves room for a socket's.
@@ -83,36 +81,6 @@ func TestStockLayout(t *testing.T) {
 	}
 }
 
-// Orders for active responses go to the stock execd where ours are not enabled.
-func TestOrdersToTheStockExecd(t *testing.T) {
-	t.Parallel()
-	home := stockHome(t)
-	log := new(logBuffer)
-	s := bareSession(t, Config{OssecHome: home}, func() net.Conn { return newDeaf(func() {}) })
-	s.log = slog.New(slog.NewTextHandler(log, nil))
-	s.limited = limitlog.New(s.log)
-	order := "host-deny600 - 10.9.8.7 1.2 5712 (web01) any->/var/log/auth.log (null)"
-	s.respond([]byte(order))
-	if log.count("cannot be handed to the stock execd", "start ossec-execd") != 1 {
-		t.Errorf("without execd: %s", log)
-	}
-	execd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(home, "queue/alerts/execq"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer execd.Close()
-	s.respond([]byte(order))
-	got := make([]byte, 1000)
-	execd.SetDeadline(time.Now().Add(10 * time.Second))
-	n, err := execd.Read(got)
-	if err != nil || string(got[:n]) != order+"\x00" {
-		t.Errorf("execd got %q, %v", got[:n], err)
-	}
-	if log.count("handed to the stock execd", "host-deny600") != 2 { // one of them is that it was not
-		t.Errorf("with execd: %s", log)
-	}
-}
-
 // A stock layout has places for all that an agent's own state directory has for stock programs.
 func TestStockPlaces(t *testing.T) {
 	t.Parallel()
@@ -123,7 +91,8 @@ func TestStockPlaces(t *testing.T) {
 	if _, err := c.responses(nil); err != nil {
 		t.Errorf("responses without dir: %v", err)
 	}
-	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != "/h" {
+	c.Tables = settingtest.Tables(t, "source", `{"type":"socket","path":"/v/queue/ossec/queue"}`, `{"type":"ossec-queue","path":"/elsewhere/queue"}`, `{"type":"command"}`)
+	if roots := c.stockRoots(); !slices.Equal(roots, []string{"/h", "/v"}) {
 		t.Errorf("integrity checks go to %q", roots)
 	}
 	if sources := c.collector(); sources.StockQueue != "/h/queue/ossec/queue" {

@@ -60,6 +60,11 @@ const (
 	// itself that it started anew.
 	goneAfter = 3
 
+	// Events that an earlier run of the manager did not get are sent again so often at once, and then once so often: a manager that
+	// names ever new runs must not have the same events sent without end.
+	resendBurst = 10
+	resendEvery = 10 * time.Second
+
 	// maxProbes bounds the unanswered keepalives that are remembered. Those of the longest silence fit.
 	maxProbes = 64
 

@@ -11,31 +11,27 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
+	"ossecd/agent/obey"
 	"ossecd/agent/shared"
 	"ossecd/keys"
+	"ossecd/proto"
 )
 
 // newSessions makes the one session that goes through the managers of the list or, with AllManagers, one session for each. They
 // share the sending counter, and each has a reader of the spool of its own.
-//
-// Each manager's shared files are kept apart, since two that push other files would take turns for ever: those of the first in
-// STATE/shared or the directory of a stock layout, those of another in STATE/shared-HOST%3APORT.
 func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*session, error) {
 	if !cfg.AllManagers {
-		s, err := openSession(cfg, cfg.sharedDir(), key, all, log)
+		s, err := newSession(cfg, key, all, log)
 		return []*session{s}, err
 	}
 	var list []*session
-	for i, name := range cfg.readers() {
+	for i := range cfg.Managers {
 		one, counts := *cfg, *all
 		one.Managers = cfg.Managers[i : i+1]
 		counts.slots = all.slots[i : i+1]
-		dir := cfg.sharedDir()
-		if i > 0 {
-			dir = filepath.Join(cfg.State, "shared-"+name)
-		}
-		s, err := openSession(&one, dir, key, &counts, log.With("to", one.Managers[0]))
+		s, err := newSession(&one, key, &counts, log.With("to", one.Managers[0]))
 		if err != nil {
 			return nil, err
 		}
@@ -44,12 +40,42 @@ func newSessions(cfg *Config, key keys.Key, all *counts, log *slog.Logger) ([]*s
 	return list, nil
 }
 
-func openSession(cfg *Config, dir string, key keys.Key, counts *counts, log *slog.Logger) (*session, error) {
-	files, err := shared.Open(dir)
-	if err != nil {
+// obeyWith has a session obey its managers. It is the one of index i.
+//
+// Each manager's shared files are kept apart, since two that push other files would take turns for ever: those of the first in
+// STATE/shared or the directory of a stock layout, those of another in STATE/shared-HOST%3APORT.
+func (s *session) obeyWith(all *Config, i int, o obey.Config) (err error) {
+	dir := all.sharedDir()
+	if i > 0 {
+		dir = filepath.Join(all.State, "shared-"+all.readers()[i])
+	}
+	o.Dialect, o.Execd, o.Syscheck, o.Log = s.cfg.Dialect, all.inStock(stockExecd), all.stockRoots(), s.log
+	o.TakesKey, o.Key, o.Keys, o.UseKey = all.mayTakeKey(), s.key, all.Keys, s.prepareKey
+	if o.Shared, err = shared.Open(dir); err != nil {
+		return err
+	}
+	s.about.takes = o.TakesKey
+	s.orders = obey.New(o)
+	return nil
+}
+
+// prepareKey is obey.Config.UseKey.
+func (s *session) prepareKey(key keys.Key) (use func(), err error) {
+	next := &nextKey{cipher: proto.NewCipher(key.CipherKey())}
+	if next.slot, err = s.counts.received.Slot(key.ID, key.Secret, s.managers[0], proto.Counter{}); err != nil {
 		return nil, err
 	}
-	return newSession(cfg, key, counts, files, log)
+	return func() {
+		s.key = key
+		s.counts.use(next.slot)
+		s.sealed.cipher = next.cipher
+		if s.recv != nil {
+			s.recv.next.Store(next)
+		}
+		if s.state == online {
+			s.ask(time.Now())
+		}
+	}, nil
 }
 
 // cores is how many cores an agent uses at most: nearly all that is to be done for a manager is done by one goroutine, and to have a core

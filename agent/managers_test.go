@@ -86,10 +86,10 @@ func TestAnothersMessages(t *testing.T) {
 			second.sendRaw(d)
 		}
 		time.Sleep(time.Second)
-		if n := r.log.count("msg=offline"); n != 1 {
+		if n := r.log.Count("msg=offline"); n != 1 {
 			t.Errorf("an order was obeyed %d times:\n%s", n, r.log)
 		}
-		if n := r.log.count("another manager's message"); n != 1 || r.log.count("was gone for a while") > 0 {
+		if n := r.log.Count("another manager's message"); n != 1 || r.log.Count("was gone for a while") > 0 {
 			t.Errorf("the log says\n%s", r.log)
 		}
 		r.feed.batches <- lines(10, 10)

@@ -56,7 +56,7 @@ func TestNamesAreResolvedAnew(t *testing.T) {
 		r.cfg.Managers = []string{"mgr.example"}
 		r.start()
 		time.Sleep(time.Second)
-		if got := r.log.count("level=WARN", "no such host", "remedy"); got != 1 {
+		if got := r.log.Count("level=WARN", "no such host", "remedy"); got != 1 {
 			t.Errorf("the missing name was logged %d times:\n%v", got, r.log)
 		}
 		n.SetName("mgr.example", netip.MustParseAddr("198.51.100.77")) // nobody is there
@@ -124,7 +124,7 @@ func TestSocketErrorsEndNothing(t *testing.T) {
 			if r.feed.count() != 1000 || len(m.take()) < 1000 {
 				t.Errorf("%v: %d of 1000 events sent", fault, r.feed.count())
 			}
-			if got := r.log.count("level=WARN"); got > 5 {
+			if got := r.log.Count("level=WARN"); got > 5 {
 				t.Errorf("%v: %d warnings:\n%v", fault, got, r.log)
 			}
 			r.mustStop()

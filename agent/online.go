@@ -87,7 +87,7 @@ func (s *session) ask(now time.Time) {
 	if s.asked.IsZero() {
 		s.asked, s.repeats = now, 0
 	}
-	if s.write(now, s.about.keepalive(s.conn)) == nil {
+	if s.write(now, s.about.keepalive(s.conn, s.orders.Sums())) == nil {
 		s.flight.probe(now)
 		s.probeDue = time.Time{}
 	}
@@ -97,7 +97,9 @@ func (s *session) ask(now time.Time) {
 // that nothing more is sent than the window takes, until a later one is within the budget.
 func (s *session) answered(now time.Time, behind []byte) {
 	run, ours := proto.ParseRun(behind)
-	if ours && s.spool != nil && s.runName != "" && run.Name != s.runName && !s.mayObey(toSendAgain) {
+	if ours && s.spool != nil && s.runName != "" && run.Name != s.runName && !s.resend.AllowN(now, 1) {
+		s.limited.Warn("orders to send again, by the name of a new run, are passed over", "obeyed_at_once", resendBurst, "then_every", resendEvery.String(),
+			"remedy", "none needed unless it stays; then see why the manager orders it so often")
 		return
 	}
 	unanswered := s.flight.answer(now)
@@ -290,11 +292,11 @@ func (s *session) settle() {
 	for s.flight.sent != s.flight.covered {
 		select {
 		case in := <-s.inbox():
-			if in.message == nil {
+			if in.Text == nil {
 				return // nobody is there
 			}
-			if kind, rest := proto.ParseFromManager(in.message); kind == proto.ManagerAck {
-				s.answered(time.Now(), rest)
+			if in.Kind == proto.ManagerAck {
+				s.answered(time.Now(), in.Rest)
 			}
 		case <-late.C:
 			return

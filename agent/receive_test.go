@@ -79,17 +79,17 @@ func TestNoiseChangesNothing(t *testing.T) {
 		other.last = m.last
 		other.sendRaw(m.seal(proto.Ack)) // another source
 		synctest.Wait()
-		if r.log.count("connected") != 0 {
+		if r.log.Count("connected") != 0 {
 			t.Errorf("noise let the agent in:\n%v", r.log)
 		}
 		for _, reason := range []string{"malformed", "wrong key", "other cipher"} {
-			if got := r.log.count("level=WARN", "msg=refused", reason, "remedy"); got != 1 {
+			if got := r.log.Count("level=WARN", "msg=refused", reason, "remedy"); got != 1 {
 				t.Errorf("%q was logged %d times, want once a minute:\n%v", reason, got, r.log)
 			}
 		}
 		m.sendRaw(whole) // no count was used up by the forgeries
 		synctest.Wait()
-		if r.log.count("connected") != 1 {
+		if r.log.Count("connected") != 1 {
 			t.Errorf("the true ack was not taken:\n%v", r.log)
 		}
 		r.mustStop()
@@ -107,7 +107,7 @@ func TestOtherDialectIsRefused(t *testing.T) {
 		r := newRig(t, n, anyKey)
 		r.cfg.Method = proto.AES
 		r.start()
-		if r.log.count("connected") != 0 || r.log.count("other dialect", "--dialect") != 1 {
+		if r.log.Count("connected") != 0 || r.log.Count("other dialect", "--dialect") != 1 {
 			t.Errorf("log:\n%v", r.log)
 		}
 		r.mustStop()
@@ -126,11 +126,11 @@ func TestManagerThatLostItsCounter(t *testing.T) {
 		m.setCount(proto.Counter{Global: 3})
 		r.start()
 		time.Sleep(9 * time.Second)
-		if got := r.log.count("level=ERROR"); got != 0 {
+		if got := r.log.Count("level=ERROR"); got != 0 {
 			t.Errorf("two old counts were taken for a lost counter:\n%v", r.log)
 		}
 		time.Sleep(40 * time.Second)
-		if got := r.log.count("level=ERROR", "lost its counter", "remedy"); got != 1 {
+		if got := r.log.Count("level=ERROR", "lost its counter", "remedy"); got != 1 {
 			t.Errorf("the lost counter was logged %d times:\n%v", got, r.log)
 		}
 		r.mustStop()
@@ -220,7 +220,7 @@ func TestFilePush(t *testing.T) {
 		if sum, conf := reported(); sum != sumOf(first) || conf != sumOf([]byte("<agent_config/>")) {
 			t.Errorf("reported %s and %s", sum, conf)
 		}
-		if r.log.count("odd names", "count=4") != 1 {
+		if r.log.Count("odd names", "count=4") != 1 {
 			t.Errorf("log:\n%v", r.log)
 		}
 
@@ -237,7 +237,7 @@ func TestFilePush(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if got := r.log.count("discarded", "remedy"); got != 3 {
+		if got := r.log.Count("discarded", "remedy"); got != 3 {
 			t.Errorf("%d discarded pushes were logged:\n%v", got, r.log)
 		}
 

@@ -6,21 +6,22 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ossecd/agent/conversation"
 	"ossecd/keys"
 	"ossecd/proto"
 )
 
-// inbound is what a receiver tells the session.
-type inbound struct {
-	message []byte // authentic and fresh; nil where the system reports that nobody listens there
-	count   uint64 // of the message; the manager counts for all its agents, so there are gaps
+// nextKey is what is made of a key for receiving.
+type nextKey struct {
+	cipher *proto.Cipher
+	slot   *keys.Slot
 }
 
 // receiver reads one socket. It lets through what the manager at the other end sent with our key, in our method
 // and dialect, and with a count not seen before. It is the only goroutine that uses the slot.
 type receiver struct {
 	conn    net.Conn
-	inbox   chan inbound
+	inbox   chan conversation.Message
 	closing chan struct{} // the session wants no more
 	ended   chan struct{}
 	unhook  func() bool // undoes what ties the socket to the session's context
@@ -46,7 +47,7 @@ func (r *receiver) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		var in inbound
+		var in conversation.Message
 		if err == nil {
 			var ok bool
 			if in, ok = r.open(buf[:n]); !ok {
@@ -69,7 +70,7 @@ func (r *receiver) run() {
 }
 
 // open opens a datagram and judges its count.
-func (r *receiver) open(d []byte) (inbound, bool) {
+func (r *receiver) open(d []byte) (conversation.Message, bool) {
 	frame, err := proto.ParseFrame(d)
 	switch {
 	case errors.Is(err, proto.ErrTooLarge):
@@ -102,8 +103,9 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 		return r.refuse(otherDialect)
 	}
 	kind, rest := proto.ParseFromManager(m.Payload)
-	if kind != proto.ManagerAck {
-		rest = nil
+	var behindAck []byte
+	if kind == proto.ManagerAck {
+		behindAck = rest
 	}
 	if proto.OnlyAgentsSay(m.Payload) || kind == proto.ManagerChunk && !r.pushing {
 		return r.refuse(notAManagers)
@@ -111,7 +113,7 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 	if retired && kind != proto.ManagerAck {
 		return r.refuse(retiredKey)
 	}
-	verdict, another := r.claims.accept(slot, m.Counter.Value(), d, rest, r.manager)
+	verdict, another := r.claims.accept(slot, m.Counter.Value(), d, behindAck, r.manager)
 	switch {
 	case another:
 		return r.refuse(anothersMessage)
@@ -132,12 +134,13 @@ func (r *receiver) open(d []byte) (inbound, bool) {
 		r.pushing = false
 	}
 	r.refused.fresh()
-	return inbound{append([]byte{}, m.Payload...), m.Counter.Value()}, true
+	text := append([]byte{}, m.Payload...)
+	return conversation.Message{Kind: kind, Text: text, Rest: text[len(text)-len(rest):], Count: m.Counter.Value()}, true
 }
 
-func (r *receiver) refuse(why reason) (inbound, bool) {
+func (r *receiver) refuse(why reason) (conversation.Message, bool) {
 	r.refused.add(why)
-	return inbound{}, false
+	return conversation.Message{}, false
 }
 
 // stop closes the socket and returns once the receiver has ended.

@@ -74,10 +74,10 @@ func TestNewKey(t *testing.T) {
 		wantTimeline(t, m.take(), `
 			1 1:/var/log/test:line 1
 			10 keepalive`)
-		if n := r.log.count("refused"); n > 0 {
+		if n := r.log.Count("refused"); n > 0 {
 			t.Errorf("%d messages were refused:\n%s", n, r.log)
 		}
-		if r.log.count(newSecret) > 0 {
+		if r.log.Count(newSecret) > 0 {
 			t.Error("the log has the key")
 		}
 	})
@@ -116,10 +116,10 @@ func TestRetiredKeyCommandsNothing(t *testing.T) {
 				if answers {
 					want = "wrong key"
 				}
-				if r.log.count("refused", want) != 1 {
+				if r.log.Count("refused", want) != 1 {
 					t.Errorf("no refusal for a %s:\n%s", want, r.log)
 				}
-				if r.log.count("offline") > 0 || r.log.count("an active response was ordered") > 0 {
+				if r.log.Count("offline") > 0 || r.log.Count("an active response was ordered") > 0 {
 					t.Errorf("an order under the old key was obeyed:\n%s", r.log)
 				}
 			})
@@ -150,7 +150,7 @@ func TestNewKeyRefused(t *testing.T) {
 				if r.keysFile() != anyKey+"\n" {
 					t.Errorf("the keys file has %q", r.keysFile())
 				}
-				if c.log != "" && r.log.count("a new key was refused", c.log) != 1 {
+				if c.log != "" && r.log.Count("a new key was refused", c.log) != 1 {
 					t.Errorf("the log says\n%s", r.log)
 				}
 				if got := m.take(); len(got) == 0 {
@@ -183,7 +183,7 @@ func TestNewKeyLeavesChangedFile(t *testing.T) {
 				if got, err := os.ReadFile(r.cfg.Keys); string(got) != text {
 					t.Errorf("the keys file has %q, %v", got, err)
 				}
-				if r.log.count("a new key was not taken up") == 0 || r.log.count(newSecret) > 0 {
+				if r.log.Count("a new key was not taken up") == 0 || r.log.Count(newSecret) > 0 {
 					t.Errorf("the log says\n%s", r.log)
 				}
 				if got := m.take(); len(got) == 0 { // under the old key
@@ -199,7 +199,7 @@ func TestToldRemoved(t *testing.T) {
 		m.answerWith(func(string) []string { return []string{proto.Removed} })
 		m.take()
 		time.Sleep(2 * time.Minute)
-		if r.log.count("offline", "the manager removed this agent", "give it a new key") != 1 || r.log.count("the manager removed this agent") != 2 {
+		if r.log.Count("offline", "the manager removed this agent", "give it a new key") != 1 || r.log.Count("the manager removed this agent") != 2 {
 			t.Errorf("the log says\n%s", r.log)
 		}
 		if n := len(m.take()); n > 40 {
@@ -207,7 +207,7 @@ func TestToldRemoved(t *testing.T) {
 		}
 		m.answerWith(acknowledge) // it was a mistake
 		time.Sleep(2 * time.Minute)
-		if r.log.count("msg=connected") != 2 {
+		if r.log.Count("msg=connected") != 2 {
 			t.Errorf("the log says\n%s", r.log)
 		}
 	})

@@ -4,17 +4,13 @@ package agent
 
 import (
 	"encoding/json"
-	"errors"
-	"log/slog"
-	"net"
 	"os"
-	"ossecd/keys/setting/settingtest"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"ossecd/keys/limitlog"
+	"ossecd/keys/setting/settingtest"
 )
 
 // An order is obeyed where that is enabled, and the manager hears of it.
@@ -48,7 +44,7 @@ func TestAnActiveResponse(t *testing.T) {
 		if got := strings.Join(told, ", "); got != "add - 10.9.8.7 (from_the_server) (no_rule_id), delete - 10.9.8.7 (from_the_server) (no_rule_id)" {
 			t.Errorf("the manager heard %q", got)
 		}
-		if r.log.count("was refused", "other60") != 1 {
+		if r.log.Count("was refused", "other60") != 1 {
 			t.Errorf("the other one: %s", r.log)
 		}
 		r.mustStop()
@@ -69,41 +65,5 @@ func TestActiveResponsesAreOff(t *testing.T) {
 		if _, err := c.responses(nil); err == nil || !strings.HasPrefix(err.Error(), "active_response: ") {
 			t.Errorf("%s: %v", table, err)
 		}
-	}
-}
-
-// An order for an integrity check goes to the install whose collectors feed us.
-func TestAnIntegrityCheck(t *testing.T) {
-	t.Parallel()
-	root := t.TempDir()
-	run := filepath.Join(root, "var/run")
-	if err := os.MkdirAll(run, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	c := Config{Tables: settingtest.Tables(t, "source", `{"type":"socket","path":"`+root+`/queue/ossec/queue"}`, `{"type":"ossec-queue","path":"/elsewhere/queue"}`, `{"type":"command"}`)}
-	if roots := c.stockRoots(); len(roots) != 1 || roots[0] != root {
-		t.Errorf("roots %q", roots)
-	}
-	log := new(logBuffer)
-	s := bareSession(t, Config{}, func() net.Conn { return newDeaf(func() {}) })
-	s.log = slog.New(slog.NewTextHandler(log, nil))
-	s.limited = limitlog.New(s.log)
-	s.checkNow()
-	s.cfg.Tables = c.Tables
-	s.checkNow()
-	if log.count("no syscheckd feeds this agent") != 1 || log.count("handed to syscheckd") != 1 {
-		t.Errorf("said: %s", log)
-	}
-	mark := filepath.Join(run, ".syscheck_run")
-	if text, err := os.ReadFile(mark); err != nil || string(text) != "/var/run/.syscheck_run\n" {
-		t.Errorf("%q, %v", text, err)
-	}
-	outside := filepath.Join(root, "outside")
-	if err := errors.Join(os.Remove(mark), os.Symlink(outside, mark)); err != nil {
-		t.Fatal(err)
-	}
-	s.checkNow()
-	if _, err := os.Stat(outside); err == nil || log.count("cannot be handed") != 1 {
-		t.Errorf("a link led out: %s", log)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"ossecd/agent/source"
 	"ossecd/keys"
+	"ossecd/keys/testlog"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -243,7 +243,7 @@ type rig struct {
 	net    *simnet.Network
 	cfg    Config
 	feed   *feed
-	log    *logBuffer
+	log    *testlog.Buffer
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -252,7 +252,7 @@ type rig struct {
 func newRig(t *testing.T, n *simnet.Network, line string) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	r := &rig{t: t, net: n, feed: newFeed(), log: &logBuffer{}, ended: make(chan error, 1)}
+	r := &rig{t: t, net: n, feed: newFeed(), log: &testlog.Buffer{}, ended: make(chan error, 1)}
 	r.cfg = Config{
 		Keys: filepath.Join(dir, "agent.keys"), State: filepath.Join(dir, "state"),
 		Managers: []string{managerAddr.String()}, Sources: []source.Source{r.feed},
@@ -267,8 +267,7 @@ func newRig(t *testing.T, n *simnet.Network, line string) *rig {
 func (r *rig) start() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.cancel = func() { cancel(errors.New("terminated signal received")) } // as signal.NotifyContext does
-	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	go func() { r.ended <- Run(ctx, r.cfg, log) }()
+	go func() { r.ended <- Run(ctx, r.cfg, r.log.Logger()) }()
 	synctest.Wait()
 }
 
@@ -284,41 +283,6 @@ func (r *rig) mustStop() {
 	if err := r.stop(); err != nil {
 		r.t.Errorf("Run: %v", err)
 	}
-}
-
-// logBuffer is a log to look at.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// count is how many lines have all of the texts in them.
-func (b *logBuffer) count(texts ...string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := 0
-lines:
-	for line := range strings.Lines(b.buf.String()) {
-		for _, text := range texts {
-			if !strings.Contains(line, text) {
-				continue lines
-			}
-		}
-		n++
-	}
-	return n
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // kind shortens a message for tables: startup, keepalive, shutdown, or the event's text.

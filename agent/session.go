@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ossecd/agent/collector"
-	"ossecd/agent/response"
-	"ossecd/agent/shared"
+	"golang.org/x/time/rate"
+
+	"ossecd/agent/conversation"
+	"ossecd/agent/obey"
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
 	"ossecd/keys"
@@ -86,18 +87,12 @@ type session struct {
 	retry     time.Time // nothing is sent before then
 	draining  time.Time // ExitWhenIdle: since when the sources are idle, zero while they are not
 
+	orders  *obey.Orders
+	resend  *rate.Limiter // of what a new run of the manager did not get
 	about   about
-	push    shared.Push
-	budget  orderBudget
 	speaks  time.Time // when a keepalive is said on demand again
-	pushed  uint64    // the count of the last message of a push
-	keeper  *keeper
-	rekey   rekey
 	limited *limitlog.Logger
 	pace    pace
-
-	responses *response.Source  // nil where they are not enabled
-	theirs    *collector.Pushed // sources of the first manager, nil where it is not allowed
 }
 
 type state uint8
@@ -114,15 +109,14 @@ type dialed struct {
 	err  error
 }
 
-func newSession(cfg *Config, key keys.Key, counts *counts, files *shared.Store, log *slog.Logger) (*session, error) {
+func newSession(cfg *Config, key keys.Key, counts *counts, log *slog.Logger) (*session, error) {
 	s := &session{
 		cfg: cfg, log: log, key: key, counts: counts,
 		in: make(chan *emission), idled: make(chan struct{}, 1), done: make(chan struct{}),
 		dialed: make(chan dialed, 1), said: map[string]bool{},
-		about:   about{cfg: cfg, sums: files.Sums()},
-		keeper:  newKeeper(files),
+		about:   about{cfg: cfg},
+		resend:  rate.NewLimiter(rate.Every(resendEvery), resendBurst),
 		pace:    newPace(cfg),
-		rekey:   rekey{done: make(chan rekeyed, 1)},
 		limited: limitlog.New(log),
 	}
 	for _, m := range cfg.Managers {
@@ -141,7 +135,6 @@ func newSession(cfg *Config, key keys.Key, counts *counts, files *shared.Store, 
 // run is the session. It returns nil when ctx has ended or, with ExitWhenIdle, when all was sent and answered;
 // or ErrNotAnswered.
 func (s *session) run(ctx context.Context) error {
-	go s.keeper.run()
 	s.timer = time.NewTimer(time.Hour)
 	s.heard = time.Now()
 	defer s.end()
@@ -198,10 +191,8 @@ func (s *session) loop(ctx context.Context) error {
 				s.failBackDialed(ctx, d)
 			case in := <-s.failBackInbox():
 				s.failBackAnswer(in)
-			case r := <-s.keeper.results:
-				s.stored(r)
-			case r := <-s.rekey.done:
-				s.useKey(r)
+			case done := <-s.orders.Results():
+				done()
 			case <-s.idled:
 			case <-s.more():
 			case <-s.timer.C:
@@ -228,8 +219,7 @@ func (s *session) end() {
 			d.conn.Close()
 		}
 	}
-	s.keeper.stop()
-	s.rekey.wait()
+	s.orders.Close()
 }
 
 // finish lets the source of the present batch go on.
@@ -241,7 +231,7 @@ func (s *session) finish(err error) {
 }
 
 // inbox is where the receiver puts messages, nil without one.
-func (s *session) inbox() <-chan inbound {
+func (s *session) inbox() <-chan conversation.Message {
 	if s.recv == nil {
 		return nil
 	}

@@ -44,11 +44,11 @@ func TestStartupPauses(t *testing.T) {
 		r := newRig(t, n, anyKey)
 		r.start()
 		time.Sleep(5 * time.Second)
-		if r.log.count("started") != 1 || r.log.count("does not answer") != 0 {
+		if r.log.Count("started") != 1 || r.log.Count("does not answer") != 0 {
 			t.Errorf("want the start in the log and no complaint:\n%v", r.log)
 		}
 		time.Sleep(2 * time.Second)
-		if r.log.count("does not answer") != 1 {
+		if r.log.Count("does not answer") != 1 {
 			t.Errorf("want a complaint once the first startup was not answered:\n%v", r.log)
 		}
 		time.Sleep(39 * time.Second)
@@ -73,7 +73,7 @@ func TestStartupPauses(t *testing.T) {
 		if at := fourth[0].at - third[len(third)-1].at; at < 45*time.Second || at > 75*time.Second {
 			t.Errorf("the fourth round began after %v, want a minute or so", at)
 		}
-		if r.log.count("does not answer") != 1 {
+		if r.log.Count("does not answer") != 1 {
 			t.Errorf("want one complaint in the log:\n%v", r.log)
 		}
 		m.answerWith(acknowledge)
@@ -131,7 +131,7 @@ func TestAnyMessageIsLife(t *testing.T) {
 		m.sendRaw(replay) // no life
 		time.Sleep(time.Second)
 		wantTimeline(t, m.take(), "50 startup")
-		if got := r.log.count("level=WARN", "unknown order", "something new"); got != 1 {
+		if got := r.log.Count("level=WARN", "unknown order", "something new"); got != 1 {
 			t.Errorf("the unknown order was logged %d times:\n%v", got, r.log)
 		}
 		r.mustStop()
@@ -158,7 +158,7 @@ func TestOfflineBlocksSources(t *testing.T) {
 				n.Cut(managerAddr.Addr())
 			}
 			time.Sleep(31 * time.Second) // it was last heard at 0.002
-			if got := r.log.count("level=WARN", "msg=offline"); got != 1 {
+			if got := r.log.Count("level=WARN", "msg=offline"); got != 1 {
 				t.Errorf("offline was logged %d times:\n%v", got, r.log)
 			}
 			for i := range 20 {
@@ -228,7 +228,7 @@ func TestRefusedHoldsEvents(t *testing.T) {
 		if events != 99 {
 			t.Errorf("the manager got %d of 99 events", events)
 		}
-		if got := r.log.count("offline"); got != 0 {
+		if got := r.log.Count("offline"); got != 0 {
 			t.Errorf("the agent went offline:\n%v", r.log)
 		}
 		r.mustStop()
@@ -351,7 +351,7 @@ func TestWazuhDialect(t *testing.T) {
 			wantTimeline(t, m.take(), `
 				0 #!-req 1f4a ack
 				0 #!-req 1f4a err ossecd: not supported`)
-			if r.log.count("level=WARN", "reports an error", "lower or equal") != 1 {
+			if r.log.Count("level=WARN", "reports an error", "lower or equal") != 1 {
 				t.Errorf("log:\n%v", r.log)
 			}
 			r.mustStop()

@@ -138,11 +138,11 @@ func TestStockSessions(t *testing.T) {
 				time.Sleep(tt.until - time.Since(began))
 				wantTimeline(t, m.take(), tt.want)
 				for _, text := range tt.logged {
-					if r.log.count(text) == 0 {
+					if r.log.Count(text) == 0 {
 						t.Errorf("no word of %q in the log:\n%v", text, r.log)
 					}
 				}
-				if got := r.log.count("msg=refused"); got != 0 {
+				if got := r.log.Count("msg=refused"); got != 0 {
 					t.Errorf("stock datagrams were refused:\n%v", r.log)
 				}
 				r.mustStop()

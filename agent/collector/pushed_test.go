@@ -1,17 +1,15 @@
 package collector
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/keys/testlog"
 )
 
 func TestPushedTables(t *testing.T) {
@@ -60,30 +58,6 @@ func (o output) Emit(_ context.Context, batch []source.Event) (int, error) {
 
 func (output) Idle() {}
 
-// logBuffer is a log to look at.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// count is how many lines have both texts in them.
-func (b *logBuffer) count(one, other string) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for line := range strings.Lines(b.buf.String()) {
-		if strings.Contains(line, one) && strings.Contains(line, other) {
-			n++
-		}
-	}
-	return n
-}
-
 // waitUntil waits for what other goroutines bring about.
 func waitUntil(t *testing.T, what string, cond func() bool) {
 	t.Helper()
@@ -98,7 +72,7 @@ func waitUntil(t *testing.T, what string, cond func() bool) {
 func TestPushedSources(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	log, out := new(logBuffer), make(output, 100)
+	log, out := new(testlog.Buffer), make(output, 100)
 	write := func(name, text string) {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -113,12 +87,12 @@ func TestPushedSources(t *testing.T) {
 		return "[[agent.source]]\ntype = \"file\"\nfrom_start = true\nfile = ['" + filepath.Join(dir, name) + "']\n"
 	}
 	follows := func(name string) func() bool {
-		return func() bool { return log.count("following file", name) > 0 }
+		return func() bool { return log.Count("following file", name) > 0 }
 	}
 	start := func() (*Pushed, func()) {
 		t.Helper()
 		output := func(string) source.Output { return out }
-		p, err := NewPushed(Config{State: dir, MaxEvent: 6000}, filepath.Join(dir, "shared"), false, output, slog.New(slog.NewTextHandler(log, nil)))
+		p, err := NewPushed(Config{State: dir, MaxEvent: 6000}, filepath.Join(dir, "shared"), false, output, log.Logger())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,15 +121,15 @@ func TestPushedSources(t *testing.T) {
 	write("shared/ossecd.toml", table("b.log"))
 	p.Changed()
 	waitUntil(t, "b is read", read("a.log:line b.log:line"))
-	if log.count("no file matches yet", "a.log") > 0 {
+	if log.Count("no file matches yet", "a.log") > 0 {
 		t.Error("a file that is there is said to be missing")
 	}
 	write("shared/ossecd.toml", table("b.log', '"+filepath.Join(dir, "none*")))
 	p.Changed()
-	waitUntil(t, "what matches nothing is named", func() bool { return log.count("no file matches yet", "none*") == 1 })
+	waitUntil(t, "what matches nothing is named", func() bool { return log.Count("no file matches yet", "none*") == 1 })
 	write("shared/ossecd.toml", table("c.log")+"globz = 1\n")
 	p.Changed()
-	waitUntil(t, "a fault is told", func() bool { return log.count("refused", "globz") == 1 })
+	waitUntil(t, "a fault is told", func() bool { return log.Count("refused", "globz") == 1 })
 	add := func(text string) {
 		t.Helper()
 		f, err := os.OpenFile(filepath.Join(dir, "b.log"), os.O_WRONLY|os.O_APPEND, 0)

@@ -1,4 +1,4 @@
-package agent
+package obey
 
 import (
 	"time"
@@ -14,9 +14,8 @@ const (
 	toTakeKey
 	toStoreFile
 	toCheckFiles
-	toRespond   // with an active response
-	toAnswer    // a request
-	toSendAgain // what an earlier run of the manager did not get
+	toRespond // with an active response
+	toAnswer  // a request
 	numOrders
 )
 
@@ -33,27 +32,26 @@ var budgets = [numOrders]struct {
 	toCheckFiles: {"to check files", time.Minute, 3},
 	toRespond:    {"for an active response", 100 * time.Millisecond, 100},
 	toAnswer:     {"to answer a request", 100 * time.Millisecond, 20},
-	toSendAgain:  {"to send again, by the name of a new run,", 10 * time.Second, 10},
 }
 
-// orderBudget is what is left of them. It belongs to the session's goroutine. The zero value is a full one.
-type orderBudget [numOrders]*rate.Limiter
+// budget is what is left of them. The zero value is a full one.
+type budget [numOrders]*rate.Limiter
 
 // take says whether an order may be obeyed now.
-func (b *orderBudget) take(kind order, now time.Time) bool {
+func (b *budget) take(kind order, now time.Time) bool {
 	if b[kind] == nil {
 		b[kind] = rate.NewLimiter(rate.Every(budgets[kind].every), budgets[kind].burst)
 	}
 	return b[kind].AllowN(now, 1)
 }
 
-// mayObey says whether an order is within its budget, and logs when it is not.
-func (s *session) mayObey(kind order) bool {
-	if s.budget.take(kind, time.Now()) {
+// may says whether an order is within its budget, and logs when it is not.
+func (o *Orders) may(kind order) bool {
+	if o.budget.take(kind, time.Now()) {
 		return true
 	}
 	b := &budgets[kind]
-	s.limited.Warn("orders "+b.name+" are passed over", "obeyed_at_once", b.burst, "then_every", b.every.String(),
+	o.limited.Warn("orders "+b.name+" are passed over", "obeyed_at_once", b.burst, "then_every", b.every.String(),
 		"remedy", "none needed unless it stays; then see why the manager orders it so often")
 	return false
 }

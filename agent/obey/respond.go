@@ -1,0 +1,39 @@
+package obey
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// execdWithin bounds the wait for an execd that does not read.
+const execdWithin = 100 * time.Millisecond
+
+// respond obeys an order for an active response, or hands it to the stock program that does.
+func (o *Orders) respond(order []byte) {
+	switch {
+	case o.cfg.Responses != nil:
+		o.cfg.Responses.Order(order)
+	case o.cfg.Execd == "":
+		o.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "not enabled here; nothing was run")
+	default:
+		if err := toExecd(o.cfg.Execd, order); err != nil {
+			o.limited.Warn("an active response was ordered, and cannot be handed to the stock execd", "command", sample(order), "err", err,
+				"remedy", "start ossec-execd, or enable active responses of our own: [agent.active_response]")
+			return
+		}
+		o.log.Info("an active response was ordered, and handed to the stock execd", "command", sample(order))
+	}
+}
+
+// toExecd hands an order for an active response to the program that obeys them in a stock install, in the form of the stock agent
+// (docs/protocol.md, "Events").
+func toExecd(path string, order []byte) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Now().Add(execdWithin))
+	_, err = conn.Write(append(order[:len(order):len(order)], 0))
+	return errors.Join(err, conn.Close())
+}
