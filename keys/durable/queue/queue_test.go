@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -240,7 +242,7 @@ func TestTornEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := len(whole) - recordHead - len(text(3))
+	two := len(whole) - Head - len(text(3))
 	for cut := two; cut <= len(whole); cut++ {
 		for _, tail := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "junkjunkjunkjunk"} {
 			if err := os.WriteFile(path, append(slices.Clone(whole[:cut]), tail...), 0o600); err != nil {
@@ -266,38 +268,92 @@ func TestTornEnd(t *testing.T) {
 	}
 }
 
-// Events that cannot be read are passed over and counted; those of the next segment are read.
+// Damage costs the records that it hit, which are counted, and nothing behind them: wherever it is, in whatever segment.
 func TestDamage(t *testing.T) {
+	t.Parallel()
+	for _, segment := range []int{0, 1, -1, 2} { // the first, the second, the newest, the only one
+		for _, damage := range []struct {
+			at   int64
+			text string
+			hit  uint64 // records
+		}{
+			{0, "no header", 0},
+			{segmentHead, "\xff\xff\xff\xff", 1},                               // the length of its first record
+			{segmentHead + 8, "\xff\xff\xff\xff\xff\xff\xff\xff", 1},           // its number
+			{segmentHead + Head + 3, "?", 1},                                   // its text
+			{segmentHead, strings.Repeat("\x00", 2*(Head+len(text(1)))-20), 2}, // it and the next
+			{segmentHead + 2000, strings.Repeat("\x10\x00\x00\x00", 30_000/4), 0},
+		} {
+			dir := t.TempDir()
+			s := mustOpen(t, Config{Dir: dir})
+			all := 4_000
+			if segment == 2 {
+				all = 1_000
+			}
+			for i := 1; i <= all; i += 500 {
+				mustAppend(t, s, records(i, i+499))
+			}
+			n := (segment + len(s.segments)) % len(s.segments) // 2 is one of one
+			path := s.path(s.segments[n].first)
+			s.Close()
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt([]byte(damage.text), damage.at); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			s = mustOpen(t, Config{Dir: dir})
+			had := make(map[string]bool)
+			for r, ok := s.Next(); ok; r, ok = s.Next() {
+				had[string(r)] = true
+			}
+			missing := uint64(0)
+			for i := 1; i <= all; i++ {
+				if !had[text(i)] {
+					missing++
+				}
+			}
+			if damage.hit == 0 && damage.at > 0 {
+				damage.hit = uint64(len(damage.text)/(Head+len("event 1234 ")+13+25)) + 1 // about
+				if missing > damage.hit+20 || missing < damage.hit-20 {
+					t.Errorf("segment %d, at %d: %d are missing, of about %d that were hit", segment, damage.at, missing, damage.hit)
+				}
+			} else if missing != damage.hit {
+				t.Errorf("segment %d, at %d: %d are missing, want %d", segment, damage.at, missing, damage.hit)
+			}
+			if lost := s.Lost(); lost != missing || len(had) != all-int(missing) {
+				t.Errorf("segment %d, at %d: %d are missing, %d counted as lost, %d came", segment, damage.at, missing, lost, len(had))
+			}
+			mustAppend(t, s, records(all+1, all+1))
+			expect(t, s, all+1, all+1, true)
+		}
+	}
+}
+
+// A record in the text of another is not taken for one, however the other is damaged.
+func TestARecordInARecord(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, Config{Dir: dir})
-	mustAppend(t, s, records(1, 10_000))
-	second := int(s.segments[1].first)
+	forged := Seal(append(make([]byte, Head), "forged"...), 0)
+	Stamp(forged, 2, 0) // all that is not known is the salt
+	mustAppend(t, s, []string{string(forged), "second"})
+	path := s.path(1)
 	s.Close()
-	f, err := os.OpenFile(filepath.Join(dir, "0000000000000001"), os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte("damage"), 1000); err != nil {
+	if _, err := f.WriteAt([]byte{0xff}, segmentHead+3); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	s = mustOpen(t, Config{Dir: dir})
-	read := 0
-	for {
-		r, ok := s.Next()
-		if !ok {
-			t.Fatal("nothing came behind the damage")
-		}
-		if string(r) != text(read+1) {
-			break
-		}
-		read++
+	if r, ok := s.Next(); !ok || string(r) != "second" || s.Lost() != 1 {
+		t.Errorf("%q, %v", r, ok)
 	}
-	if lost := int(s.Lost()); read+lost+1 != second || lost == 0 {
-		t.Errorf("%d read, %d lost, the second segment begins with %d", read, lost, second)
-	}
-	expect(t, s, second+1, 10_000, true)
 }
 
 // A cursor that is torn or of another time gives events twice, not never.
@@ -327,8 +383,8 @@ func TestCursor(t *testing.T) {
 		{"whole", after, 7},
 		{"the one before", before, 4},
 		{"missing", nil, 1},
-		{"its last writing torn", append(append(slices.Clone(after[:5]), "torn"...), after[9:]...), 4},
-		{"noise", []byte(strings.Repeat("\xff", 2*cursorSize)), 1},
+		{"its last writing torn", append(append(slices.Clone(after[:cursorHead+5]), "torn"...), after[cursorHead+9:]...), 4},
+		{"noise", []byte(strings.Repeat("\xff", cursorHead+2*cursorSize)), 1},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "cursor"), tt.cursor, 0o600); err != nil {
 			t.Fatal(err)
@@ -381,26 +437,81 @@ func TestRemovedFiles(t *testing.T) {
 	expect(t, single{s.Queue, s.Queue.Reader(1)}, next, next+9, true)
 }
 
-// The form on disk stays: what another version left is read on, from where it stood.
+// The form on disk stays: what another version left is read on, from where it stood. What comes goes to a segment of this version.
 func TestForm(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for name, digits := range map[string]string{
-		"0000000000000001": "03000000e9b2942a6f6e65" + "03000000a3b3d85274776f" + "05000000bc51441c7468726565",
-		"cursor": "0200000000000000010000000000000016000000000000000300000000000000823b01a1" +
-			"010000000000000001000000000000000b00000000000000020000000000000075911d05",
+	for name, files := range map[string]map[string]string{
+		"version 0": {
+			"0000000000000001": "03000000e9b2942a6f6e65" + "03000000a3b3d85274776f" + "05000000bc51441c7468726565",
+			"cursor": "0200000000000000010000000000000016000000000000000300000000000000823b01a1" +
+				"010000000000000001000000000000000b00000000000000020000000000000075911d05",
+		},
+		"version 1": {
+			"0000000000000001": "6f73736563645153010000001cabc844010000000000000092b76c060000000013000000f4195c6e01000000000000006f6e6513000000bd181016020000000000000074776f15000000a3fa8c5803000000000000007468726565",
+			"cursor":           "6f73736563645143010000001cabc8440200000000000000010000000000000046000000000000000300000000000000c1b1bfef010000000000000001000000000000003300000000000000020000000000000093c792b6",
+		},
 	} {
-		b, err := hex.DecodeString(digits)
+		dir := t.TempDir()
+		for file, digits := range files {
+			b, err := hex.DecodeString(digits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := mustOpen(t, Config{Dir: dir})
+		if n := s.Waiting(); n != 1 {
+			t.Errorf("%s: %d wait", name, n)
+		}
+		mustAppend(t, s, []string{"four"})
+		s.Close()
+		for _, from := range []int{3, 4, 5} {
+			s = mustOpen(t, Config{Dir: dir})
+			for i := from; i < 5; i++ {
+				if r, ok := s.Next(); !ok || string(r) != []string{"three", "four"}[i-3] || s.Read().Record != uint64(i+1) {
+					t.Errorf("%s: %q, %v, then at %+v", name, r, ok, s.Read())
+				}
+				if i == from {
+					s.Commit(s.Read())
+				}
+			}
+			if r, ok := s.Next(); ok || s.Lost() > 0 {
+				t.Errorf("%s: %q behind the last", name, r)
+			}
+			s.Close()
+		}
+	}
+}
+
+// Files of a later version are left alone.
+func TestNewer(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"0000000000000001", "cursor"} {
+		dir := t.TempDir()
+		s := mustOpen(t, Config{Dir: dir})
+		mustAppend(t, s, records(1, 1))
+		expect(t, s, 1, 1, true)
+		s.Commit(s.Read())
+		s.Close()
+		path := filepath.Join(dir, file)
+		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+		b[8] = 2
+		binary.LittleEndian.PutUint32(b[24:], crc32.Checksum(b[:24], castagnoli))
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	s := mustOpen(t, Config{Dir: dir})
-	if r, ok := s.Next(); !ok || string(r) != "three" || s.Waiting() != 0 || s.Read() != (Position{1, 35, 4}) {
-		t.Errorf("%q, %v, then at %+v", r, ok, s.Read())
+		_, err = Open(Config{Dir: dir, Limit: MinLimit, Log: slog.New(slog.DiscardHandler)})
+		if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", file, err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !slices.Equal(after, b) {
+			t.Errorf("%s is not as it was, %v", file, err)
+		}
 	}
 }
 

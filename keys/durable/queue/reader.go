@@ -5,24 +5,31 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 )
 
 // Reader reads the queue for one receiver of its records. Its methods are for one goroutine.
 type Reader struct {
-	q    *Queue
-	more chan struct{} // holds a token when something was appended
+	q     *Queue
+	name  string
+	hold  bool
+	limit int64
+	start Start
+	more  chan struct{} // holds a token when something was appended
 
 	// Under the lock of the queue.
 	read      Position
 	committed Position
-	cursor    cursor
 	lost      uint64   // records lost and not told yet
 	file      *os.File // of the segment it reads, nil for none
 	fileOf    uint64   // which that is
 
-	chunk []byte // of a segment; what was written there never changes
-	of    uint64 // which
-	at    int64  // where chunk begins in it
+	scan   scanner // of a segment
+	scanOf uint64  // which
+
+	saving sync.Mutex // guards cursor; the lock of the queue is taken inside
+	cursor cursor
 }
 
 // placeName is the file that says how far a reader without a name is; the others' have their names behind it.
@@ -37,52 +44,111 @@ func placeOf(reader string) string {
 
 // openReaders makes the readers. known is how far the slowest of those before was, zero where there were none.
 func (q *Queue) openReaders(places []string) (known Position, err error) {
-	for _, name := range places {
-		var c cursor
-		err := c.open(filepath.Join(q.cfg.Dir, name))
-		if err = errors.Join(err, c.close()); err != nil {
-			return known, err
-		}
-		if p, ok := c.position(); ok && (known.Record == 0 || p.Record < known.Record) {
-			known = p
-		}
+	make := func(name string) *Reader {
+		o := q.cfg.Options[name]
+		return &Reader{q: q, name: name, more: make(chan struct{}, 1), hold: o.Hold || !q.cfg.DropOldest, limit: o.Limit, start: o.Start}
 	}
 	for _, name := range q.cfg.Readers {
-		r := &Reader{q: q, more: make(chan struct{}, 1)}
-		q.readers = append(q.readers, r)
-		if err := r.cursor.open(filepath.Join(q.cfg.Dir, placeOf(name))); err != nil {
+		q.readers = append(q.readers, make(name))
+	}
+	var gone []string
+	for _, place := range places {
+		name := strings.TrimPrefix(strings.TrimPrefix(place, placeName), "-")
+		if slices.Contains(q.cfg.Readers, name) {
+			continue
+		}
+		r := make(name)
+		if q.cfg.KeepAbsent {
+			r.hold = false
+			q.readers = append(q.readers, r)
+			continue
+		}
+		known, err = r.lookUp(known)
+		if err = errors.Join(err, r.cursor.close()); err != nil {
 			return known, err
 		}
+		gone = append(gone, place)
+	}
+	for _, r := range q.readers {
+		if known, err = r.lookUp(known); err != nil {
+			return known, err
+		}
+	}
+	defer func() {
+		for _, place := range gone { // when the others have their places
+			err = errors.Join(err, os.Remove(filepath.Join(q.cfg.Dir, place)))
+		}
+	}()
+	return known, nil
+}
+
+// lookUp reads where the reader stood, and says how far the slowest was.
+func (r *Reader) lookUp(known Position) (Position, error) {
+	if err := r.cursor.open(filepath.Join(r.q.cfg.Dir, placeOf(r.name))); err != nil {
+		return known, err
+	}
+	if p, ok := r.cursor.position(); ok && (known.Record == 0 || p.Record < known.Record) {
+		return p, nil
 	}
 	return known, nil
 }
 
-// begin takes a reader to its place or, if it has none, to where the slowest of those before stood.
+// begin takes a reader to its place or, if it has none, to where it is to begin.
 func (r *Reader) begin(known Position) {
-	at, ok := r.cursor.position()
-	if !ok {
-		at = known
-	}
 	q := r.q
-	g := q.find(at.Segment)
-	if g == nil || at.Record > q.next || at.Offset > g.size {
-		oldest := q.segments[0].first
-		at = Position{oldest, 0, oldest} // the place is older, or of another queue: rather twice than never
+	oldest := q.segments[0]
+	at, ok := r.cursor.position()
+	ours := r.cursor.old || r.cursor.salt == q.salt
+	switch {
+	case ok:
+	case r.start == Now:
+		at, ours = Position{q.newest().first, -1, q.next}, true
+	case r.start == AtOldest:
+		at, ours = Position{oldest.first, oldest.start(), oldest.first}, true
+	default:
+		at, ours = known, true
+	}
+	switch {
+	case !ours || at.Record == 0 || at.Record > q.next: // the place is of another queue: rather twice than never
+		at = Position{oldest.first, oldest.start(), oldest.first}
+	case at.Record < oldest.first:
+		r.lost = oldest.first - at.Record
+		at = Position{oldest.first, oldest.start(), oldest.first}
+	default:
+		if g := q.find(at.Segment); g == nil || at.Offset < g.start() || at.Offset > g.size {
+			at = Position{q.segments[q.index(at.Record)].first, -1, at.Record}
+		}
 	}
 	r.read, r.committed = at, at
-	if !ok && (known.Record > 0 || len(q.readers) > 1) { // the next start shall not take it to the place of another
-		r.save()
+	if !ok && (known.Record > 0 || len(q.readers) > 1 || r.start != AtSlowest) { // the next start shall not take it elsewhere
+		q.dirty = append(q.dirty, r)
 	}
 }
 
-// dropPlaces removes the files of readers that are no more.
-func (q *Queue) dropPlaces(places []string) (err error) {
-	for _, name := range places {
-		if !slices.ContainsFunc(q.cfg.Readers, func(r string) bool { return placeOf(r) == name }) {
-			err = errors.Join(err, os.Remove(filepath.Join(q.cfg.Dir, name)))
-		}
+// Absent are the readers whose places were kept, and that are not in Config.Readers: how many records they have not got.
+func (q *Queue) Absent() map[string]uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	absent := make(map[string]uint64)
+	for _, r := range q.readers[len(q.cfg.Readers):] {
+		absent[r.name] = q.next - r.committed.Record
 	}
-	return err
+	return absent
+}
+
+// Forget gives up the place of an absent reader.
+func (q *Queue) Forget(name string) error {
+	q.mu.Lock()
+	i := slices.IndexFunc(q.readers, func(r *Reader) bool { return r.name == name })
+	if i < len(q.cfg.Readers) {
+		q.mu.Unlock()
+		return nil
+	}
+	r := q.readers[i]
+	q.readers = slices.Delete(slices.Clone(q.readers), i, i+1)
+	q.dropDelivered()
+	q.unlock()
+	return errors.Join(r.close(), os.Remove(filepath.Join(q.cfg.Dir, placeOf(name))))
 }
 
 // More has a token when there may be something to read.
@@ -106,18 +172,44 @@ func (r *Reader) Waiting() uint64 {
 func (r *Reader) Commit(p Position) {
 	q := r.q
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if p.Record <= r.committed.Record || q.closed {
+		q.mu.Unlock()
 		return
 	}
 	r.committed = p
-	r.save()
+	saved := len(q.segments) > 1 && q.segments[1].first <= p.Record
+	if saved { // before anything is removed
+		q.dirty = append(q.dirty, r)
+	}
 	q.dropDelivered()
-	if q.slowest().Record == q.next {
+	if q.slowest().Record >= q.next {
 		q.unsynced = q.unsynced[:0] // nothing is left that would have to be kept
 	}
 	close(q.room)
 	q.room = make(chan struct{})
+	q.unlock()
+	if !saved {
+		r.save()
+	}
+}
+
+// CommitTo says that all before the record with a number was delivered, and Seek goes there: for who got the records elsewhere.
+func (r *Reader) CommitTo(number uint64) {
+	q := r.q
+	q.mu.Lock()
+	p := Position{q.segments[max(q.index(number), 0)].first, -1, number}
+	q.mu.Unlock()
+	r.Commit(p)
+}
+
+// Seek goes on with the record of a number.
+func (r *Reader) Seek(number uint64) {
+	q := r.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.read.Record != number {
+		r.read = Position{q.segments[max(q.index(number), 0)].first, -1, number}
+	}
 }
 
 // Rewind goes back to what was committed.
@@ -134,6 +226,13 @@ func (r *Reader) Uncommitted() uint64 {
 	return r.read.Record - r.committed.Record
 }
 
+// Committed is the number of the first record that was not committed.
+func (r *Reader) Committed() uint64 {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	return r.committed.Record
+}
+
 // Lost is how many records this reader lost, to a full queue or a damaged file, since it was last called.
 func (r *Reader) Lost() uint64 {
 	r.q.mu.Lock()
@@ -143,9 +242,17 @@ func (r *Reader) Lost() uint64 {
 	return n
 }
 
-// save notes how far all was delivered. The lock is held.
+// save notes how far all was delivered.
 func (r *Reader) save() {
-	if err := r.cursor.save(r.committed); err != nil {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	r.q.mu.Lock()
+	p, closed := r.committed, r.q.closed
+	r.q.mu.Unlock()
+	if closed {
+		return
+	}
+	if err := r.cursor.save(p, r.q.salt); err != nil {
 		r.q.cfg.Log.Warn("how far a queue on disk was delivered is not saved; after a restart some are sent twice", "err", err)
 	}
 }
@@ -170,6 +277,10 @@ func (r *Reader) letGo(first uint64) {
 }
 
 func (r *Reader) close() error {
+	r.q.mu.Lock()
 	r.letGo(r.fileOf)
+	r.q.mu.Unlock()
+	r.saving.Lock()
+	defer r.saving.Unlock()
 	return r.cursor.close()
 }

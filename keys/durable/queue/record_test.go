@@ -5,18 +5,28 @@ import (
 	"testing"
 )
 
+const salt = 0x5a17
+
+// sealed is the record of a text with the number 7.
+func sealed(text string) []byte {
+	b := Seal(append(make([]byte, Head), text...), 0)
+	Stamp(b, 7, salt)
+	return b
+}
+
 func FuzzRecord(f *testing.F) {
 	for _, text := range []string{"x", "a record", "\x00\xff"} {
-		f.Add(seal(append(make([]byte, recordHead), text...), 0))
+		f.Add(sealed(text))
 	}
 	f.Add([]byte("\x03\x00\x00\x00\x00\x00\x00\x001\xff\xff"))
 	f.Add(make([]byte, 100))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		record, err := open(b)
+		record, err := open(b, salt)
 		if err != nil {
 			return
 		}
-		if again := seal(append(make([]byte, recordHead), record...), 0); !bytes.Equal(again, b[:len(again)]) {
+		again := Seal(append(make([]byte, Head), record[Head:]...), 0)
+		if Stamp(again, Number(b), salt); !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("%x became %x", b, again)
 		}
 	})
@@ -24,26 +34,26 @@ func FuzzRecord(f *testing.F) {
 
 func TestRecord(t *testing.T) {
 	t.Parallel()
-	whole := seal(append(make([]byte, recordHead), "a record"...), 0)
+	whole := sealed("a record")
 	for n := range whole {
-		if record, err := open(whole[:n]); err == nil {
+		if record, err := open(whole[:n], salt); err == nil {
 			t.Errorf("%d bytes are taken for %q", n, record)
 		}
 	}
-	if record, err := open(append(whole, "more"...)); err != nil || string(record) != "a record" {
+	if record, err := open(append(whole, "more"...), salt); err != nil || string(record) != string(whole) {
 		t.Errorf("%q, %v", record, err)
 	}
 	for i := range whole {
 		bad := bytes.Clone(whole)
 		bad[i] ^= 1
-		if record, err := open(bad); err == nil {
+		if record, err := open(bad, salt); err == nil {
 			t.Errorf("with another byte %d it is taken for %q", i, record)
 		}
 	}
-	if record, err := open(make([]byte, 100)); err == nil {
+	if record, err := open(make([]byte, 100), salt); err == nil {
 		t.Errorf("zeros are taken for %q", record)
 	}
-	if long := seal(make([]byte, 2*MaxRecord), 0); len(long) != recordHead+MaxRecord {
+	if long := Seal(make([]byte, 2*MaxRecord), 0); len(long) != Head+MaxRecord {
 		t.Errorf("a long one has %d bytes", len(long))
 	}
 }

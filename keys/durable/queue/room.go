@@ -21,28 +21,65 @@ func (q *Queue) Bounds() (delivered, next uint64) {
 	return q.slowest().Record, q.next
 }
 
-// makeRoom says whether size more bytes have room, and makes it where that is allowed.
-func (q *Queue) makeRoom(size int64) bool {
-	if q.total+size > q.cfg.Limit && q.slowest().Record == q.next {
-		q.clear()
-	}
-	for q.cfg.DropOldest && q.total+size > q.cfg.Limit && len(q.segments) > 1 {
-		q.dropOldest()
-	}
-	return q.total+size <= q.cfg.Limit
+// Held is what the queue holds: bytes, and the number and time of writing of its oldest segment.
+func (q *Queue) Held() (bytes int64, oldest uint64, written time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.total, q.segments[0].first, q.segments[0].last
 }
 
-// clear begins anew where all was delivered, so that the disk is given back.
-func (q *Queue) clear() {
-	if q.newest().size == 0 || q.begin() != nil {
-		return
+// makeRoom makes room for size more bytes, of which the first has a number, and gives the newest segment. Appending is held.
+func (q *Queue) makeRoom(first uint64, size int64) (*segment, error) {
+	q.mu.Lock()
+	full := func() bool { return q.total+size > q.cfg.Limit }
+	if full() && q.slowest().Record >= q.next && q.newest().size > q.newest().start() {
+		q.mu.Unlock()
+		if err := q.clear(first); err != nil {
+			return nil, err
+		}
+		q.mu.Lock()
 	}
+	for full() && len(q.segments) > 1 && !q.held(q.segments[1].first) {
+		q.skip(Position{q.segments[1].first, q.segments[1].start(), q.segments[1].first}, nil)
+		q.remove()
+	}
+	newest, isFull := q.newest(), full()
+	q.unlock()
+	if isFull {
+		return nil, ErrFull
+	}
+	return newest, nil
+}
+
+// held says that a reader must not lose what is before a record and has not got it. The lock is held.
+func (q *Queue) held(number uint64) bool {
 	for _, r := range q.readers {
-		r.committed = Position{q.next, 0, q.next}
-		r.read = r.committed
-		r.save()
+		if r.hold && r.committed.Record < number {
+			return true
+		}
 	}
-	q.dropDelivered()
+	return false
+}
+
+// clear begins anew where all was delivered, so that the disk is given back. Appending is held.
+func (q *Queue) clear(first uint64) error {
+	g, err := q.create(first)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.unlock()
+	q.replaceNewest(g)
+	for _, r := range q.readers {
+		r.committed = Position{first, segmentHead, max(first, r.committed.Record)}
+		r.read = r.committed
+		q.dirty = append(q.dirty, r)
+	}
+	q.next = first
+	for len(q.segments) > 1 {
+		q.remove()
+	}
+	return nil
 }
 
 // slowest is how far all readers have delivered.
@@ -56,14 +93,24 @@ func (q *Queue) slowest() Position {
 	return p
 }
 
-// dropDelivered removes the segments whose records are all delivered.
+// dropDelivered removes the segments whose records are all delivered, and old enough. The lock is held.
 func (q *Queue) dropDelivered() {
-	for first := q.slowest().Segment; q.segments[0].first < first; {
+	for slowest := q.slowest().Record; len(q.segments) > 1 && q.segments[1].first <= slowest; {
+		if q.cfg.Keep > 0 && time.Since(q.segments[0].last) < q.cfg.Keep {
+			return
+		}
 		q.remove()
 	}
 }
 
-// remove removes the oldest segment.
+// Expire removes what was kept for Config.Keep.
+func (q *Queue) Expire() {
+	q.mu.Lock()
+	defer q.unlock()
+	q.dropDelivered()
+}
+
+// remove removes the oldest segment. The lock is held.
 func (q *Queue) remove() {
 	g := q.segments[0]
 	if g.file != nil {
@@ -72,66 +119,112 @@ func (q *Queue) remove() {
 	for _, r := range q.readers {
 		r.letGo(g.first)
 	}
-	if err := os.Remove(q.path(g.first)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		q.cfg.Log.Warn("a segment of a queue on disk is not removed", "err", err)
-	}
+	q.doomed = append(q.doomed, g.first)
 	q.total -= g.size
 	q.segments = q.segments[1:]
 }
 
-// dropOldest loses the oldest segment. Each reader counts what it loses by that.
-func (q *Queue) dropOldest() {
-	first := q.segments[1].first
+// skip takes readers to a position, or one of them; each counts what it loses by that. The lock is held.
+func (q *Queue) skip(to Position, only *Reader) {
 	for _, r := range q.readers {
-		if r.committed.Record >= first {
+		if only != nil && only != r || r.committed.Record >= to.Record {
 			continue
 		}
-		r.lost += first - r.committed.Record
-		r.committed = Position{first, 0, first}
-		if r.read.Record < first {
-			r.read = r.committed
+		r.lost += to.Record - r.committed.Record
+		r.committed = to
+		if r.read.Record < to.Record {
+			r.read = to
 		}
-		r.save()
+		q.dirty = append(q.dirty, r)
 	}
-	q.remove()
+}
+
+// dropBehind has readers lose what they are too far behind with. The lock is held.
+func (q *Queue) dropBehind() {
+	end := q.newest().begin + q.newest().size
+	for _, r := range q.readers {
+		if r.limit == 0 || r.hold || r.committed.Record == q.next {
+			continue
+		}
+		i := q.index(r.committed.Record)
+		if i < 0 || end-q.segments[i].begin <= r.limit { // as a rule
+			continue
+		}
+		if to, ok := q.within(i, end-r.limit); ok {
+			q.skip(to, r)
+		}
+	}
+}
+
+// within is the first place that is known at or behind one in all segments put end to end. i is a segment before it. The lock is held.
+func (q *Queue) within(i int, place int64) (Position, bool) {
+	for _, g := range q.segments[i:] {
+		if g.begin+g.size < place {
+			continue
+		}
+		if g.begin >= place {
+			return Position{g.first, g.start(), g.first}, true
+		}
+		for _, m := range g.marks {
+			if g.begin+m.offset >= place {
+				return Position{g.first, m.offset, m.number}, true
+			}
+		}
+	}
+	return Position{}, false
 }
 
 // lookEvery is how often the files are looked for.
 const lookEvery = time.Second
 
 // look notices that somebody has removed or renamed the files, or their directory. What they hold is lost then, and others are made: what
-// was written to those would be lost at the end of the process.
+// was written to those would be lost at the end of the process. Appending is held.
 func (q *Queue) look() error {
 	now := time.Now()
 	if now.Sub(q.looked) < lookEvery {
 		return nil
 	}
-	q.looked = now
-	if _, err := os.Lstat(q.path(q.newest().first)); !errors.Is(err, os.ErrNotExist) {
+	q.mu.Lock()
+	newest := q.newest().first
+	q.mu.Unlock()
+	if _, err := os.Lstat(q.path(newest)); !errors.Is(err, os.ErrNotExist) {
+		q.looked = now
 		return nil
 	}
 	q.looked = time.Time{} // until all is well
 	if err := os.MkdirAll(q.cfg.Dir, 0o700); err != nil {
 		return err
 	}
-	for i, r := range q.readers {
-		if err := errors.Join(r.cursor.close(), r.cursor.open(filepath.Join(q.cfg.Dir, placeOf(q.cfg.Readers[i])))); err != nil {
+	for _, r := range q.readers {
+		if err := r.reopen(); err != nil {
 			return err
 		}
 	}
-	old := q.newest()
-	old.file.Close()
-	if old.size == 0 { // it has the name of the one to come
-		q.segments = q.segments[:len(q.segments)-1]
-	}
-	if err := q.begin(); err != nil {
+	g, err := q.create(q.next)
+	if err != nil {
 		return err
 	}
-	lost := q.next - q.slowest().Record
-	for len(q.segments) > 1 {
-		q.dropOldest()
+	q.mu.Lock()
+	defer q.unlock()
+	lost := q.next - min(q.slowest().Record, q.next)
+	to := Position{g.first, segmentHead, g.first}
+	q.skip(to, nil)
+	for _, r := range q.readers { // those that had got all, too
+		r.committed, r.read = to, to
+		q.dirty = append(q.dirty, r)
 	}
+	for len(q.segments) > 0 {
+		q.remove()
+	}
+	q.doomed = nil
+	q.add(g)
 	q.looked = now
 	q.cfg.Log.Error("somebody has removed the files of a queue on disk", "dir", q.cfg.Dir, "records_lost", lost, "remedy", "leave the directory alone while we run")
 	return nil
+}
+
+func (r *Reader) reopen() error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	return errors.Join(r.cursor.close(), r.cursor.open(filepath.Join(r.q.cfg.Dir, placeOf(r.name))))
 }
