@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +128,43 @@ func BenchmarkSpool(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/event")
 		})
+	}
+}
+
+// The spool of the version before segments had a header is taken over: what was not delivered comes once, and what is appended later behind it.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../testdata/upgrade/agent/spool")); err != nil {
+		t.Fatal(err)
+	}
+	read := func(commit bool) (got []string) {
+		s := mustOpen(t, queue.Config{Dir: dir, Limit: 16 << 20})
+		defer s.Close()
+		if commit {
+			if _, err := s.Append([]source.Event{{Queue: '1', Location: "app.log", Message: []byte("line 301")}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := s.Reader(0)
+		for e, ok := r.Next(); ok; e, ok = r.Next() {
+			got = append(got, string(e.Message))
+		}
+		if n := r.Lost(); n > 0 {
+			t.Errorf("%d lost", n)
+		}
+		if commit {
+			r.Commit(r.Read())
+		}
+		return got
+	}
+	var want []string
+	for i := 101; i <= 301; i++ {
+		want = append(want, fmt.Sprint("line ", i))
+	}
+	for i, want := range [][]string{want[:200], want, nil} {
+		if got := read(i == 1); !slices.Equal(got, want) {
+			t.Errorf("opened %d times: got %d events, want %d: %q", i+1, len(got), len(want), got)
+		}
 	}
 }

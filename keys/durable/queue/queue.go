@@ -305,6 +305,9 @@ const writeSize = 256 << 10
 func (q *Queue) Append(n int, add func(b []byte, i int) []byte) (done int, err error) {
 	q.appending.Lock()
 	defer q.appending.Unlock()
+	if q.isClosed() {
+		return 0, os.ErrClosed
+	}
 	for done < n {
 		some := 0
 		q.out = q.out[:0]
