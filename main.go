@@ -46,7 +46,7 @@ func main() {
 // run is the program: it does what args say and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	line, renamed := setting.FlagsFirst(args[1:], app.Flags, app.Commands)
+	line, renamed := ordered(args, app)
 	app.Metadata = map[string]any{renamedFlags: renamed}
 	err := app.RunContext(ctx, append(args[:1:1], line...))
 	for _, w := range takeRenamed(app) { // no daemon has logged them
@@ -107,7 +107,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Version:                   version(), // the agent says it in its keepalives
 		HideVersion:               true,      // cli's own flag prints no more than that
 		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version, and what it was built from and with"}},
-		Commands:                  append(daemons, keygen.Command(), sendtest.Command()),
+		Commands:                  append(daemons, keygen.Command(), sendtest.Command(), completionCommand(), manCommand()),
+		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // file names may hold commas
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
@@ -145,7 +146,7 @@ func noCommand(c *cli.Context) error {
 	commands := c.Command.Subcommands
 	var names []string
 	for _, sub := range commands {
-		if sub.Name != "help" {
+		if sub.Name != "help" && sub.Category == "" {
 			names = append(names, sub.Name)
 		}
 	}
