@@ -103,6 +103,14 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	switch {
+	case spare == nil && a.uses != nil:
+		m.refusals.unauthenticated(retiredKey, from, []byte(a.key.ID))
+		return
+	case spare != nil && spare != a.spare.Load(): // called off meanwhile
+		m.refusals.unauthenticated(wrongKey, from, []byte(a.key.ID))
+		return
+	}
 	control, malformed := proto.IsControl(message.Payload), false
 	var e proto.Event
 	if control {
@@ -135,7 +143,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	if verdict == proto.Fresh { // a late one may be from before the agent moved or changed its cipher
 		if spare != a.uses {
-			m.otherKey(a, spare)
+			m.useSpare(a, spare)
 		}
 		a.method = message.Method
 		if message.Method == proto.AES {

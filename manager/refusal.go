@@ -23,6 +23,7 @@ const (
 	wrongSource
 	methodRefused
 	wrongKey
+	retiredKey
 	wrongChecksum
 
 	// From here on the message was authentic.
@@ -48,6 +49,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	wrongSource:    {"wrong source address", "the key of this ID is for another address: change the address in the keys file, or look for NAT between the two"},
 	methodRefused:  {"cipher not accepted", "set crypto-accept to any, or change the agent's crypto method"},
 	wrongKey:       {"wrong key", "the agent's key differs from ours: export it here (ossecd keygen export) and import it there; one of many is a probe"},
+	retiredKey:     {"retired key", "the agent uses its new key already: this is a copy of its host from before the rotation, or somebody who has the old key"},
 	wrongChecksum:  {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
 	repeatedCount:  {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay; many mean that two hosts use one key"},
 	oldCount:       {"old count", "far below the last count: the agent was restored or lost its rids, or somebody replays old traffic"},

@@ -117,6 +117,9 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 		if err := m.setSpare(a, next, rotating); err != nil && first == nil {
 			first = err
 		}
+		if was != nil && was != a {
+			a.goOnUsing(was)
+		}
 		r.byID[k.ID] = a
 		if ip, ok := k.Address.Single(); ok {
 			r.byAddr[ip] = a

@@ -16,8 +16,8 @@ import (
 //
 //	keygen   notes the next key                       old key: used      next key: known to keygen
 //	manager  takes either; tells the agent the next              used               known to the manager
-//	agent    puts the next into its keys file, uses it           good               used
-//	manager  puts the next into client.keys                      ended              used
+//	agent    puts the next into its keys file, uses it           ended              used
+//	manager  puts the next into client.keys                      gone               used
 //
 // So whatever the agent has on its disk, the manager takes.
 
@@ -34,7 +34,7 @@ func (m *manager) setSpare(a *agent, next keys.Key, rotating bool) error {
 	switch {
 	case !rotating:
 		if have != nil {
-			a.spare.Store(nil)
+			a.setSpareTo(nil)
 		}
 		return nil
 	case have != nil && have.key == next:
@@ -51,8 +51,28 @@ func (m *manager) setSpare(a *agent, next keys.Key, rotating bool) error {
 	a.mu.Lock()
 	a.before = max(a.before, slot.Highest()) // an earlier run may have taken messages under it
 	a.mu.Unlock()
-	a.spare.Store(&spare{next, proto.NewCipher(next.CipherKey()), slot})
+	a.setSpareTo(&spare{next, proto.NewCipher(next.CipherKey()), slot})
 	return nil
+}
+
+// setSpareTo puts another next key in place of the one before. If the agent had used that, its own is good again.
+func (a *agent) setSpareTo(s *spare) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.spare.Store(s)
+	a.uses = nil
+}
+
+// goOnUsing has an agent whose line was changed go on with its next key if it had used that before. Its own has ended then.
+func (a *agent) goOnUsing(was *agent) {
+	was.mu.Lock()
+	uses := was.uses
+	was.mu.Unlock()
+	if s := a.spare.Load(); uses != nil && s != nil && s.key.Secret == uses.key.Secret {
+		a.mu.Lock()
+		a.uses = s
+		a.mu.Unlock()
+	}
 }
 
 // tookUp says that k is the next key of the agent.
@@ -90,13 +110,11 @@ func (r *receiver) offerKey(a *agent) {
 	}
 }
 
-// otherKey notes that an agent uses its next key, or its own again. a.mu is held.
-func (m *manager) otherKey(a *agent, s *spare) {
+// useSpare notes that an agent uses its next key. That ends its own. a.mu is held.
+func (m *manager) useSpare(a *agent, s *spare) {
 	a.uses = s
 	a.twins, a.taught = nil, 0 // counts of another row
-	if s != nil {
-		m.used.add(s.key)
-	}
+	m.used.add(s.key)
 }
 
 // used are next keys that agents have used, until they are in the keys file.
@@ -144,7 +162,7 @@ func (m *manager) promote(ctx context.Context) {
 			continue
 		}
 		if err := m.promoteAll(ctx, all); err != nil && ctx.Err() == nil {
-			m.limited.Error("the new keys of agents are not in the keys file; both keys stay good, and it is tried again", "err", err)
+			m.limited.Error("the new keys of agents are not in the keys file; it is tried again, and until then a start of the manager would take the old ones, too", "err", err)
 			for _, k := range all {
 				m.used.add(k)
 			}

@@ -118,7 +118,7 @@ func TestRotationByHand(t *testing.T) {
 	})
 }
 
-// While the keys file cannot be changed both keys are good.
+// The first message under the next key ends the old one, also while the keys file cannot be changed.
 func TestRotationWaitsForTheFile(t *testing.T) {
 	inBubble(t, []string{anyLine}, func(r *rig) {
 		p := r.dial(anyLine, hostA, proto.Blowfish, proto.OSSEC, 1000)
@@ -129,22 +129,56 @@ func TestRotationWaitsForTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { unlock() }()
-		for _, k := range []keys.Key{next, old, next, old} {
-			p.use(k)
-			p.hello()
-			time.Sleep(4 * time.Second)
+		p.hello() // nobody has used the next one
+		p.use(next)
+		p.hello()
+		p.use(old)
+		for _, text := range []string{proto.Startup, takesKey, "1:a:under the old key"} {
+			p.send(text)
 		}
+		if got := p.answer(); got != "" {
+			t.Errorf("the old key is answered: %.30q", got)
+		}
+		time.Sleep(4 * time.Second)
+		p.use(next)
+		p.hello()
+		p.send("1:a:under the new key")
 		if r.keysFile() != old.Line()+"\n" {
 			t.Error("the file was changed under a lock")
 		}
 		unlock()
 		unlock = func() {}
 		time.Sleep(3 * restEvery)
+		p.hello()
+		if r.keysFile() != next.Line()+"\n" || r.texts() != "under the new key" {
+			t.Errorf("the new key is not in the file, or events: %s", r.texts())
+		}
+		if !strings.Contains(r.logs.String(), `reason="retired key"`) {
+			t.Errorf("nothing is said of the retired key:\n%s", r.logs)
+		}
+	})
+}
+
+// A rotation that is called off leaves an agent its own key, even where it had used the next one.
+func TestRotationCalledOff(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, hostA, proto.Blowfish, proto.OSSEC, 1000)
+		old := p.key
+		next := r.rotate()
+		unlock, err := durable.LockFile(t.Context(), r.cfg.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
 		p.use(next)
 		p.hello()
-		if r.keysFile() != next.Line()+"\n" {
-			t.Error("the new key is not in the file")
+		if err := os.Remove(keys.NotesPath(r.cfg.Keys)); err != nil {
+			t.Fatal(err)
 		}
+		r.writeKeys(old.Line(), fixedLine)
+		time.Sleep(4 * time.Second)
+		p.use(old)
+		p.hello()
 	})
 }
 
