@@ -154,7 +154,11 @@ func noCommand(c *cli.Context) error {
 		return cli.Exit(fmt.Sprintf("say what to do: %s %s; %s --help explains", path, strings.Join(names, "|"), path), exitUsage)
 	}
 	name := c.Args().First()
-	return cli.Exit(fmt.Sprintf("there is no %q; %s %s --help lists all", name, setting.Instead(name, names, path+" ", ""), path), exitUsage)
+	instead := setting.Instead(name, names, path+" ", "")
+	if !strings.HasSuffix(instead, "?") {
+		instead += ";"
+	}
+	return cli.Exit(fmt.Sprintf("there is no %q; %s %s --help lists all", name, instead, path), exitUsage)
 }
 
 // wrongFlag answers what the flag parser does not understand.

@@ -78,11 +78,21 @@ Examples:
 				}
 			}
 			if reached == 0 {
-				return fmt.Errorf("no agent was reachable; ossecd manager status --state %s shows who is there", c.String("state"))
+				return errors.New("no agent was reachable; ossecd manager status --agents" + sameManager(c) + " shows who is there")
 			}
 			return nil
 		},
 	}
+}
+
+// sameManager repeats the flags that say which manager is meant.
+func sameManager(c *cli.Context) (flags string) {
+	for _, name := range []string{"config", "state", "control-socket"} {
+		if c.IsSet(name) {
+			flags += " --" + name + " " + c.String(name)
+		}
+	}
+	return flags
 }
 
 // statusCommand is "ossecd manager status".

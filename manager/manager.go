@@ -18,6 +18,7 @@ import (
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/limitlog"
+	"ossecd/keys/named"
 	"ossecd/manager/enroll"
 	"ossecd/manager/sink"
 )
@@ -366,15 +367,22 @@ func (m *manager) hangups(ctx context.Context) {
 // takeResets forgets the received counters of agents for which keygen reset-counter asks.
 func (m *manager) takeResets() {
 	err := keys.TakeResets(m.cfg.State, func(id string) error {
-		a := m.roster.Load().byID[id]
+		k, err := named.Find(m.store.Load(), id, m.cfg.Keys) // keygen may not have the file that tells 1 from 001
+		if err != nil {
+			return err
+		}
+		a := m.roster.Load().byID[k.ID]
 		if a == nil {
 			return fmt.Errorf("agent %s: no such agent in %s", id, m.cfg.Keys)
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.slot.Reset()
+		if s := a.spare.Load(); s != nil {
+			s.slot.Reset()
+		}
 		a.forgetLow()
-		m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", id, "name", a.key.Name)
+		m.log.Warn("the received counter of an agent was forgotten, as asked for", "agent", k.ID, "name", a.key.Name)
 		return nil
 	})
 	if err != nil {
