@@ -56,16 +56,19 @@ func infoName(k keys.Key) string {
 }
 
 // heardByStock takes over when a stock manager heard an agent that we last heard before: it sets the time of the agent's file at each
-// keepalive. Without that an agent which was there all the time would be reported as back from an outage.
+// keepalive. Keepalives of stock agents are ten minutes apart, so one that spoke within a stock manager's waiting time was there all the
+// time. Without that it would be reported as back from an outage.
 func (c *Config) heardByStock(k keys.Key, slot *keys.Slot, now time.Time) {
 	name := infoName(k)
 	if c.OssecHome == "" || !filepath.IsLocal(name) {
 		return
 	}
 	info, err := os.Lstat(filepath.Join(c.inStock(stockAgentInfo), name))
-	if err == nil && info.Mode().IsRegular() && info.ModTime().After(slot.LastSeen()) && !info.ModTime().After(now) {
-		slot.SetLastSeen(info.ModTime())
+	if err != nil || !info.Mode().IsRegular() || !info.ModTime().After(slot.LastSeen()) || info.ModTime().After(now) {
+		return
 	}
+	slot.SetLastSeen(info.ModTime())
+	slot.SetConnected(now.Sub(info.ModTime()) < missedKeepalives*stockNotifyTime+keepaliveGrace)
 }
 
 const maxInfo = 1024 // bytes of a keepalive that a stock manager looks at

@@ -140,9 +140,9 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 	if m.cfg.RemindAfter > 0 {
 		a.life.outage.remind = now.Add(m.cfg.RemindAfter)
 	}
-	reason := "goodbye"
+	reason, remedy := "goodbye", "none needed if its agent was stopped or restarted on purpose"
 	if payer == nil {
-		reason = "silent"
+		reason, remedy = "silent", "look whether the host and its agent run, and whether a firewall or NAT stands between"
 		tell = !m.waves.note(a, now, heard) && tell
 	}
 	details := sink.Member(a.about(heard), "reason", reason)
@@ -151,7 +151,7 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 		return
 	}
 	m.log.Warn("agent disconnected", "agent", a.key.ID, "name", a.key.Name, "last_seen", heard.UTC().Format(time.RFC3339),
-		"remedy", "look whether the host and its agent run, and whether a firewall or NAT stands between")
+		"reason", reason, "remedy", remedy)
 }
 
 // report emits an event about an agent. It counts toward the share of payer: the agent itself where that can bring as

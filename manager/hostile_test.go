@@ -162,6 +162,9 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 		if n, m := strings.Count(r.logs.String(), "agent connected"), strings.Count(r.logs.String(), "agent disconnected"); n != 1 || m != 1 {
 			r.t.Errorf("logged %d times as connected and %d times as disconnected within a minute, want 1", n, m)
 		}
+		if l := r.logs.String(); !strings.Contains(l, "reason=goodbye") || strings.Contains(l, "firewall") {
+			r.t.Errorf("who said goodbye is looked for behind firewalls: %s", l)
+		}
 		time.Sleep(limitlog.Every)
 		if n, untold, last := reports(); n+untold != 2*times || last != "agent-disconnected" {
 			r.t.Errorf("%d changes reported and %d summed up, the last of them %s; want %d in all, the last a goodbye", n, untold, last, 2*times)

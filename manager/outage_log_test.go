@@ -47,12 +47,15 @@ func TestStockManagerHeardAgents(t *testing.T) {
 		file time.Time
 		want time.Time
 		home bool
+		here bool // it is taken to be there, and has its full waiting time
 	}{
-		"heard by it":        {now.Add(-5 * time.Second), now.Add(-5 * time.Second).Truncate(time.Second), true},
-		"not heard since":    {last.Add(-time.Hour), last, true},
-		"a clock set back":   {now.Add(time.Hour), last, true},
-		"no stock manager":   {now.Add(-5 * time.Second), last, false},
-		"no file of that ID": {time.Time{}, last, true},
+		"heard by it":              {file: now.Add(-5 * time.Second), want: now.Add(-5 * time.Second).Truncate(time.Second), home: true, here: true},
+		"its last keepalive":       {file: now.Add(-10 * time.Minute), want: now.Add(-10 * time.Minute).Truncate(time.Second), home: true, here: true},
+		"not heard since":          {file: last.Add(-time.Hour), want: last, home: true},
+		"a clock set back":         {file: now.Add(time.Hour), want: last, home: true},
+		"no stock manager":         {file: now.Add(-5 * time.Second), want: last},
+		"no file of that ID":       {want: last, home: true},
+		"silent when we took over": {file: now.Add(-31 * time.Minute), want: now.Add(-31 * time.Minute).Truncate(time.Second), home: true},
 	} {
 		received, err := keys.OpenReceived(filepath.Join(t.TempDir(), "received"))
 		if err != nil {
@@ -63,7 +66,9 @@ func TestStockManagerHeardAgents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slot.SetLastSeen(last)
+		if slot.SetLastSeen(last); name == "silent when we took over" {
+			slot.SetLastSeen(now.Add(-time.Hour))
+		}
 		c := &Config{OssecHome: t.TempDir()}
 		path := filepath.Join(c.inStock(stockAgentInfo), "net01-198.51.100.0")
 		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -83,6 +88,10 @@ func TestStockManagerHeardAgents(t *testing.T) {
 		c.heardByStock(k, slot, now)
 		if got := slot.LastSeen(); !got.Equal(tt.want) {
 			t.Errorf("%s: last seen %v, want %v", name, got, tt.want)
+		}
+		var l life
+		if l.resume(slot, now); (l.state == awaited) != tt.here {
+			t.Errorf("%s: state %v, to be awaited: %v", name, l.state, tt.here)
 		}
 		received.Close()
 	}

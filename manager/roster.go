@@ -110,7 +110,9 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 				a.goOn(was)
 			} else {
 				now := time.Now()
-				m.cfg.heardByStock(k, slot, now)
+				if old == nil { // later the files are our own
+					m.cfg.heardByStock(k, slot, now)
+				}
 				a.life.resume(slot, now)
 			}
 		}

@@ -185,7 +185,7 @@ func readAnswer(r io.Reader) (line string, err error) {
 		}
 		switch {
 		case n == 0 && errors.Is(readErr, io.EOF):
-			return "", errors.New("the manager closed the connection without a word, as stock ones do at a wrong password; see its log")
+			return "", errors.New("the manager closed the connection without a word, as stock ones do at a wrong password, and at any password if they want none; see its log")
 		case n == 0 && readErr != nil && !errors.Is(readErr, os.ErrDeadlineExceeded):
 			return "", brokenOff(readErr)
 		case readErr != nil:
