@@ -245,6 +245,41 @@ func TestControlSocket(t *testing.T) {
 	r.end()
 }
 
+// Stock agents speak of themselves every ten minutes alone. After a start of the manager an event shows where one is, so that an active
+// response that this event brings about reaches it.
+func TestOrderToWhomAnEventShowed(t *testing.T) {
+	t.Parallel()
+	const body = `{"agents":["001"],"action":"host-deny600","args":["-","192.0.2.1"]}`
+	for dialect, want := range map[proto.Dialect]string{
+		proto.OSSEC: "#!-execd host-deny600 - 192.0.2.1",
+		proto.Wazuh: "", // whether it reads JSON is not known before its keepalive, which comes within seconds
+	} {
+		r := doored(t, "", anyLine)
+		p := r.dial(anyLine, "198.51.100.9", proto.AES, dialect, 100)
+		p.hello()
+		r.end()
+		r.start()
+		if _, got := r.request("POST", "/v1/orders", body); !strings.Contains(got, `"reachable":false`) {
+			t.Errorf("before anything came: %s", got)
+		}
+		p.send("1:/var/log/auth.log:x")
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(r.out.String(), "auth.log") && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		code, told := r.request("POST", "/v1/orders", body)
+		if got := p.answer(); code != 200 || got != want || strings.Contains(told, `"reachable":true`) != (want != "") {
+			t.Errorf("%v: got %q and %d %s, want %q", dialect, got, code, told, want)
+		}
+		p.move("198.51.100.10")
+		p.send("1:/var/log/auth.log:y")
+		p.send(proto.Startup)
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("%v: startup answered with %q", dialect, got)
+		}
+		r.end()
+	}
+}
+
 // TestStockLayout has a manager in a stock server's directory: its queue of active responses is served, and its agent
 // information written.
 func TestStockLayout(t *testing.T) {

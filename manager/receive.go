@@ -149,7 +149,9 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		if message.Method == proto.AES {
 			a.dialect = message.Dialect
 		}
-		if control || a.ours {
+		// A stock agent's events do not move its return address. Where there is none yet, since we started, they show it: its keepalives can
+		// be ten minutes apart. Wazuh's speak every few seconds, and of them it must be known which orders they read.
+		if control || a.ours || a.back == nil && a.dialect != proto.Wazuh {
 			a.answerTo(returnPath{r.conn, from, to})
 		}
 	}
