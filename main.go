@@ -101,9 +101,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		}
 	}
 	app := &cli.App{
-		Name:                      "ossecd",
-		Usage:                     "both ends of OSSEC's agent-manager channel",
-		Description:               "Start with:  ossecd manager --demo",
+		Name:  "ossecd",
+		Usage: "collect logs from many hosts, with OSSEC's agent-manager protocol",
+		Description: `An agent follows log files and sends their lines, encrypted, to a manager, which writes them as JSON lines.
+Either end also works with the stock programs of OSSEC and Wazuh.
+
+Examples:
+   ossecd manager --demo           see it work, on this machine only
+   ossecd help agent               the same as ossecd agent --help`,
 		Version:                   version(), // the agent says it in its keepalives
 		HideVersion:               true,      // cli's own flag prints no more than that
 		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version, and what it was built from and with"}},

@@ -51,7 +51,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 		case err == nil:
 			continue
 		case errors.Is(err, queue.ErrFull):
-			o.limited.Warn("the spool is full; sources wait", "remedy", "see why no manager takes events, or give it more room with --spool-size")
+			o.limited.Warn("the spool is full; sources wait", "remedy", "find out why no manager takes events, or raise --spool-size")
 			select {
 			case <-room:
 			case <-ctx.Done():
@@ -60,7 +60,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 				return n, context.Canceled
 			}
 		case len(in.sessions) > 1: // which would not all come as far
-			o.limited.Warn("the spool cannot be written; sources wait", "err", err, "remedy", "make room on the disk, or mend it")
+			o.limited.Warn("the spool cannot be written; sources wait", "err", err, "remedy", "free space on the disk, or repair it")
 			select {
 			case <-time.After(spoolAgain):
 			case <-ctx.Done():
@@ -69,7 +69,7 @@ func (o *output) put(ctx context.Context, batch []source.Event) (n int, err erro
 				return n, context.Canceled
 			}
 		default:
-			o.limited.Warn("the spool cannot be written; events are sent straight away, or wait", "err", err, "remedy", "make room on the disk, or mend it")
+			o.limited.Warn("the spool cannot be written; events are sent at once, or wait", "err", err, "remedy", "free space on the disk, or repair it")
 			again, cancel := context.WithTimeout(ctx, spoolAgain)
 			some, err := o.hand(again, batch[n:])
 			cancel()

@@ -14,22 +14,22 @@ import (
 	"ossecd/proto"
 )
 
-const description = `Follows log files and sends their lines to a manager: an ossecd, an OSSEC server, or a Wazuh manager that
-listens on UDP. While no manager answers it keeps what it reads on disk, up to --spool-size, and sends it later.
+const description = `The agent follows log files and sends their lines to a manager: ossecd, an OSSEC server, or a Wazuh manager that
+listens on UDP. While no manager answers, the agent keeps what it reads on disk, up to --spool-size, and sends it later.
 
 Examples:
-
-   ossecd agent --keys agent.keys --state /var/lib/ossecd/agent --manager 192.0.2.10 --file '/var/log/*.log'
+   ossecd agent --manager 192.0.2.10 --file '/var/log/*.log'
+   ossecd agent --keys agent.keys --state ./state --manager 192.0.2.10 --file /var/log/syslog
    ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
    ossecd agent --config /etc/ossecd/ossecd.toml --check
    ossecd agent --ossec-home /var/ossec --manager 192.0.2.10    in place of a stock agent's daemon
 
-The output of commands, systemd's journal, syslog from the network and a stock agent's local queue are read, too: each is a
-table [[agent.source]] of the TOML file (docs/sources.md).
+The agent can also read the output of commands, systemd's journal, the Windows Event Log, syslog from the network, and a stock agent's
+local queue. Each of these is a table [[agent.source]] in the TOML file (docs/sources.md).
 
-The key comes from the manager: "ossecd keygen export ID" there, "ossecd keygen import - --keys FILE" here, which reads it from standard input. In a container
-the export can stand in the environment variable OSSECD_AGENT_KEY, or --keys names a secret file with it. Or the agent
-gets it by itself, at its first start, with a token from "ossecd keygen token add":
+The agent needs a key from the manager. Print it there with "ossecd keygen export ID", and paste it here into
+"ossecd keygen import - --keys FILE". In a container, put the printed text into the environment variable OSSECD_AGENT_KEY, or into a
+secret file that --keys names. Or let the agent get a key by itself at its first start, with a token (ossecd keygen token add):
 
    ossecd agent --enroll 192.0.2.10 --enroll-token-file token.txt --manager 192.0.2.10 --file '/var/log/*.log'`
 
@@ -43,32 +43,32 @@ func Command() *cli.Command {
 		Description: description,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
-			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's one key line"},
-			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for counters, file positions and shared files; for one process at a time"},
-			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " if not given; repeat it for more, which are tried in turn, or see --mode"},
-			&cli.StringFlag{Name: "mode", Value: "first", Usage: "`WHICH` managers get the events: first (the first that answers) or all (each of them, with its own place in the spool)"},
-			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "`TIME` with another manager than the first, more or less, after which that one is tried, and returned to; 0 stays"},
+			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's key, one line"},
+			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for message counts, file positions, the spool and shared files; used by one process at a time"},
+			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " by default; can be repeated: they are tried in turn, but see --mode"},
+			&cli.StringFlag{Name: "mode", Value: "first", Usage: "`WHICH` managers get the events: first (the first that answers) or all (each of them)"},
+			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "after this `TIME` with another manager, try the first one again, and return to it; 0 never does"},
 			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},
-			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow, a path or `GLOB`; repeat it for more"},
+			&cli.StringSliceFlag{Name: "file", Usage: "log files to follow: a path or `GLOB`; can be repeated"},
 			&cli.GenericFlag{Name: "source", Hidden: true, Value: &setting.Tables{}},
 			&cli.GenericFlag{Name: "active-response", Hidden: true, Value: &setting.Tables{One: true}},
-			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock agent in place of whose agent daemon this runs: keys, counters, local queue, shared files and active responses are there (docs/dropin.md)"},
-			&cli.BoolFlag{Name: "pushed-sources", Usage: "run what an ossecd.toml among the manager's shared files names as [[agent.source]], too: files and systemd's journal"},
-			&cli.BoolFlag{Name: "pushed-commands", Usage: "with --pushed-sources: commands, too. The manager can then run anything as this user"},
+			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock agent whose agent daemon this replaces: keys, counters, local queue, shared files and active responses are there (docs/dropin.md)"},
+			&cli.BoolFlag{Name: "pushed-sources", Usage: "also run the sources that the manager pushes in a shared file ossecd.toml: log files, systemd's journal and the Event Log"},
+			&cli.BoolFlag{Name: "pushed-commands", Usage: "with --pushed-sources: also run pushed commands. The manager can then run anything as this user"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (every OSSEC and Wazuh) or aes (OSSEC 4.0 and later, Wazuh)"},
-			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHOSE` form of the protocol the manager speaks: ossec or wazuh"},
-			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` of keepalives"},
-			&cli.DurationFlag{Name: "time-reconnect", Usage: "`SILENCE` of the manager after which the agent is offline", DefaultText: "3 × notify-time"},
-			&cli.BoolFlag{Name: "from-start", Usage: "read files met for the first time from their beginning"},
-			&cli.GenericFlag{Name: "spool-size", Value: setting.MB(defaultSpool), Usage: "`SIZE` of the events kept on disk while no manager takes them, as in \"64 MB\"; a plain number is in MB; 0 keeps none, and sources wait meanwhile"},
-			&cli.StringFlag{Name: "spool-full", Value: "wait", Usage: "`WHAT` happens when the spool is full: wait (sources are not read on) or drop-oldest (counted and reported)"},
-			&cli.DurationFlag{Name: "spool-sync", Value: defaultSpoolSync, Usage: "`AGE` at which undelivered events are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
-			&cli.IntFlag{Name: "source-share", Value: defaultShare, Usage: "`PERCENT` of the spool that one source may fill where there are several; then it waits; 100 sets no bound"},
-			&cli.IntFlag{Name: "rate", Usage: "`EVENTS` a second that each manager gets at most; 0 sets no limit"},
+			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHICH` form of the protocol the manager speaks: ossec or wazuh"},
+			&cli.DurationFlag{Name: "notify-time", Value: defaultNotify, Usage: "`INTERVAL` between keepalives"},
+			&cli.DurationFlag{Name: "time-reconnect", Usage: "`TIME` of silence after which the manager counts as gone", DefaultText: "3 × notify-time"},
+			&cli.BoolFlag{Name: "from-start", Usage: "read files from their beginning when they are met for the first time"},
+			&cli.GenericFlag{Name: "spool-size", Value: setting.MB(defaultSpool), Usage: "`SIZE` of the events kept on disk while no manager takes them, as in \"64 MB\"; a plain number is in MB; with 0 nothing is kept, and sources wait"},
+			&cli.StringFlag{Name: "spool-full", Value: "wait", Usage: "`WHAT` to do when the spool is full: wait (sources are not read any further) or drop-oldest (counted and reported)"},
+			&cli.DurationFlag{Name: "spool-sync", Value: defaultSpoolSync, Usage: "`AGE` after which events in the spool are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
+			&cli.IntFlag{Name: "source-share", Value: defaultShare, Usage: "`PERCENT` of the spool that one source may fill if there are several; then it waits; 100 sets no bound"},
+			&cli.IntFlag{Name: "rate", Usage: "send at most this many `EVENTS` a second to each manager; 0 sets no limit"},
 			&cli.IntFlag{Name: "burst", Usage: "`EVENTS` that may be sent at once after a pause", DefaultText: "as rate"},
-			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next keepalive"},
-			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "`N` events at most, of those on the way when a manager was lost, are sent again; 0 sends nothing twice"},
-			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive and end with 0 when it is answered, with 1 after --time-reconnect"},
+			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next regular keepalive"},
+			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "when a manager was lost, send again at most `N` events that it had not confirmed; 0 sends nothing twice"},
+			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive, and exit with 0 when it is answered, or with 1 after --time-reconnect"},
 		}, enrollFlags()...),
 		Action: func(c *cli.Context) error {
 			cfg, err := configOf(c)

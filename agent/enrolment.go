@@ -22,16 +22,16 @@ const keyEnv = "OSSECD_AGENT_KEY"
 // enrollFlags say how the agent gets a key if it has none.
 func enrollFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "enroll", Usage: "`HOST[:PORT]` that gives us a key if the keys file does not exist yet, port 1515 if not given"},
-		&cli.StringFlag{Name: "enroll-token-file", Aliases: []string{"token-file"}, Usage: "`FILE` whose first line is a token to show there (or put the token into " + tokenEnv + ")"},
-		&cli.StringFlag{Name: "enroll-password-file", Aliases: []string{"password-file"}, Usage: "`FILE` whose first line is a password to show there"},
+		&cli.StringFlag{Name: "enroll", Usage: "`HOST[:PORT]` of a manager to get a key from if the keys file does not exist, port 1515 by default"},
+		&cli.StringFlag{Name: "enroll-token-file", Aliases: []string{"token-file"}, Usage: "`FILE` whose first line is the token to show there; or put the token into " + tokenEnv},
+		&cli.StringFlag{Name: "enroll-password-file", Aliases: []string{"password-file"}, Usage: "`FILE` whose first line is the password to show there"},
 		&cli.StringFlag{Name: "enroll-name", Usage: "`NAME` to ask for", DefaultText: "the host's name"},
-		&cli.StringFlag{Name: "enroll-fingerprint", Usage: "`SHA256` of the manager's certificate, if it is not in the token"},
-		&cli.StringFlag{Name: "enroll-ca", Usage: "`FILE` with certificates in PEM, one of which signed the manager's"},
-		&cli.BoolFlag{Name: "enroll-insecure", Usage: "take a key from whoever answers, unverified"},
-		&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with our certificate in PEM, for a manager that asks for one"},
-		&cli.StringFlag{Name: "enroll-key", Usage: "`FILE` with its key in PEM"},
-		&cli.BoolFlag{Name: "enroll-only", Usage: "get a key, or fail at once, and end"},
+		&cli.StringFlag{Name: "enroll-fingerprint", Usage: "`SHA256` of the manager's certificate, if the token does not carry it"},
+		&cli.StringFlag{Name: "enroll-ca", Usage: "`FILE` with certificates in PEM, one of which signed the manager's certificate"},
+		&cli.BoolFlag{Name: "enroll-insecure", Usage: "take a key from whoever answers, without checking who it is"},
+		&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with this agent's certificate in PEM, for a manager that asks for one"},
+		&cli.StringFlag{Name: "enroll-key", Usage: "`FILE` with the key of that certificate in PEM"},
+		&cli.BoolFlag{Name: "enroll-only", Usage: "get a key, or fail at once, and exit"},
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *session) dialEnded(ctx context.Context, d dialed) {
 	s.dial = nil
 	now := time.Now()
 	if d.err != nil {
-		s.complain("no way to the manager", "err", d.err, "remedy", "correct --manager, or this host's network or name service; tried again without end")
+		s.complain("no connection to the manager", "err", d.err, "remedy", "check --manager, and this host's network and name service; ossecd keeps trying")
 		s.greeted = len(startupAt)
 		s.wake = now.Add(s.pause())
 		return
@@ -95,7 +95,7 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 
 // unanswered logs that a startup message had no answer.
 func (s *session) unanswered() {
-	s.complain("the manager does not answer", "remedy", "ossecd send-test with the same key tells more. Most often: another key "+
+	s.complain("the manager does not answer", "remedy", "run ossecd send-test with the same key, which tells more. Most often: a different key "+
 		"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
 }
 

@@ -40,7 +40,7 @@ func (s *session) stockText(e *source.Event) (location string, message []byte, o
 	}
 	if file.IsHole(e.Message) {
 		n.dropped++
-		s.limited.Warn("lines of NULs alone are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
+		s.limited.Warn("lines of NULs only are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
 			"remedy", "none needed: such a hole stands in a file after a crash of its host, or behind a writer that goes on after a truncation")
 		return "", nil, false
 	}

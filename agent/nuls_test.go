@@ -56,7 +56,7 @@ func TestNULs(t *testing.T) {
 					if want := slices.Repeat(tt.want, 3); !slices.Equal(got, want) {
 						t.Errorf("got %q\nwant %q", got, want)
 					}
-					if name == "stock" && r.log.Count("lines of NULs alone are not sent") == 0 {
+					if name == "stock" && r.log.Count("lines of NULs only are not sent") == 0 {
 						t.Error("no word of what was dropped")
 					}
 				})

@@ -98,8 +98,8 @@ func (s *session) ask(now time.Time) {
 func (s *session) answered(now time.Time, behind []byte) {
 	run, ours := proto.ParseRun(behind)
 	if ours && s.spool != nil && s.runName != "" && run.Name != s.runName && !s.resend.AllowN(now, 1) {
-		s.limited.Warn("orders to send again, by the name of a new run, are passed over", "obeyed_at_once", resendBurst, "then_every", resendEvery.String(),
-			"remedy", "none needed unless it stays; then see why the manager orders it so often")
+		s.limited.Warn("orders to send again, by the name of a new run, are ignored: there are too many", "obeyed_at_once", resendBurst, "then_every", resendEvery.String(),
+			"remedy", "none needed unless it goes on; then find out why the manager orders it so often")
 		return
 	}
 	unanswered := s.flight.answer(now)
@@ -164,7 +164,7 @@ func (s *session) emitOne(e *source.Event, later bool) bool {
 	}
 	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, location, message, s.cfg.Dialect)
 	if most := s.cfg.maxEvent(); len(s.plain) > most {
-		s.limited.Warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "a fault of the source: it should have split it")
+		s.limited.Warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "report this: the source should have split the event")
 		s.plain = s.plain[:most]
 	}
 	done := s.sendEvent(s.plain, later)
@@ -266,7 +266,7 @@ func (s *session) unsent(now time.Time, err error) error {
 		s.limited.Warn("nothing can be sent", "err", err)
 	} else if s.failing.IsZero() {
 		s.failing = now
-		s.log.Warn("this host does not send", "manager", s.managers[s.manager], "err", err, "remedy", "look at its network and firewall; tried again without end")
+		s.log.Warn("this host cannot send to the manager", "manager", s.managers[s.manager], "err", err, "remedy", "check this host's network and firewall; ossecd keeps trying")
 	}
 	return err
 }

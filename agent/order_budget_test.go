@@ -28,7 +28,7 @@ func TestOrderBudgets(t *testing.T) {
 			if n := len(m.take()); n > 100 {
 				t.Errorf("%d messages in five minutes", n)
 			}
-			if n := r.log.Count("orders to connect anew are passed over"); n < 1 || n > 6 {
+			if n := r.log.Count("orders to connect anew are ignored"); n < 1 || n > 6 {
 				t.Errorf("told %d times:\n%s", n, r.log)
 			}
 		})
@@ -52,7 +52,7 @@ func TestOrderBudgets(t *testing.T) {
 			if want := 3; changed != want {
 				t.Errorf("the keys file was rewritten %d times, want %d", changed, want)
 			}
-			if r.log.Count("orders to take a new key are passed over") != 1 {
+			if r.log.Count("orders to take a new key are ignored") != 1 {
 				t.Errorf("the log says\n%s", r.log)
 			}
 			time.Sleep(time.Minute)

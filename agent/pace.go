@@ -124,7 +124,7 @@ func (o *output) mine(ctx context.Context, batch []source.Event) (int, error) {
 		if n > 0 {
 			return n, nil
 		}
-		o.limited.Warn("a source has its share of the spool; it waits", "source", o.name, "remedy", "see what it says so much, and why managers take it so slowly; or change --source-share")
+		o.limited.Warn("a source has used up its share of the spool; it waits", "source", o.name, "remedy", "find out what it sends so much of, and why managers take it so slowly; or change --source-share")
 		select {
 		case <-room:
 		case <-ctx.Done():

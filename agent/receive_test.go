@@ -220,7 +220,7 @@ func TestFilePush(t *testing.T) {
 		if sum, conf := reported(); sum != sumOf(first) || conf != sumOf([]byte("<agent_config/>")) {
 			t.Errorf("reported %s and %s", sum, conf)
 		}
-		if r.log.Count("odd names", "count=4") != 1 {
+		if r.log.Count("unsafe names", "count=4") != 1 {
 			t.Errorf("log:\n%v", r.log)
 		}
 

@@ -28,17 +28,17 @@ const (
 
 // reasons gives each reason its name in logs, and what to do about it.
 var reasons = [numReasons]struct{ name, remedy string }{
-	malformed:       {"malformed", "not a datagram of a manager; see what listens on that port, and who else sends from there"},
-	tooLarge:        {"too large", "over what the protocol allows; see whether --dialect is that of the manager"},
-	otherMethod:     {"other cipher", "the manager answers in a cipher that is not ours: set --crypto to it"},
-	wrongKey:        {"wrong key", "the manager's key for this agent differs from ours: export it there (ossecd keygen export) and import it here"},
-	wrongChecksum:   {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
-	otherDialect:    {"other dialect", "the manager speaks the AES form of the other dialect: set --dialect to it"},
-	notAManagers:    {"not from a manager", "a message that only agents send, or a piece of no file: somebody sends back what agents sent"},
-	repeatedCount:   {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay"},
-	retiredKey:      {"retired key", "under the key before the last rotation only an ack is taken; if it stays, somebody who has the old key sends orders in the manager's name"},
-	anothersMessage: {"another manager's message", "somebody repeats what one manager sent as if it came from another; or two of --manager lead to the same manager: name each once"},
-	oldCount:        {"old count", "far below the last count: the manager lost its counter, or somebody replays old traffic"},
+	malformed:       {"malformed", "check what listens on the manager's port: this was no message of a manager"},
+	tooLarge:        {"too large", "check that --dialect matches the manager: the message is larger than the protocol allows"},
+	otherMethod:     {"other cipher", "set --crypto to the cipher that the manager uses"},
+	wrongKey:        {"wrong key", "export this agent's key on the manager (ossecd keygen export) and import it here: the two differ"},
+	wrongChecksum:   {"wrong checksum", "none needed if it is rare: the message was damaged on the way, or forged. Otherwise compare the keys at both ends"},
+	otherDialect:    {"other dialect", "set --dialect to that of the manager, which uses the other form of AES"},
+	notAManagers:    {"not from a manager", "find out who sends the agent's own messages back to it"},
+	repeatedCount:   {"repeated count", "none needed if it is rare: the network delivered a datagram twice. Otherwise somebody replays messages"},
+	retiredKey:      {"retired key", "if it happens again and again, find out who has this agent's old key and sends orders under it"},
+	anothersMessage: {"another manager's message", "name each manager once in --manager: two may lead to the same. Otherwise somebody sends one manager's messages as if they came from another"},
+	oldCount:        {"old count", "none needed if it is rare. Otherwise the manager lost its counter, or somebody replays old messages"},
 }
 
 func (r reason) String() string { return reasons[r].name }
@@ -80,6 +80,6 @@ func (r *refusals) old(count uint64) {
 		return
 	}
 	r.log.Error("the manager lost its counter, or somebody replays its old traffic", "manager", r.manager,
-		"remedy", "best: make a new key for this agent. Or restore the manager's rids/sender_counter. "+
-			"Or stop this agent, delete received and rids from its --state, and start it: that lets old traffic in once more")
+		"remedy", "make a new key for this agent. Or restore the manager's rids/sender_counter. "+
+			"Or stop this agent, delete received and rids in its --state, and start it: recorded messages are then accepted once more")
 }

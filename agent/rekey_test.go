@@ -183,7 +183,7 @@ func TestNewKeyLeavesChangedFile(t *testing.T) {
 				if got, err := os.ReadFile(r.cfg.Keys); string(got) != text {
 					t.Errorf("the keys file has %q, %v", got, err)
 				}
-				if r.log.Count("a new key was not taken up") == 0 || r.log.Count(newSecret) > 0 {
+				if r.log.Count("a new key was not saved") == 0 || r.log.Count(newSecret) > 0 {
 					t.Errorf("the log says\n%s", r.log)
 				}
 				if got := m.take(); len(got) == 0 { // under the old key

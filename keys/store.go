@@ -97,7 +97,7 @@ func (s *Store) Reload() (changed bool, err error) {
 	if notesErr == nil {
 		set.takeNext(notes)
 	} else {
-		s.log.Error("the notes on the keys cannot be read; next keys read before stay in force", "err", notesErr, "remedy", "mend the line, or restore the file")
+		s.log.Error("the notes on the keys cannot be read; the ones read before stay in use", "err", notesErr, "remedy", "correct the line, or restore the file")
 		set.next = old.next
 	}
 	if set.equal(old) {
@@ -208,7 +208,7 @@ func (s *Store) TakeUp(changed func(*Set)) {
 	s.mu.Unlock()
 	switch {
 	case now != "" && now != before:
-		s.log.Error("the keys file cannot be used; the keys read before stay in force", "err", err, "remedy", "put it back, make it readable, or mend it")
+		s.log.Error("the keys file cannot be used; the keys read before stay in use", "err", err, "remedy", "put it back, make it readable, or correct it")
 	case err == nil && before != "":
 		s.log.Info("the keys file can be used again", "keys", s.path)
 	}

@@ -23,8 +23,8 @@ func controlSocket(state string) string { return filepath.Join(state, "control.s
 
 func clientFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR` of the running manager"},
-		&cli.StringFlag{Name: "control-socket", Usage: "its control socket, where it is at another `PATH`", DefaultText: "STATE/control.sock"},
+		&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "state `DIR` of the running manager"},
+		&cli.StringFlag{Name: "control-socket", Usage: "`PATH` of its control socket", DefaultText: "STATE/control.sock"},
 		&cli.BoolFlag{Name: "json", Usage: "print the answer as JSON"},
 	}
 }
@@ -33,11 +33,14 @@ func clientFlags() []cli.Flag {
 func orderCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "order",
-		Usage:     "tell agents to run an active response, check their files, or reconnect",
+		Usage:     "tell agents to run an active response, to check their files, or to reconnect",
 		ArgsUsage: "ID|all ACTION [ARGS…]",
-		Description: `ACTION is syscheck-restart, reconnect (understood by Wazuh's agents and ossecd), or the name of an active response as in the
-agents' ar.conf. Its ARGS are handed over as they are; by habit: USER ADDRESS ALERT RULE, with - for no user. Wazuh's agents from 4.2 on get them as JSON. Orders are sent once and not
-acknowledged: the answer says which agents were reachable, that is, alive and at a known address. An agent is named by its ID or its name. It ends with 1 if none of those named was. Put -- before ARGS that begin with a dash.
+		Description: `ACTION is syscheck-restart, reconnect (for Wazuh's agents and ossecd), or the name of an active response as in the
+agents' ar.conf. Its ARGS are passed on as they are. By convention they are USER ADDRESS ALERT RULE, with - for no user. Wazuh's agents
+from 4.2 on get them as JSON. Put -- before ARGS that begin with a dash.
+
+An order is sent once, and the protocol has no answer to it. The output says for each agent whether the order was sent: it is if the
+agent is connected. The exit code is 1 if it was sent to none.
 
 Examples:
    ossecd manager order 001 restart-ossec0          (an OSSEC agent)
@@ -98,11 +101,16 @@ func sameManager(c *cli.Context) (flags string) {
 // statusCommand is "ossecd manager status".
 func statusCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "status",
-		Usage:       "show how the running manager is: agents, sinks, refusals",
-		ArgsUsage:   " ",
-		Description: "With --agents each agent has a line: ID, name, address, state, where it sends from, when it was last heard.",
-		Flags:       append(clientFlags(), &cli.BoolFlag{Name: "agents", Usage: "list the agents instead"}),
+		Name:      "status",
+		Usage:     "show how the running manager is: agents, sinks, refusals",
+		ArgsUsage: " ",
+		Description: `With --agents there is a line for each agent: ID, name, address, state, where it sends from, and when it was last heard.
+
+Examples:
+   ossecd manager status
+   ossecd manager status --agents
+   ossecd manager status --json --state ./state`,
+		Flags: append(clientFlags(), &cli.BoolFlag{Name: "agents", Usage: "list the agents instead"}),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return cli.Exit(fmt.Sprintf("unexpected argument %q; ossecd manager status --agents lists agents", c.Args().First()), 2)

@@ -162,5 +162,5 @@ func (r *receiver) lookForTwin(a *agent, message *proto.Message, verdict proto.V
 	details = sink.Member(details, "other", t.sign.String())
 	m.report(a, now, fmt.Sprintf("ossec: Agent key used by two hosts: '%s-%s' (%s and %s).", a.key.Name, a.key.Address, t.fresh, t.sign), sink.Report{Action: sink.Cloned, Details: string(details)}, nil)
 	m.log.Error("two hosts use one key; what one of them sends is refused", "agent", a.key.ID, "name", a.key.Name, "source", t.fresh.String(), "other", t.sign.String(),
-		"remedy", "a host was cloned with its key: give each a key of its own (remove keys file and state from the image; ossecd keygen add, or enrolment)")
+		"remedy", "give each host a key of its own (ossecd keygen add, or enrolment), and remove keys file and state directory from the image that they were made from")
 }

@@ -19,20 +19,22 @@ import (
 // Demo runs a manager and an agent in one process until ctx ends; the agent follows the files.
 type Demo func(ctx context.Context, files []string, log *slog.Logger) error
 
-const description = `The manager listens for agents (stock OSSEC, Wazuh over UDP, and ossecd), lets those in whose key it has,
-acknowledges them, and writes their events as JSON lines. It reports agents that connect and that fall silent.
-Changed keys are taken up within 2 s; SIGHUP takes them up at once. SIGTERM and Ctrl-C end it in order.
+const description = `The manager receives events from agents (ossecd, stock OSSEC, and Wazuh over UDP) and writes them as JSON lines. It accepts
+an agent only if it has the agent's key. It reports agents that connect and agents that fall silent.
+Changes of the keys file take effect within 2 s, or at once with SIGHUP. SIGTERM and Ctrl-C stop the manager in order.
 
 Examples:
-   ossecd manager --demo                         see it work, on this machine alone
+   ossecd manager --demo                         see it work, on this machine only
    ossecd manager --keys client.keys --state ./state
    ossecd manager --config /etc/ossecd/ossecd.toml --check
    ossecd manager --listen 192.0.2.10:1514 --listen '[2001:db8::10]:1514' --events /var/log/ossecd/events.json
    ossecd manager --ossec-home /var/ossec        in place of a stock server's remote daemon
-   ossecd manager status                         how the running manager is
-   ossecd manager order all syscheck-restart     tell agents to check their files now
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
-   ossecd manager enroll-info                    the fingerprint by which agents know the manager`
+
+Beside a running manager:
+   ossecd manager status                         how it is: agents, sinks, refusals
+   ossecd manager order all syscheck-restart     tell agents to check their files now
+   ossecd manager enroll-info                    the fingerprint by which agents know it`
 
 // enrollTable is the table [manager.enroll] of the configuration file, which has the flags --enroll-… as its keys.
 const enrollTable = "enroll"
@@ -45,33 +47,33 @@ func Command(demo Demo) *cli.Command {
 		Description: description,
 		ArgsUsage:   " ",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "check", Usage: "read configuration and keys, report every fault, and exit with 0 or 2"},
-			&cli.StringFlag{Name: "keys", Value: DefaultKeys, Usage: "keys `FILE`; may be empty or missing at the start"},
-			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR`ectory for what outlives the process, for one process at a time"},
-			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP `ADDR`ess host:port; port 0 picks one; can be repeated"},
-			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` that events are appended to as JSON lines; - is standard output"},
+			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the keys, report every fault, and exit with 0 or 2"},
+			&cli.StringFlag{Name: "keys", Value: DefaultKeys, Usage: "`FILE` with the keys of all agents; may be empty or missing at the start"},
+			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR` for all that must outlive the process; used by one process at a time"},
+			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP address `HOST:PORT`; port 0 picks one; can be repeated"},
+			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` to which events are appended as JSON lines; - is standard output"},
 			&cli.GenericFlag{Name: "sink", Hidden: true, Value: &setting.Tables{}},
-			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported: a `DURATION`, or auto for 3 of its keepalive intervals and 30s"},
-			&cli.DurationFlag{Name: "remind-after", Usage: "report agents that are away again each `DURATION`, 1m or more", DefaultText: "never"},
-			&cli.StringFlag{Name: "control-socket", Usage: "unix socket at `PATH` for ossecd manager order and status", DefaultText: "STATE/control.sock"},
-			&cli.StringFlag{Name: "shared", Usage: "`DIR` whose files all agents get that are of no [[manager.group]]", DefaultText: "none; DIR/etc/shared with --ossec-home"},
+			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported disconnected: a `DURATION`, or auto, which is 3 of its keepalive intervals and 30s"},
+			&cli.DurationFlag{Name: "remind-after", Usage: "report agents again that are still disconnected, each `DURATION`, 1m or more", DefaultText: "never"},
+			&cli.StringFlag{Name: "control-socket", Usage: "`PATH` of the unix socket for ossecd manager order and status", DefaultText: "STATE/control.sock"},
+			&cli.StringFlag{Name: "shared", Usage: "`DIR` with files that are pushed to all agents that no [[manager.group]] gives files to", DefaultText: "none; DIR/etc/shared with --ossec-home"},
 			&cli.GenericFlag{Name: "group", Hidden: true, Value: &setting.Tables{}},
 			&cli.GenericFlag{Name: "syslog", Hidden: true, Value: &setting.Tables{}},
-			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server in place of whose remote daemon this runs: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
+			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server whose remote daemon this replaces: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
-			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait for a slow reader of theirs, as in \"64 MB\"; a plain number is in MB; past it the newest are lost, counted and reported"},
-			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of that queue one agent may fill, in `PERCENT`"},
-			&cli.StringFlag{Name: "enroll-listen", Category: enrollTable, Usage: "TCP `ADDR`ess host:port at which agents get keys by themselves, as in :1515; none if empty"},
-			&cli.StringFlag{Name: "enroll-tokens", Category: enrollTable, Usage: "`FILE` with the tokens of which an agent must show one (ossecd keygen token)"},
-			&cli.StringFlag{Name: "enroll-password-file", Category: enrollTable, Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens either will do"},
-			&cli.StringFlag{Name: "enroll-client-ca", Category: enrollTable, Usage: "`FILE` with certificates in PEM; an agent must have one that these signed"},
-			&cli.StringFlag{Name: "enroll-cert", Category: enrollTable, Usage: "`FILE` with our certificate in PEM", DefaultText: "STATE/enroll/cert.pem, made if missing"},
-			&cli.StringFlag{Name: "enroll-key", Category: enrollTable, Usage: "`FILE` with its key in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
+			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait in memory for each sink, as in \"64 MB\"; a plain number is in MB; past it the newest are lost, counted and reported"},
+			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "`PERCENT` of a queue that one agent may fill; past it, its own events are lost, counted and reported"},
+			&cli.StringFlag{Name: "enroll-listen", Category: enrollTable, Usage: "TCP address `HOST:PORT` where agents get keys by themselves, as in :1515; none by default"},
+			&cli.StringFlag{Name: "enroll-tokens", Category: enrollTable, Usage: "`FILE` with tokens, one of which an agent must show (ossecd keygen token)"},
+			&cli.StringFlag{Name: "enroll-password-file", Category: enrollTable, Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens, either is enough"},
+			&cli.StringFlag{Name: "enroll-client-ca", Category: enrollTable, Usage: "`FILE` with certificates in PEM; an agent must have a certificate that one of them signed"},
+			&cli.StringFlag{Name: "enroll-cert", Category: enrollTable, Usage: "`FILE` with the manager's certificate in PEM", DefaultText: "STATE/enroll/cert.pem, made if missing"},
+			&cli.StringFlag{Name: "enroll-key", Category: enrollTable, Usage: "`FILE` with the key of that certificate in PEM", DefaultText: "STATE/enroll/key.pem, made if missing"},
 			&cli.StringFlag{Name: "enroll-names", Category: enrollTable, Usage: "`PATTERN` that the names of new agents must match, as in web*"},
-			&cli.StringFlag{Name: "enroll-address", Category: enrollTable, Value: "any", Usage: "`WHERE` a new agent may send from: any, or what it asks for itself; or source, the address that it enrols from"},
-			&cli.StringFlag{Name: "enroll-duplicates", Category: enrollTable, Value: "refuse", Usage: "what happens when a name is taken: `POLICY` refuse, number (web2), or replace-after=1h (of silence); return, or return,POLICY: who shows the token or key it had gets that key back"},
+			&cli.StringFlag{Name: "enroll-address", Category: enrollTable, Value: "any", Usage: "`WHERE` a new agent may send from: any (or what it asks for itself), or source (the address that it enrols from)"},
+			&cli.StringFlag{Name: "enroll-duplicates", Category: enrollTable, Value: "refuse", Usage: "what to do if a name is taken, a `POLICY`: refuse; number (web2); replace-after=1h (of silence); return (whoever shows the token or key that the agent had gets its key back); or return,POLICY"},
 			&cli.BoolFlag{Name: "demo", Usage: "a manager and an agent in one process, on loopback, with throw-away state"},
-			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow; a `GLOB`, can be repeated"},
+			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow, a `GLOB`; can be repeated"},
 		},
 		Action:      func(c *cli.Context) error { return action(c, demo) },
 		Subcommands: []*cli.Command{orderCommand(), statusCommand(), enrollInfoCommand()},

@@ -71,7 +71,7 @@ func listen(address string, log *slog.Logger) ([]PacketConn, error) {
 		for n := receiversPerAddress(); n > 1; n-- {
 			c, err := first.(*udpConn).sibling(log)
 			if err != nil {
-				log.Warn("one socket less for an address", "addr", first.LocalAddr().String(), "err", err)
+				log.Warn("an address has fewer sockets than it should", "addr", first.LocalAddr().String(), "err", err)
 				break
 			}
 			if c == nil {

@@ -52,7 +52,7 @@ func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) (*udpConn, err
 	if c.local.Addr().IsUnspecified() {
 		if err := c.askForLocal(); err != nil {
 			log.Warn("answers may leave from another address than agents wrote to", "listen", c.local.String(), "err", err,
-				"remedy", "list this host's addresses with --listen where it has several")
+				"remedy", "name each of this host's addresses with --listen, if it has several")
 		}
 	}
 	if c.buffer, err = setReadBuffer(fd, readBuffer); err != nil {

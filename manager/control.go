@@ -142,7 +142,7 @@ func (m *manager) leave(a *agent, now time.Time, payer *agent, tell bool) {
 	}
 	reason, remedy := "goodbye", "none needed if its agent was stopped or restarted on purpose"
 	if payer == nil {
-		reason, remedy = "silent", "look whether the host and its agent run, and whether a firewall or NAT stands between"
+		reason, remedy = "silent", "check that the host and its agent run, and that no firewall or NAT is in the way"
 		tell = !m.waves.note(a, now, heard) && tell
 	}
 	details := sink.Member(a.about(heard), "reason", reason)

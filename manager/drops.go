@@ -31,8 +31,8 @@ func (d *drops) look() {
 		}
 	}
 	if all > d.told {
-		d.log.Warn("the system dropped datagrams: our receive buffers were full", "count", all-d.told, "total", all,
-			"remedy", "give this program more CPU, or raise net.core.rmem_max where it does not run as root")
+		d.log.Warn("the system dropped datagrams: the receive buffers were full", "count", all-d.told, "total", all,
+			"remedy", "give ossecd more CPU, or raise net.core.rmem_max (as root it needs no raise)")
 		d.told = all
 	}
 }

@@ -15,15 +15,15 @@ import (
 func enrollInfoCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "enroll-info",
-		Usage:     "show the certificate that agents know the manager by when they enrol",
+		Usage:     "show the certificate by which agents know the manager when they enrol",
 		ArgsUsage: " ",
-		Description: `The fingerprint is what agents take with --enroll-fingerprint, and keygen token add puts into a token.
+		Description: `Agents that enrol know the manager by this fingerprint. Give it to them with --enroll-fingerprint, or put it into a token (ossecd keygen token add).
 
 Examples:
    ossecd manager enroll-info
    ossecd manager enroll-info --state ./state --json`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "the manager's state `DIR`ectory"},
+			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "state `DIR` of the manager"},
 			&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with its certificate in PEM", DefaultText: "STATE/enroll/cert.pem"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"},
 		},

@@ -38,8 +38,8 @@ func (c *Config) tellLeftovers(log *slog.Logger) {
 		}
 	}
 	if len(forgotten) > 0 {
-		log.Warn("events wait on the disk for sinks that are no more", "dir", dir, "sinks", strings.Join(forgotten, ", "),
-			"remedy", "give a sink that name, with a queue_disk, until they are delivered; or remove their directory and lose them")
+		log.Warn("events wait on the disk for sinks that no longer exist", "dir", dir, "sinks", strings.Join(forgotten, ", "),
+			"remedy", "give a sink that name and a queue_disk until they are delivered, or remove their directory to drop them")
 	}
 }
 

@@ -242,7 +242,7 @@ func (m *manager) lastFlush() error {
 	defer cancel()
 	_, err := m.received.Flush(ctx, m.ridsDir(), m.slots)
 	if errors.Is(err, context.DeadlineExceeded) {
-		m.log.Warn("the end came before all rids files were up to date; ossecd's own counters are", "dir", m.ridsDir(), "err", err,
+		m.log.Warn("not all rids files are up to date at the end; ossecd's own counters are", "dir", m.ridsDir(), "err", err,
 			"remedy", "before a stock manager takes over, let ossecd run for a minute without agents")
 		return nil
 	}
@@ -283,7 +283,7 @@ func (m *manager) sayListening(conns []PacketConn) {
 		}
 	}
 	if len(m.roster.Load().byID) == 0 {
-		m.log.Warn("no agents yet", "keys", m.cfg.Keys, "remedy", "add one: ossecd keygen add NAME --keys "+m.cfg.Keys+"; it is taken up while we run")
+		m.log.Warn("no agents yet", "keys", m.cfg.Keys, "remedy", "add one: ossecd keygen add NAME --keys "+m.cfg.Keys+"; ossecd takes it up while it runs")
 	}
 	if m.cfg.Ready != nil {
 		m.cfg.Ready(addrs)
@@ -311,7 +311,7 @@ func (m *manager) takeUpKeys() {
 	old := m.roster.Load()
 	r, err := m.newRoster(set, old)
 	if err != nil {
-		m.limited.Error("not all keys are taken up; tried again every "+restEvery.String(), "err", err)
+		m.limited.Error("not all keys are in use yet; tried again every "+restEvery.String(), "err", err)
 	}
 	m.taken, m.lacking = set, err != nil
 	m.setRoster(r)
@@ -386,12 +386,12 @@ func (m *manager) takeResets() {
 		return nil
 	})
 	if err != nil {
-		m.limited.Error("requests to forget a counter were not taken", "err", err)
+		m.limited.Error("requests to forget a counter were not carried out", "err", err)
 	}
 }
 
 func (m *manager) flushRids(ctx context.Context) {
 	if _, err := m.received.Flush(ctx, m.ridsDir(), m.slots); err != nil && ctx.Err() == nil {
-		m.limited.Error("the rids files were not brought up to date", "err", err)
+		m.limited.Error("the rids files were not updated", "err", err)
 	}
 }

@@ -76,7 +76,7 @@ func (m *manager) change(a *agent, now time.Time, action string, details []byte,
 		m.held.add(a)
 		if a.mayLog(cameAndWent, now) {
 			m.log.Warn("an agent comes and goes: its reports are summed up", "agent", a.key.ID, "name", a.key.Name, "source", a.source(),
-				"remedy", "look whether its host restarts it again and again, or who has its key")
+				"remedy", "find out whether its host restarts it again and again, or who else has its key")
 		}
 		return
 	}

@@ -256,7 +256,7 @@ func (p *pusher) read(g *sharing) {
 	f, skipped, err := g.dir.look()
 	if names := strings.Join(skipped, ", "); names != g.dir.skipped {
 		g.dir.skipped = names
-		p.m.log.Warn("files that agents would not take are left out of the shared ones", "dir", g.dir.path, "names", names[:min(len(names), 200)],
+		p.m.log.Warn("shared files that agents would not accept are left out", "dir", g.dir.path, "names", names[:min(len(names), 200)],
 			"remedy", "give them plain names, and let links point to files in the same directory")
 	}
 	if err != nil {

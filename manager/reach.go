@@ -69,8 +69,8 @@ func (p *pusher) mayBegin(a *agent, now time.Time) (ok, free bool) {
 		}
 		if !now.Before(r.nextLog) {
 			r.nextLog = now.Add(waitsLogEvery)
-			p.m.log.Warn("shared files wait: this agent got many, and cannot show that its address hears us", "agent", a.key.ID, "name", a.key.Name,
-				"wait", begins.Sub(now).Round(time.Second).String(), "remedy", "give it its address in place of any (ossecd keygen add NAME --ip ADDRESS), or use ossecd's agent there; else none needed")
+			p.m.log.Warn("shared files wait: the agent was sent many, and cannot confirm its address", "agent", a.key.ID, "name", a.key.Name,
+				"wait", begins.Sub(now).Round(time.Second).String(), "remedy", "none needed unless it takes too long; then give its key a single address (ossecd keygen set-ip), or use ossecd's agent")
 		}
 		return false, false
 	case at == r.at && now.Before(r.until):

@@ -42,23 +42,23 @@ const (
 
 // reasons gives each reason its name in logs and counts, and what to do about it.
 var reasons = [numReasons]struct{ name, remedy string }{
-	malformed:      {"malformed", "not a datagram of an agent; a scanner, or another program that uses this port"},
-	tooLarge:       {"too large", "over what the protocol allows; a peer of another dialect, or a hostile one"},
-	unknownID:      {"unknown ID", "the agent's ID is not in our keys file: add it (ossecd keygen add), or give the agent a key from this manager"},
-	unknownAddress: {"unknown address", "no key has this single address: add one, or use a key for \"any\" or a network, with which the agent names its ID"},
-	wrongSource:    {"wrong source address", "the key of this ID is for another address: change the address in the keys file, or look for NAT between the two"},
-	methodRefused:  {"cipher not accepted", "set crypto-accept to any, or change the agent's crypto method"},
-	wrongKey:       {"wrong key", "the agent's key differs from ours: export it here (ossecd keygen export) and import it there; one of many is a probe"},
-	retiredKey:     {"retired key", "the agent uses its new key already: this is a copy of its host from before the rotation, or somebody who has the old key"},
-	wrongChecksum:  {"wrong checksum", "damaged on the way, or forged; if it stays, compare the keys of both sides"},
-	repeatedCount:  {"repeated count", "the same datagram arrived twice: a network that repeats, or a replay; many mean that two hosts use one key"},
-	oldCount:       {"old count", "far below the last count: the agent was restored or lost its rids, or somebody replays old traffic"},
-	notAnAgents:    {"not from an agent", "a message that only managers send: somebody on the way sends back what we sent"},
+	malformed:      {"malformed", "none needed if it is rare: a scanner, or another program that uses this port, sent it"},
+	tooLarge:       {"too large", "find out who sends it: it is larger than the protocol allows"},
+	unknownID:      {"unknown ID", "give the agent a key from this manager (ossecd keygen add): its ID is not in the keys file"},
+	unknownAddress: {"unknown address", "add a key for this address, or use a key for \"any\" or a network, with which the agent sends its ID"},
+	wrongSource:    {"wrong source address", "change the agent's address (ossecd keygen set-ip): its key is for another one. Or look for NAT on the way"},
+	methodRefused:  {"cipher not accepted", "set --crypto-accept to any, or change the agent's cipher"},
+	wrongKey:       {"wrong key", "export the key here (ossecd keygen export) and import it at the agent: the two differ. A single message can be a probe"},
+	retiredKey:     {"retired key", "find out who uses the old key: the agent has a new one already. It is a copy of its host from before, or somebody who has the old key"},
+	wrongChecksum:  {"wrong checksum", "none needed if it is rare: the message was damaged on the way, or forged. Otherwise compare the keys at both ends"},
+	repeatedCount:  {"repeated count", "none needed if it is rare: the network delivered a datagram twice, or somebody replays. Many mean that two hosts use one key"},
+	oldCount:       {"old count", "if it goes on, give the agent a new key: its count went back. Otherwise somebody replays old messages"},
+	notAnAgents:    {"not from an agent", "find out who sends the manager's own messages back to it"},
 	lostCounter:    {"lost counter", ""},
 	cameAgain:      {"connected", ""},
 	saidGoodbye:    {"goodbye", ""},
 	cameAndWent:    {"comes and goes", ""},
-	badEvent:       {"malformed event", "the agent sends events that are not QUEUE:LOCATION:MESSAGE; look at what feeds it"},
+	badEvent:       {"malformed event", "look at what feeds this agent: it sends events that are not QUEUE:LOCATION:MESSAGE"},
 }
 
 func (r reason) String() string { return reasons[r].name }

@@ -58,7 +58,7 @@ func (m *manager) stockCounters() map[string]proto.Counter {
 func (m *manager) stockCounter(id string) proto.Counter {
 	c, ok, err := keys.ReadRids(m.ridsDir(), id)
 	if err != nil {
-		m.log.Warn("a rids file was passed over", "err", err)
+		m.log.Warn("a rids file was ignored", "err", err)
 	}
 	if err != nil || !ok {
 		return proto.Counter{}

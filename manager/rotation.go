@@ -227,7 +227,7 @@ func (m *manager) sayRemoved(gone []*agent) {
 	}
 	v, err := m.newVoice()
 	if err != nil {
-		m.limited.Error("removed agents are told only once they speak", "err", err)
+		m.limited.Error("removed agents are told only when they send something", "err", err)
 		return
 	}
 	for _, a := range gone {

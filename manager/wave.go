@@ -163,5 +163,5 @@ func (m *manager) tellWave(lost map[*agent]loss, now time.Time) {
 	text := fmt.Sprintf("ossecd: %d of %d agents disconnected at about the same time.", len(lost), all)
 	m.reportAll(now, text, sink.Report{Action: sink.ManyGone, Number: uint64(len(lost)), Details: string(details)})
 	m.log.Error("many agents disconnected at about the same time", "count", len(lost), "of", all, "back_already", back,
-		"remedy", "look at the network between them and this host before the hosts")
+		"remedy", "check the network between them and this host first")
 }

@@ -99,7 +99,7 @@ func (p *Pushed) next(ctx context.Context, text []byte) ([]source.Source, []byte
 }
 
 func (p *Pushed) refuse(err error) {
-	p.log.Error("the manager's sources are refused; those of before stay", "err", err, "remedy", "mend the file on the manager")
+	p.log.Error("the sources that the manager pushed are refused; the ones before stay in use", "err", err, "remedy", "correct the file on the manager")
 }
 
 // start starts sources; what it returns ends them and waits.
@@ -110,7 +110,7 @@ func (p *Pushed) start(ctx context.Context, list []source.Source) (stop func()) 
 		out := p.output(Name(src))
 		running.Go(func() {
 			if err := src.Run(ctx, out); err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
-				p.log.Error("a source ended", "err", err, "remedy", "mend what it names; other sources go on")
+				p.log.Error("a source ended", "err", err, "remedy", "correct what the error names; other sources go on")
 			}
 		})
 	}

@@ -24,7 +24,7 @@ func Run(ctx context.Context, list []source.Source, outputs []source.Output, unt
 			if err == nil || ctx.Err() != nil || errors.Is(err, context.Canceled) {
 				return // Emit says Canceled as soon as nobody takes events, a moment before ctx ends
 			}
-			log.Error("a source ended", "err", err, "remedy", "mend what it names and start the agent anew; other sources go on")
+			log.Error("a source ended", "err", err, "remedy", "correct what the error names, and restart the agent; other sources go on")
 			mu.Lock()
 			failed = append(failed, err)
 			mu.Unlock()

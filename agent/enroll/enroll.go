@@ -43,7 +43,7 @@ func Run(ctx context.Context, cfg Config, once bool, log *slog.Logger) error {
 		return err
 	}
 	if cfg.Insecure {
-		log.Warn("the manager that gives us our key is not verified: whoever can answer in its place knows the key",
+		log.Warn("the manager that gives this agent its key is not verified: whoever answers in its place knows the key",
 			"remedy", "use a token with a fingerprint, --enroll-fingerprint or --enroll-ca")
 	}
 	pause := firstPause

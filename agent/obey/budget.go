@@ -51,7 +51,7 @@ func (o *Orders) may(kind order) bool {
 		return true
 	}
 	b := &budgets[kind]
-	o.limited.Warn("orders "+b.name+" are passed over", "obeyed_at_once", b.burst, "then_every", b.every.String(),
-		"remedy", "none needed unless it stays; then see why the manager orders it so often")
+	o.limited.Warn("orders "+b.name+" are ignored: there are too many", "obeyed_at_once", b.burst, "then_every", b.every.String(),
+		"remedy", "none needed unless it goes on; then find out why the manager orders it so often")
 	return false
 }

@@ -32,15 +32,15 @@ func (o *Orders) pushPart(m conversation.Message) {
 		o.push.Begin(sum, name)
 	case proto.ManagerChunk:
 		if !o.push.Chunk(m.Rest) {
-			o.limited.Warn("a piece of no file was passed over", "remedy", "none needed: the beginning of the file was lost on the way, and it is pushed again")
+			o.limited.Warn("a piece of a shared file was ignored: its beginning is missing", "remedy", "none needed: the manager pushes the file again")
 		}
 	case proto.ManagerCloseFile:
 		name, data, err := o.push.End()
 		switch {
 		case err != nil:
-			o.limited.Warn("a pushed file was discarded", "file", name, "err", err, "remedy", "if it stays: look at the shared files on the manager, and at the network's losses; after the next keepalive it is pushed again")
+			o.limited.Warn("a pushed file was discarded", "file", name, "err", err, "remedy", "none needed at first: the manager pushes it again after the next keepalive. If it happens again, check the shared files on the manager, and the network for lost datagrams")
 		case o.storing:
-			o.limited.Warn("a pushed file was discarded", "file", name, "remedy", "none needed: the one before is still being stored; after the next keepalive it is pushed again")
+			o.limited.Warn("a pushed file was discarded", "file", name, "remedy", "none needed: the one before is still being stored, and the manager pushes this one again")
 		default:
 			o.store(name, data)
 		}
@@ -56,7 +56,7 @@ func (o *Orders) store(name string, data []byte) {
 		o.results <- func() {
 			o.storing, o.sums = false, sums
 			if len(refused) > 0 {
-				o.limited.Warn("shared files with odd names were left out", "count", len(refused), "first", sample([]byte(refused[0])), "remedy", "give them plain names on the manager")
+				o.limited.Warn("shared files with unsafe names were left out", "count", len(refused), "first", sample([]byte(refused[0])), "remedy", "give them plain names on the manager")
 			}
 			if err != nil {
 				o.limited.Warn("a pushed file was not stored", "file", name, "err", err)

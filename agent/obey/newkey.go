@@ -47,7 +47,7 @@ func (o *Orders) takeKey(line []byte) {
 		o.results <- func() {
 			o.rekeying = false
 			if err != nil {
-				o.limited.Warn("a new key was not taken up", "err", err, "remedy", "make the keys file writable for this user, or free space; after the next keepalive it is tried again")
+				o.limited.Warn("a new key was not saved", "err", err, "remedy", "let this user write the keys file, or free space on the disk; ossecd tries again after the next keepalive")
 				return
 			}
 			o.cfg.Key = key

@@ -71,7 +71,7 @@ func (o *Orders) Begin() {
 func (o *Orders) Close() { o.running.Wait() }
 
 // RemovedRemedy says what to do about a manager that removed this agent.
-const RemovedRemedy = "if this host is to go on, give it a new key: remove the keys file, and enrol or import a key; then start the agent anew"
+const RemovedRemedy = "to use this host again, give it a new key: remove the keys file, enrol or import a key, and restart the agent"
 
 // Obey does what a message orders; say answers it. If the conversation is to end, leave says why, and remedy what a person can do.
 func (o *Orders) Obey(m conversation.Message, say func(message []byte) error) (leave, remedy string) {
@@ -109,9 +109,9 @@ func (o *Orders) other(m conversation.Message, say func(message []byte) error) {
 	case wazuh && m.Kind == proto.ManagerRequest:
 		o.answer(m.Rest, say)
 	case wazuh && m.Kind == proto.ManagerError:
-		o.limited.Warn("the manager reports an error", "text", sample(m.Rest), "remedy", "look at its log")
+		o.limited.Warn("the manager reports an error", "text", sample(m.Rest), "remedy", "look at the manager's log")
 	default:
-		o.limited.Warn("an unknown order was passed over", "order", sample(bytes.TrimPrefix(m.Text, []byte(proto.ControlPrefix))),
+		o.limited.Warn("an unknown order was ignored", "order", sample(bytes.TrimPrefix(m.Text, []byte(proto.ControlPrefix))),
 			"remedy", "none needed unless it was meant for another program on this host")
 	}
 }
@@ -122,7 +122,7 @@ func (o *Orders) answer(request []byte, say func(message []byte) error) {
 	if !ok || !o.may(toAnswer) {
 		return
 	}
-	o.limited.Warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd has no parts that could answer it")
+	o.limited.Warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd does not answer requests of this kind")
 	if say(proto.AppendReply(nil, number, "ack")) == nil {
 		say(proto.AppendReply(nil, number, "err ossecd: not supported"))
 	}

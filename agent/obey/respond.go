@@ -15,11 +15,11 @@ func (o *Orders) respond(order []byte) {
 	case o.cfg.Responses != nil:
 		o.cfg.Responses.Order(order)
 	case o.cfg.Execd == "":
-		o.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "not enabled here; nothing was run")
+		o.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "nothing was run; to allow it, enable [agent.active_response]")
 	default:
 		if err := toExecd(o.cfg.Execd, order); err != nil {
-			o.limited.Warn("an active response was ordered, and cannot be handed to the stock execd", "command", sample(order), "err", err,
-				"remedy", "start ossec-execd, or enable active responses of our own: [agent.active_response]")
+			o.limited.Warn("an active response cannot be handed to the stock execd", "command", sample(order), "err", err,
+				"remedy", "start ossec-execd, or enable ossecd's own active responses: [agent.active_response]")
 			return
 		}
 		o.log.Info("an active response was ordered, and handed to the stock execd", "command", sample(order))

@@ -22,7 +22,7 @@ func (o *Orders) checkFiles() {
 			o.log.Info("an integrity check was ordered, and handed to syscheckd", "install", root)
 		case !errors.Is(err, fs.ErrNotExist):
 			handed = true
-			o.limited.Warn("an integrity check was ordered, and cannot be handed to syscheckd", "err", err, "remedy", "let this user write there")
+			o.limited.Warn("an integrity check cannot be handed to syscheckd", "err", err, "remedy", "let this user write to the directory")
 		}
 	}
 	if !handed {

@@ -111,7 +111,7 @@ func (s *Source) refuse(err error) {
 	defer s.mu.Unlock()
 	s.refused++
 	if s.limit.Due(time.Now()) {
-		s.cfg.Log.Warn("an active response was refused", "err", err, "refused", s.refused, "remedy", "see what the manager orders; allow names what may be run")
+		s.cfg.Log.Warn("an active response was refused", "err", err, "refused", s.refused, "remedy", "if it should run, add the program to allow; otherwise find out why the manager orders it")
 		s.refused = 0
 	}
 }
@@ -230,7 +230,7 @@ func (s *Source) report(ctx context.Context, text string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportWithin)
 	defer cancel()
 	if n, err := s.out.Emit(ctx, []source.Event{{Queue: '1', Location: location, Message: []byte(text)}}); n == 0 {
-		s.cfg.Log.Warn("an active response is not reported", "text", text, "err", err, "remedy", "see why no manager takes events, or give the agent a spool: --spool-size")
+		s.cfg.Log.Warn("an active response could not be reported", "text", text, "err", err, "remedy", "find out why no manager takes events, or give the agent a spool: --spool-size")
 	}
 }
 
@@ -267,6 +267,6 @@ func (s *Source) undo(ctx context.Context, meant func(undo) bool) {
 
 func (s *Source) save() {
 	if err := store(s.cfg.State, s.pending); err != nil {
-		s.cfg.Log.Warn("what is to be undone is not saved; a kill would leave it in force", "err", err)
+		s.cfg.Log.Warn("active responses in force are not saved; after a kill they would not be undone", "err", err)
 	}
 }

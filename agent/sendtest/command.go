@@ -32,17 +32,15 @@ const (
 	maxRate   = 10_000_000
 )
 
-const description = `Says hello to the manager as an agent, waits for its acknowledgement, sends MESSAGE as an event, and
-asks with a keepalive whether the manager still answers. Prints each step; where it fails, what to check next.
+const description = `send-test speaks to a manager as an agent would. It says hello, waits for the answer, sends MESSAGE as an event, and asks
+with a keepalive whether the manager still answers. It prints each step, and if one fails, what to check next.
 
-Use a key made for tests. Without --state the messages are counted from the clock: a stock agent with the same key
-is refused until its own count has passed that. With --state DIR an ossecd agent's own counters are used; it must not
-run meanwhile.
+Use a key made for tests. Without --state, send-test counts its messages from the clock: a stock agent with the same key is then refused
+until its own count is higher. With --state DIR it uses the counts of ossecd's agent, which must not run meanwhile.
 
-With --agents or --count it puts load on the manager: it speaks as the agents of the first N lines of the keys
-file, which send the events in turn, each with its number after MESSAGE. Between the events there are keepalives, and
-the sender waits for their answers rather than overrun the manager. "acked" counts answers to control messages; events
-are never acknowledged by the protocol.
+With --agents or --count it puts load on the manager. It speaks as the agents of the first N lines of the keys file, which send the
+events in turn, each with its number after MESSAGE. It sends keepalives between the events and waits for their answers, so as not to
+overrun the manager. "acked" counts answers to keepalives and greetings; the protocol has no answers to events.
 
 Examples:
    ossecd send-test --keys test.keys --manager 192.0.2.10 'hello from the test'
@@ -53,23 +51,23 @@ Examples:
 func Command() *cli.Command {
 	return &cli.Command{
 		Name:        "send-test",
-		Usage:       "send a test event, or load, to a manager and see what comes back",
+		Usage:       "send a test event, or load, to a manager, and see what comes back",
 		Description: description,
 		ArgsUsage:   "[MESSAGE]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "keys", Usage: "keys `FILE` with the key to use"},
-			&cli.StringFlag{Name: "id", Usage: "`ID` of the agent to speak as, or its name; needed where the file has several"},
-			&cli.StringFlag{Name: "manager", Usage: "`HOST[:PORT]` of the manager; port 1514 if none is given"},
+			&cli.StringFlag{Name: "keys", Usage: "`FILE` with the key to use"},
+			&cli.StringFlag{Name: "id", Usage: "`ID` or name of the agent to speak as; needed if the file has several"},
+			&cli.StringFlag{Name: "manager", Usage: "`HOST[:PORT]` of the manager, port 1514 by default"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (understood by every OSSEC) or aes"},
-			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`DIALECT` of the manager: ossec or wazuh"},
+			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHICH` form of the protocol the manager speaks: ossec or wazuh"},
 			&cli.StringFlag{Name: "queue", Value: "1", Usage: "queue of the event, one `CHARACTER`; 1 is a log line"},
-			&cli.StringFlag{Name: "location", Value: defaultLocation, Usage: "where the event says it is from, a file's `PATH` by habit"},
-			&cli.StringFlag{Name: "state", Usage: "use the counters in an ossecd agent's state `DIR`ectory"},
-			&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "how long to go on asking for an answer"},
+			&cli.StringFlag{Name: "location", Value: defaultLocation, Usage: "where the event says it comes from, usually the `PATH` of a file"},
+			&cli.StringFlag{Name: "state", Usage: "use the message counts in the state `DIR` of ossecd's agent"},
+			&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "how `LONG` to go on asking for an answer"},
 			&cli.IntFlag{Name: "agents", Value: 1, Usage: "load: speak as the agents of the first `N` keys"},
 			&cli.IntFlag{Name: "count", Value: 1, Usage: "load: `N` events in all"},
-			&cli.Float64Flag{Name: "rate", Usage: "load: events a second, evenly; 0 is as fast as possible"},
-			&cli.BoolFlag{Name: "json", Usage: "print the outcome as one JSON object instead"},
+			&cli.Float64Flag{Name: "rate", Usage: "load: `EVENTS` a second, evenly spread; 0 is as fast as possible"},
+			&cli.BoolFlag{Name: "json", Usage: "print the outcome as one JSON object"},
 		},
 		Action: action,
 	}

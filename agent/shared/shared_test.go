@@ -28,7 +28,7 @@ func TestSplit(t *testing.T) {
 		{name: "lines of Windows", in: "#g\r\n!5 a\r\nx\r\ny\n!0 b\r\n", want: "a=x\r\ny\n b="},
 		{name: "two and a group", in: "#g\n!3 a\nxyz!0 b\n", want: "a=xyz b="},
 		{name: "line ends and marks in the content", in: "!6 a\n!1 b\nx!1 c\ny", want: "a=!1 b\nx c=y"},
-		{name: "odd names", in: "!1 ../a\nx!1 /a\nx!1 a/b\nx!1 a\\b\nx!1 .a\nx!1 merged.mg\nx!1 MERGED.MG\nx!1 a\x1b\nx!1 CON.txt\nx!1 a.\nx!1 b\ny",
+		{name: "unsafe names", in: "!1 ../a\nx!1 /a\nx!1 a/b\nx!1 a\\b\nx!1 .a\nx!1 merged.mg\nx!1 MERGED.MG\nx!1 a\x1b\nx!1 CON.txt\nx!1 a.\nx!1 b\ny",
 			want: "b=y", refused: "../a /a a/b a\\b .a merged.mg MERGED.MG a\x1b CON.txt a."},
 		{name: "twice", in: "!1 a\nx!1 A\ny", want: "a=x", refused: "A"},
 		{name: "empty name", in: "!1 \nx", refused: ""},

@@ -26,7 +26,7 @@ const (
 
 // tokenCommand is "ossecd keygen token".
 func tokenCommand() *cli.Command {
-	tokensFlag := &cli.StringFlag{Name: "tokens", Value: defaultTokens, Usage: "the manager's `FILE` of tokens"}
+	tokensFlag := &cli.StringFlag{Name: "tokens", Value: defaultTokens, Usage: "`FILE` with the manager's tokens"}
 	jsonFlag := &cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"}
 	sub := func(name, argsUsage, usage, description string, run func(*call) error, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
@@ -36,17 +36,17 @@ func tokenCommand() *cli.Command {
 		}
 	}
 	return &cli.Command{
-		Name: "token", Usage: "make, list and revoke tokens, with which agents get keys by themselves", Description: tokenDescription,
+		Name: "token", Usage: "make, list and revoke tokens, with which agents get their keys by themselves", Description: tokenDescription,
 		Subcommands: []*cli.Command{
 			sub("add", "", "make a token and print it", tokenAddDescription, tokenAdd,
-				&cli.IntFlag{Name: "uses", Value: 1, Usage: "how many agents may use it, `N`; 0 is any number"},
-				&cli.DurationFlag{Name: "expires", Value: defaultExpires, Usage: "for how `LONG` it is good, as in 1h or 72h; 0 is forever"},
+				&cli.IntFlag{Name: "uses", Value: 1, Usage: "`N` agents may use it; 0 is any number"},
+				&cli.DurationFlag{Name: "expires", Value: defaultExpires, Usage: "how `LONG` it is good, as in 1h or 72h; 0 is forever"},
 				&cli.StringFlag{Name: "names", Aliases: []string{"name"}, Value: "*", Usage: "`PATTERN` that the names of agents must match, as in web*"},
-				&cli.StringFlag{Name: "groups", Usage: "`GROUPS` that its agents are put into, with commas between them, instead of those that they ask for"},
-				&cli.StringFlag{Name: "fingerprint", Usage: "`SHA256` of the manager's certificate, which it logs at its start: with it in the token, an agent knows the manager"},
-				&cli.StringFlag{Name: "cert", Usage: "`FILE` with the manager's certificate, instead of its fingerprint"}),
-			sub("list", "", "list all tokens; what is shown lets nobody in", tokenListDescription, tokenList),
-			sub("revoke", "ID", "end a token; keys that were given out for it stay good", tokenRevokeDescription, tokenRevoke),
+				&cli.StringFlag{Name: "groups", Usage: "`GROUPS` that its agents are put into, separated by commas, instead of those that they ask for"},
+				&cli.StringFlag{Name: "fingerprint", Usage: "`SHA256` of the manager's certificate, to be put into the token, so that agents know the manager; the manager logs it at its start"},
+				&cli.StringFlag{Name: "cert", Usage: "`FILE` with the manager's certificate, in place of its fingerprint"}),
+			sub("list", "", "list all tokens, without what is secret about them", tokenListDescription, tokenList),
+			sub("revoke", "ID", "revoke a token; keys that were given out for it stay good", tokenRevokeDescription, tokenRevoke),
 		},
 	}
 }
@@ -190,7 +190,7 @@ func tokenRevoke(c *call) error {
 	return c.print(map[string]string{"id": c.arg}, "revoked "+c.arg)
 }
 
-const tokenDescription = `An agent that shows a token gets a key from the manager by itself. The file of tokens has their SHA-256 alone: who
+const tokenDescription = `An agent that shows a token gets a key from the manager by itself. The file of tokens holds only their SHA-256: whoever
 reads it cannot enrol. A running manager takes up changes at once.
 
 Examples:
@@ -198,8 +198,8 @@ Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem
    ossecd agent --enroll manager.example.net --enroll-token-file token.txt --manager manager.example.net --file /var/log/syslog`
 
-const tokenAddDescription = `Without flags the token is good for one agent within a day. Tokens that have expired are dropped from the file
-meanwhile; those that are used up stay until then, for the log to say so of who comes late. Stock agents can use one, too, in place of the password (agent-auth, etc/authd.pass).
+const tokenAddDescription = `Without flags the token is good for one agent within a day. Stock agents can use it, too, in place of the password
+(agent-auth, etc/authd.pass). Adding a token removes expired ones from the file.
 
 Examples:
    ossecd keygen token add --cert /var/lib/ossecd/manager/enroll/cert.pem

@@ -41,7 +41,7 @@ func TestForms(t *testing.T) {
 	r.wantKey("OSSEC A:'web06' IP:'any'", "013 web06 any")
 	r.wantKey("OSSEC PASS: not asked for OSSEC A:'web07'", "014 web07 any")
 	r.waitLog(`msg="agent enrolled" agent=010 name=web03 address=any source=127.0.0.1 groups=a,b`)
-	r.waitLog("whoever reaches the port of enrolment gets a key")
+	r.waitLog("whoever reaches the enrolment port gets a key")
 	if n := len(r.takenUp); n != 7 {
 		t.Errorf("keys were taken up %d times, want 7", n)
 	}

@@ -438,7 +438,7 @@ func TestLostAnswer(t *testing.T) {
 			theirs.Close()
 		}()
 		s.letIn(t, ctx, ours)
-		if !strings.Contains(logs.String(), `msg="an agent may not have got the key that was made for it" agent=001 name=web01`) {
+		if !strings.Contains(logs.String(), `msg="an agent may not have received its new key" agent=001 name=web01`) {
 			t.Errorf("the log has\n%s", logs.String())
 		}
 	})

@@ -53,7 +53,7 @@ func Listen(cfg Config, log *slog.Logger) (*Server, error) {
 	log.Info("enrolment listening", "addr", s.listener.Addr().String(), "fingerprint", fingerprint, "certificate", cfg.CertFile(),
 		"tokens", cfg.Tokens != "", "password", cfg.PasswordFile != "", "client_certificates", cfg.ClientCA != "")
 	if !cfg.asks() && cfg.ClientCA == "" {
-		log.Warn("whoever reaches the port of enrolment gets a key", "remedy", "ask for something: --enroll-tokens, --enroll-password-file or --enroll-client-ca")
+		log.Warn("whoever reaches the enrolment port gets a key", "remedy", "ask for a token, a password or a certificate: --enroll-tokens, --enroll-password-file or --enroll-client-ca")
 	}
 	return s, nil
 }
@@ -188,8 +188,8 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort, s
 		err = conn.Close()
 	}
 	if err != nil && o.why == 0 {
-		s.log.Warn("an agent may not have got the key that was made for it", "agent", o.key.ID, "name", o.key.Name, "source", from.String(), "err", err,
-			"remedy", "if it asks again, remove this one (ossecd keygen remove "+o.key.ID+") and give it another token")
+		s.log.Warn("an agent may not have received its new key", "agent", o.key.ID, "name", o.key.Name, "source", from.String(), "err", err,
+			"remedy", "if it asks again, remove this agent (ossecd keygen remove "+o.key.ID+") and give the host another token")
 	}
 }
 

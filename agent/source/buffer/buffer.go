@@ -63,8 +63,8 @@ type count struct {
 }
 
 var (
-	full  = Note{"events lost: more came than the agent could pass on", "see why no manager takes events, or give the agent a spool: --spool-size"}
-	ended = Note{"events lost: the agent ended before it could pass them on", "see why no manager took events"}
+	full  = Note{"events lost: more came than the agent could pass on", "find out why no manager takes events, or give the agent a spool: --spool-size"}
+	ended = Note{"events lost: the agent ended before it could pass them on", "find out why no manager took events"}
 )
 
 // New makes the buffer of a source that holds up to size bytes.

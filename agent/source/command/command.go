@@ -174,7 +174,7 @@ func (s *Source) judge(err error) {
 func (s *Source) emit(ctx context.Context, out source.Output, output []byte) error {
 	events, cut := s.events(output)
 	if cut > 0 {
-		s.cfg.Log.Warn("the output of a command was cut", "command", s.name, "bytes", len(output), "lost", cut, "remedy", "have it print less, or a line for each record with type command")
+		s.cfg.Log.Warn("the output of a command was cut", "command", s.name, "bytes", len(output), "lost", cut, "remedy", "make the command print less, or use type command, which sends an event for each line")
 	}
 	_, err := out.Emit(ctx, events)
 	return err

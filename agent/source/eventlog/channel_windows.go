@@ -85,7 +85,7 @@ func openChannel(cfg *Config, name, bookmark string) (channel, error) {
 			}
 		}
 		if err != nil {
-			cfg.Log.Error("the place in a channel is lost; reading anew", "channel", name, "err", err, "remedy", "see whether the disk is in order")
+			cfg.Log.Error("the position in a channel was lost; reading starts over", "channel", name, "err", err, "remedy", "check the disk")
 		}
 	}
 	after := uintptr(c.mark)

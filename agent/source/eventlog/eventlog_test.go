@@ -256,7 +256,7 @@ func TestPlaces(t *testing.T) {
 		r.start()
 		r.stop()
 		synctest.Wait()
-		if got, _ := r.out.take(); len(got) != 5 || !strings.Contains(r.said.String(), "the places in the Event Log are lost") {
+		if got, _ := r.out.take(); len(got) != 5 || !strings.Contains(r.said.String(), "the positions in the Event Log were lost") {
 			t.Errorf("after a damage: %q\n%s", got, r.said)
 		}
 	})

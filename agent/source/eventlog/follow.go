@@ -36,7 +36,7 @@ func (f *follower) run(ctx context.Context) error {
 			pause = f.pace.again
 		}
 		f.cfg.Log.Warn("a channel of the Event Log cannot be read; it is opened again", "channel", f.name, "err", err, "after", pause,
-			"remedy", "see that wevtutil gl shows it, and that this user may read it (group Event Log Readers)")
+			"remedy", "check that wevtutil gl shows it, and that this user may read it (group Event Log Readers)")
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -75,7 +75,7 @@ func (f *follower) follow(ctx context.Context) (got bool, err error) {
 		for i := range entries {
 			head, text, err := entries[i].line()
 			if err != nil {
-				f.cfg.Log.Warn("an entry of the Event Log is passed over", "channel", f.name, "err", err, "remedy", "none needed, but for the entry: see it in the Event Viewer")
+				f.cfg.Log.Warn("an entry of the Event Log is skipped", "channel", f.name, "err", err, "remedy", "look at the entry in the Event Viewer")
 				continue
 			}
 			events = appendEvents(events, head, text, f.cfg.Location, f.cfg.MaxEvent)

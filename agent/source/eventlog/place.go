@@ -43,7 +43,7 @@ func (s *Source) load() *places {
 		err = json.Unmarshal(text, &marks)
 	}
 	if err != nil {
-		p.log.Error("the places in the Event Log are lost; reading anew", "file", p.path, "err", err, "remedy", "see whether the disk is in order")
+		p.log.Error("the positions in the Event Log were lost; reading starts over", "file", p.path, "err", err, "remedy", "check the disk")
 		return p
 	}
 	for name, mark := range marks {
@@ -87,7 +87,7 @@ func (p *places) save() {
 		p.dirty = true
 		p.mu.Unlock()
 		if err.Error() != p.failed {
-			p.log.Error("the places in the Event Log cannot be saved; after a restart entries will be sent twice", "file", p.path, "err", err, "remedy", "make room on the disk, or mend it")
+			p.log.Error("the positions in the Event Log cannot be saved; after a restart entries will be sent twice", "file", p.path, "err", err, "remedy", "free space on the disk, or repair it")
 		}
 	}
 	p.failed = fmt.Sprint(err)

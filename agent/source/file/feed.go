@@ -65,8 +65,8 @@ func (f *follower) turn(t *tail) {
 		return
 	}
 	if err != nil && t.packed != nil {
-		f.Log.Error("a compressed file cannot be read to its end; what it had from there on is missing", "path", t.track.path,
-			"name", t.file.Name(), "offset", t.pos.off, "error", err, "remedy", "see what is wrong with it, as with gzip -t")
+		f.Log.Error("a compressed file is damaged; what follows in it is missing", "path", t.track.path,
+			"name", t.file.Name(), "offset", t.pos.off, "error", err, "remedy", "check the file, for example with gzip -t")
 		err = nil
 	}
 	if err != nil {

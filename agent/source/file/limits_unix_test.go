@@ -132,7 +132,7 @@ func TestDiskFull(t *testing.T) {
 	_, err = w.WriteString("2\n")
 	r.must(err)
 	r.want("", "1", "2")
-	r.log.wait(t, "make room on the disk")
+	r.log.wait(t, "free space on the disk")
 	r.must(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before))
 	r.stop()
 	_, err = w.WriteString("3\n")

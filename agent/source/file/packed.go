@@ -128,7 +128,7 @@ func (f *follower) reopenPacked(tr *track, r record) *tail {
 		}
 		t, err := openPacked(name)
 		if err != nil {
-			f.Log.Warn("a compressed file is passed over", "path", name, "error", err, "remedy", "see whether it is whole, as with gzip -t")
+			f.Log.Warn("a compressed file is skipped", "path", name, "error", err, "remedy", "check that the file is complete, for example with gzip -t")
 			continue
 		}
 		if r.print.fits(t.packed.read(0, headSize)) {

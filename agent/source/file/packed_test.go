@@ -118,7 +118,7 @@ func TestCompressedCopies(t *testing.T) {
 		got := r.lines(r.path("app.log"))
 		return got[len(got)-1] == "last"
 	})
-	r.log.wait(t, "cannot be read to its end")
+	r.log.wait(t, "a compressed file is damaged")
 	if n := len(r.lines(r.path("app.log"))); n < 1000 || n > 4+len(list) {
 		t.Errorf("%d lines", n)
 	}

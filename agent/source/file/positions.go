@@ -183,7 +183,7 @@ func loadPositions(path string, log *slog.Logger) (positions, error) {
 		return p, nil
 	}
 	bad := path + ".bad"
-	log.Error("the positions file is damaged; all followed files are read from their beginning, so lines sent before are repeated",
+	log.Error("the positions file is damaged; all followed files are read from their beginning, so lines that were sent before are sent again",
 		"path", path, "kept_as", bad, "error", err)
 	if err := os.Rename(path, bad); err != nil {
 		log.Error("the damaged positions file cannot be kept and will be overwritten", "path", path, "error", err)

@@ -37,7 +37,7 @@ func (f *follower) tellMore(now time.Time) {
 		return
 	}
 	if f.said.leftOut > 0 {
-		f.Log.Warn("more was to be said about files in the last minute than is logged: the messages before say what is wrong; narrow the globs",
+		f.Log.Warn("more messages about files were left out in the last minute: the ones before say what is wrong; narrow the globs",
 			"messages", f.said.leftOut, "files", len(f.tracks), "followed", len(f.tails))
 	}
 	f.said = quota{}

@@ -27,7 +27,7 @@ func (f *follower) resume(tr *track) {
 			keep = append(keep, r)
 		case t == nil:
 			f.dirty = true
-			f.Log.Warn("file was rotated or deleted while the agent was down, and its rest is nowhere in the directory: "+
+			f.Log.Warn("file was rotated or deleted while the agent was down, and the rest of it is nowhere in the directory: "+
 				"lines written to it after the saved offset may be missing", "path", tr.path, "offset", r.pos.off)
 		default:
 			f.Log.Info("following file", "path", tr.path, "offset", t.pos.off)

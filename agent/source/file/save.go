@@ -95,7 +95,7 @@ func (f *follower) saved(r saveResult) {
 	f.saveAt = now.Add(4 * f.pace.save)
 	if f.saveLog.IsZero() || now.Sub(f.saveLog) >= time.Minute {
 		f.saveLog = now
-		f.Log.Error("positions of followed files cannot be saved; reading goes on, but lines are repeated if the agent is killed now: "+
-			"make room on the disk, and the state directory writable", "path", f.Positions, "error", r.err)
+		f.Log.Error("positions of followed files cannot be saved; reading goes on, but lines are sent again if the agent is killed now: "+
+			"free space on the disk, and make the state directory writable", "path", f.Positions, "error", r.err)
 	}
 }

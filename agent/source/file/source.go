@@ -163,7 +163,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	}
 	hot, err := openHot(s.cfg.Positions+".hot", &known)
 	if err != nil {
-		s.cfg.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are repeated", "error", err)
+		s.cfg.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are sent again", "error", err)
 	}
 	defer hot.close()
 	f := &follower{

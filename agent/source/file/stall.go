@@ -46,6 +46,6 @@ func (s *stall) tell() {
 		return
 	}
 	s.next = now.Add(stallAgain)
-	s.log.Warn("a file system does not answer; the other files of this source wait for it: see whether its server is there, and give its files "+
+	s.log.Warn("a file system does not answer; the other files of this source wait for it: check its server, and give its files "+
 		"an [[agent.source]] table of their own, so that only they wait", "path", *path, "after", stallAfter)
 }

@@ -255,7 +255,7 @@ func (f *follower) complain(tr *track, err error) {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		remedy = "raise the limit of open files (LimitNOFILE= in the systemd unit, ulimit -n), or narrow the glob; it is tried again at every poll"
 	case errors.Is(err, syscall.ELOOP):
-		remedy = "the symbolic link leads back to itself: mend it; it is tried again at every poll"
+		remedy = "the symbolic link leads back to itself: correct it; it is tried again at every poll"
 	}
 	log := f.Log.Warn
 	if errors.Is(err, syscall.ELOOP) {

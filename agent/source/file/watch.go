@@ -34,7 +34,7 @@ func newWatcher(log *slog.Logger) *watcher {
 	}
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err != nil {
-		log.Warn("the system gives no file events; files are looked at every second instead: raise fs.inotify.max_user_instances, "+
+		log.Warn("the system does not report changes of files; ossecd looks every second instead: raise fs.inotify.max_user_instances, "+
 			"or the limit of open files", "error", err)
 		close(w.done)
 		return w

@@ -38,7 +38,7 @@ func (s *Source) load() cursor {
 	case err == nil:
 		return c
 	case !errors.Is(err, fs.ErrNotExist):
-		s.cfg.Log.Error("the place in the journal is lost; reading anew", "file", s.cfg.State, "err", err, "remedy", "see whether the disk is in order")
+		s.cfg.Log.Error("the position in the journal was lost; reading starts over", "file", s.cfg.State, "err", err, "remedy", "check the disk")
 	}
 	if s.cfg.FromStart {
 		return cursor{}
@@ -67,7 +67,7 @@ func (f *follower) save() {
 	}
 	f.dirty = err != nil
 	if err != nil && err.Error() != f.failed {
-		f.cfg.Log.Error("the place in the journal cannot be saved; after a restart entries will be sent twice", "file", f.cfg.State, "err", err, "remedy", "make room on the disk, or mend it")
+		f.cfg.Log.Error("the position in the journal cannot be saved; after a restart entries will be sent twice", "file", f.cfg.State, "err", err, "remedy", "free space on the disk, or repair it")
 	}
 	f.failed = fmt.Sprint(err)
 }

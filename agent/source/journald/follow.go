@@ -83,7 +83,7 @@ func (f *follower) read(ctx context.Context, from io.Reader, entries chan<- entr
 	complain := func(err error) {
 		if !complained {
 			complained = true
-			f.cfg.Log.Warn("what journalctl wrote cannot be read and is left out", "err", err, "remedy", "see whether it is systemd's own")
+			f.cfg.Log.Warn("output of journalctl cannot be read and is left out", "err", err, "remedy", "check that this is systemd's journalctl")
 		}
 	}
 	for {

@@ -133,7 +133,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 		if got {
 			pause = s.pace.again
 		}
-		s.cfg.Log.Warn("journalctl ended and is run again", "err", err, "after", pause, "remedy", "run it by hand as this user, who has to be in the group systemd-journal")
+		s.cfg.Log.Warn("journalctl ended and is run again", "err", err, "after", pause, "remedy", "run journalctl by hand as this user, who must be in the group systemd-journal")
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

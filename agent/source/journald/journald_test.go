@@ -296,7 +296,7 @@ func TestBadState(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.run(&output{}, 0)
-			if log := r.log.String(); !strings.Contains(log, "the place in the journal is lost") {
+			if log := r.log.String(); !strings.Contains(log, "the position in the journal was lost") {
 				t.Errorf("log: %s", log)
 			}
 		})

@@ -85,8 +85,8 @@ type reader struct {
 }
 
 var (
-	malformed = buffer.Note{Text: "messages in the local queue were dropped: they are not QUEUE:LOCATION:MESSAGE", Remedy: "see who writes to it"}
-	cut       = buffer.Note{Text: "messages in the local queue were cut: they are longer than a manager takes", Remedy: "have what writes them write less"}
+	malformed = buffer.Note{Text: "messages in the local queue were dropped: they are not QUEUE:LOCATION:MESSAGE", Remedy: "find out what writes to it"}
+	cut       = buffer.Note{Text: "messages in the local queue were cut: they are longer than a manager takes", Remedy: "make the program that writes them write shorter ones"}
 )
 
 // read returns nil when the socket was closed since ctx has ended.

@@ -13,7 +13,7 @@ import (
 )
 
 // overrun is what the system dropped, which a Linux system tells.
-var overrun = buffer.Note{Text: "the system dropped syslog: the receive buffer was full", Remedy: "give this program more CPU, or raise net.core.rmem_max"}
+var overrun = buffer.Note{Text: "the system dropped syslog: the receive buffer was full", Remedy: "give ossecd more CPU, or raise net.core.rmem_max"}
 
 const dropsEvery = 10 * time.Second // how often the system's count is read
 

@@ -98,7 +98,7 @@ func (c *Command) run(ctx context.Context, input []byte) error {
 
 // failed logs a run that failed, at most once per logEvery.
 func (c *Command) failed(err error) {
-	c.limited.Error("a command for an alert failed, and is not run again for it", "command", c.o.Argv[0], "err", err,
+	c.limited.Error("a command for an alert failed; it is not run again for it", "command", c.o.Argv[0], "err", err,
 		"remedy", "run it by hand with the JSON of an event on its standard input")
 }
 

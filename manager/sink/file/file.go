@@ -123,8 +123,8 @@ func (f *File) setAside() {
 		return
 	}
 	if err := f.change(); err != nil {
-		f.limited.Error("a file of events was not set aside for a new one; it is written on", "events", f.o.Path, "err", err,
-			"remedy", "let this user rename and make files in the directory")
+		f.limited.Error("a file of events could not be rotated; ossecd goes on writing to it", "events", f.o.Path, "err", err,
+			"remedy", "let this user rename and create files in the directory")
 		return
 	}
 	f.day = day
@@ -165,7 +165,7 @@ func (f *File) follow() error {
 		}
 		if f.f != was {
 			f.log.Warn("the events file was renamed or removed; a new one is written", "events", f.o.Path,
-				"remedy", "none needed; a program that sets files aside can send SIGHUP once it has renamed one")
+				"remedy", "none needed; a program that rotates the file can send SIGHUP after it has renamed it")
 		}
 		f.looked = now
 	}

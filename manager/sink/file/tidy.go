@@ -73,8 +73,8 @@ func startTidy(o Options, log *slog.Logger) *tidy {
 				t.nudge()
 			case <-t.wake:
 				if err := t.run(ctx); err != nil && ctx.Err() == nil {
-					log.Error("files of events that were set aside are not all tidied up; tried again after the next", "events", o.Path, "err", err,
-						"remedy", "look for space on the disk, and let this user make and remove files in the directory")
+					log.Error("rotated files of events are not all compressed or removed; tried again after the next rotation", "events", o.Path, "err", err,
+						"remedy", "free space on the disk, and let this user create and remove files in the directory")
 				}
 			}
 		}

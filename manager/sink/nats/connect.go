@@ -139,7 +139,7 @@ func (n *NATS) connect(ctx context.Context) error {
 		nats.NoCallbacksAfterClientClose(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				n.log.Warn("the connection to NATS was lost; it is mended as soon as a server answers", "err", err)
+				n.log.Warn("the connection to NATS was lost; ossecd connects again", "err", err)
 			}
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) { n.log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted()) }),

@@ -62,7 +62,7 @@ func (q *Queue) Write(ctx context.Context, events sink.Batch) (r sink.Result, er
 			var cut bool
 			q.datagram, cut = appendDatagram(q.datagram[:0], &q.event, maxDatagram)
 			if cut {
-				q.complain("an event was cut to what the analysis daemon reads", "a sink of another type has it whole")
+				q.complain("an event was cut to what the analysis daemon reads", "add a sink of another type if you need the whole event")
 			}
 			switch err := q.send(ctx, c); {
 			case sink.TooLong(err):

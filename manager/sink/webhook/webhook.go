@@ -98,8 +98,8 @@ func (w *Webhook) post(ctx context.Context) (status int, err error) {
 }
 
 func (w *Webhook) refused(status int, e *sink.Event) {
-	w.limited.Error("a web server refused an alert, which is not sent again", "status", status, "action", string(e.Action), "agent", string(e.ID),
-		"remedy", "look at url and token_file, and at the server's own log")
+	w.limited.Error("a web server refused an alert; it is not sent again", "status", status, "action", string(e.Action), "agent", string(e.ID),
+		"remedy", "check url and token_file, and the server's own log")
 }
 
 // Close ends it.
