@@ -1,13 +1,13 @@
 package manager
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
+	"ossecd/manager/listen"
 	"ossecd/manager/sink"
 	"ossecd/proto"
 )
@@ -25,16 +25,16 @@ type agent struct {
 	queued int // its place in the watch's heap, from 1 on; guarded by the watch's mu
 
 	mu            sync.Mutex
-	method        proto.Method  // of its last valid message; answers use it
-	dialect       proto.Dialect // as last shown
-	ours          bool          // an ossecd, by its keepalive
-	takes         bool          // it can take up a new key, by its keepalive
-	json          bool          // it reads active responses as JSON alone, by its startup or keepalive
-	uses          *spare        // with which key its last fresh message came; nil: key
-	taught        uint64        // the count of the control message that told last what it is
-	back          *returnPath   // nil until it was heard
-	before        uint64        // the highest count that earlier runs took
-	first         uint64        // the first that this run took, 0 for none
+	method        proto.Method       // of its last valid message; answers use it
+	dialect       proto.Dialect      // as last shown
+	ours          bool               // an ossecd, by its keepalive
+	takes         bool               // it can take up a new key, by its keepalive
+	json          bool               // it reads active responses as JSON alone, by its startup or keepalive
+	uses          *spare             // with which key its last fresh message came; nil: key
+	taught        uint64             // the count of the control message that told last what it is
+	back          *listen.ReturnPath // nil until it was heard
+	before        uint64             // the highest count that earlier runs took
+	first         uint64             // the first that this run took, 0 for none
 	life          life
 	presenceLimit presenceLimit
 	push          *pushState // nil until it reported what shared files it has
@@ -86,17 +86,10 @@ func (a *agent) dialectOf(m *proto.Message) proto.Dialect {
 	return a.dialect
 }
 
-// returnPath is where answers to an agent go.
-type returnPath struct {
-	conn PacketConn
-	to   netip.AddrPort
-	from netip.Addr // the address of ours that the agent wrote to
-}
-
 // answerTo has answers go another way. a.mu is held.
-func (a *agent) answerTo(back returnPath) {
+func (a *agent) answerTo(back listen.ReturnPath) {
 	if a.back == nil {
-		a.back = new(returnPath)
+		a.back = new(listen.ReturnPath)
 	}
 	*a.back = back
 }
@@ -106,7 +99,7 @@ func (a *agent) source() string {
 	if a.back == nil {
 		return ""
 	}
-	return a.back.to.String()
+	return a.back.To.String()
 }
 
 // lowCounts watches for an agent whose counter fell back: messages with rising counts, all too old.

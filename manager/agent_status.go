@@ -30,7 +30,7 @@ func (a *agent) status() AgentStatus {
 		s.LastSeen = &seen
 	}
 	if a.back != nil {
-		s.Source = a.back.to.String()
+		s.Source = a.back.To.String()
 	}
 	return s
 }

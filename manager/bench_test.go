@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/manager/listen"
 	"ossecd/proto"
 )
 
@@ -60,7 +61,7 @@ func BenchmarkReceiveParallel(b *testing.B) {
 				slot.Reset() // the same datagrams once more
 			}
 			r.receive(batches[n][i%batch], from, netip.Addr{}, time.Now())
-			if i%batchSize == 0 {
+			if i%listen.BatchSize == 0 {
 				r.handOver(false)
 			}
 		}

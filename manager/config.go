@@ -14,6 +14,7 @@ import (
 
 	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
+	"ossecd/manager/listen"
 	"ossecd/proto"
 )
 
@@ -62,7 +63,7 @@ type Config struct {
 	// Hangup asks, with each value, to read the keys at once. May be nil.
 	Hangup <-chan os.Signal
 	// Conns are sockets to use instead of opening those of Listen; for tests.
-	Conns []PacketConn
+	Conns []listen.PacketConn
 	// Ready is called, where it is not nil, with the addresses once the manager listens on them.
 	Ready func([]netip.AddrPort)
 

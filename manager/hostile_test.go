@@ -18,6 +18,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
+	"ossecd/manager/listen"
 	"ossecd/proto"
 )
 
@@ -329,7 +330,7 @@ func TestHostileDatagramsChangeNothing(t *testing.T) {
 		method  proto.Method
 		dialect proto.Dialect
 		ours    bool
-		back    returnPath
+		back    listen.ReturnPath
 		life    life
 		highest uint64
 	}
@@ -362,7 +363,7 @@ func TestHostileDatagramsChangeNothing(t *testing.T) {
 		}
 	}
 	r.receive(next, elsewhere, netip.Addr{}, began.Add(time.Hour)) // used up by none of them
-	if now := know(); now.back.to != elsewhere || !now.ours || now.highest != before.highest+1 {
+	if now := know(); now.back.To != elsewhere || !now.ours || now.highest != before.highest+1 {
 		t.Errorf("the true one was not taken: %+v", now)
 	}
 }

@@ -3,16 +3,6 @@ package manager
 import "time"
 
 const (
-	// readBuffer is asked for on every socket, so that a burst is kept while we are not scheduled: 16 MB is a
-	// third of a second at 100,000 small datagrams a second. The system may grant less.
-	readBuffer = 16 << 20
-
-	// maxReceivers is how many sockets share an address at most. Each costs its buffers.
-	maxReceivers = 16
-
-	// batchSize is how many datagrams are read at once.
-	batchSize = 32
-
 	// stopWithin is what a stop may take to write out what waits; the whole has 2 s.
 	stopWithin = 1700 * time.Millisecond
 

@@ -20,6 +20,7 @@ import (
 	"ossecd/keys/limitlog"
 	"ossecd/keys/named"
 	"ossecd/manager/enroll"
+	"ossecd/manager/listen"
 	"ossecd/manager/sink"
 )
 
@@ -36,7 +37,7 @@ type manager struct {
 	watch    *watch
 	waves    *waves
 	held     heldPresence
-	syslog   []PacketConn // for plain syslog
+	syslog   []listen.PacketConn // for plain syslog
 	sinks    *sink.Hub
 	orders   orders
 	info     *agentInfo // nil without a stock layout
@@ -88,7 +89,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	doors, err := m.openDoors()
 	if err != nil {
-		closeAll(conns)
+		listen.CloseAll(conns)
 		m.sinks.Abandon()
 		return err
 	}
@@ -120,7 +121,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 }
 
 // serve runs everything that goes on while the manager does, and returns once all of it has ended.
-func (m *manager) serve(ctx context.Context, conns []PacketConn, doors []door) error {
+func (m *manager) serve(ctx context.Context, conns []listen.PacketConn, doors []door) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all, lookedLast sync.WaitGroup
@@ -156,17 +157,13 @@ func (m *manager) serve(ctx context.Context, conns []PacketConn, doors []door) e
 			cancel(err)
 		}
 	})
-	kernel := drops{log: m.log, conns: append(slices.Clip(conns), m.syslog...)}
-	lookedLast.Go(func() {
-		every(ctx, dropsEvery, kernel.look)
-		kernel.look()
-	})
+	lookedLast.Go(func() { listen.LogDrops(ctx, append(slices.Clip(conns), m.syslog...), m.log) })
 	run(func(ctx context.Context) { every(ctx, countsEvery, m.sinks.LogCounts) })
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
 	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
 	<-ctx.Done()
 	lookedLast.Wait() // while the sockets are open
-	closeAll(conns)
+	listen.CloseAll(conns)
 	all.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -184,12 +181,6 @@ func every(ctx context.Context, interval time.Duration, f func()) {
 		case <-tick.C:
 			f()
 		}
-	}
-}
-
-func closeAll(conns []PacketConn) {
-	for _, c := range conns {
-		c.Close()
 	}
 }
 
@@ -249,15 +240,15 @@ func (m *manager) lastFlush() error {
 	return err
 }
 
-func (m *manager) openSockets() ([]PacketConn, error) {
+func (m *manager) openSockets() ([]listen.PacketConn, error) {
 	if len(m.cfg.Conns) > 0 {
 		return m.cfg.Conns, nil
 	}
-	var conns []PacketConn
+	var conns []listen.PacketConn
 	for _, address := range m.cfg.Listen {
-		more, err := listen(address, m.log)
+		more, err := listen.Open(address, m.log)
 		if err != nil {
-			closeAll(conns)
+			listen.CloseAll(conns)
 			return nil, err
 		}
 		conns = append(conns, more...)
@@ -265,7 +256,7 @@ func (m *manager) openSockets() ([]PacketConn, error) {
 	return conns, nil
 }
 
-func (m *manager) sayListening(conns []PacketConn) {
+func (m *manager) sayListening(conns []listen.PacketConn) {
 	var sinks []string
 	for _, p := range m.cfg.plans {
 		sinks = append(sinks, p.spec.Name)
@@ -276,8 +267,8 @@ func (m *manager) sayListening(conns []PacketConn) {
 		if a := c.LocalAddr(); !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
 			attrs := []any{"addr", a.String(), "agents", len(m.roster.Load().byID)}
-			if u, ok := c.(*udpConn); ok {
-				attrs = append(attrs, "receive_buffer_bytes", u.buffer)
+			if n := listen.Buffer(c); n > 0 {
+				attrs = append(attrs, "receive_buffer_bytes", n)
 			}
 			m.log.Info("listening", attrs...)
 		}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/manager/listen"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -357,7 +358,7 @@ func TestARQueueTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Conns = []PacketConn{conn}
+	cfg.Conns = []listen.PacketConn{conn}
 	if err := Run(t.Context(), cfg, slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))); err == nil || !strings.Contains(err.Error(), "another process reads") {
 		t.Errorf("got %v", err)
 	}

@@ -37,7 +37,7 @@ func (a *agent) about(heard time.Time) []byte {
 		b = sink.Member(b, "last_seen", heard)
 	}
 	if a.back != nil {
-		b = sink.Member(b, "source", a.back.to.String())
+		b = sink.Member(b, "source", a.back.To.String())
 	}
 	if i := a.life.interval(); i > 0 {
 		b = sink.Member(b, "interval", i.Seconds())

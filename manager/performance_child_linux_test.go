@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ossecd/manager/listen"
 )
 
 // runPerformanceChild is a manager, or what only reads its sockets. It says where it listens, and answers questions
@@ -32,13 +34,13 @@ import (
 func runPerformanceChild(t *testing.T, what string) {
 	kind, dir, _ := strings.Cut(what, " ")
 	log := slog.New(slog.DiscardHandler)
-	conns, err := listen("0.0.0.0:0", log)
+	conns, err := listen.Open("0.0.0.0:0", log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	buffer := math.MaxInt
 	for _, c := range conns {
-		buffer = min(buffer, c.(*udpConn).buffer)
+		buffer = min(buffer, listen.Buffer(c))
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ready := make(chan struct{})
@@ -55,9 +57,9 @@ func runPerformanceChild(t *testing.T, what string) {
 	} else {
 		for _, c := range conns {
 			all.Go(func() {
-				var ps [batchSize]packet
+				var ps [listen.BatchSize]listen.Datagram
 				for {
-					n, err := batches(c).readBatch(ps[:])
+					n, err := listen.Batches(c).ReadBatch(ps[:])
 					if err != nil {
 						return
 					}
@@ -92,7 +94,7 @@ func runPerformanceChild(t *testing.T, what string) {
 		fmt.Println(cpu.Utime.Nano()+cpu.Stime.Nano(), mem.Mallocs, reads.Load())
 	}
 	stop()
-	closeAll(conns)
+	listen.CloseAll(conns)
 	all.Wait()
 }
 

@@ -218,9 +218,9 @@ func (p *pusher) send(u *push, n int) bool {
 		var ok bool
 		if u.at < 0 {
 			ok, u.free = p.mayBegin(a, time.Now())
-			u.to = a.back.to.Addr()
+			u.to = a.back.To.Addr()
 		} else {
-			ok = a.back.to.Addr() == u.to
+			ok = a.back.To.Addr() == u.to
 		}
 		if !ok {
 			s.busy = false

@@ -59,7 +59,7 @@ func (p *pusher) mayBegin(a *agent, now time.Time) (ok, free bool) {
 	if a.push.reach == nil {
 		a.push.reach = new(reach)
 	}
-	r, at := a.push.reach, a.back.to.Addr()
+	r, at := a.push.reach, a.back.To.Addr()
 	switch {
 	case !a.push.says:
 		const free = freeBytes / freeSecond * time.Second

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"ossecd/manager/listen"
 	"ossecd/manager/sink"
 	"ossecd/proto"
 )
@@ -16,7 +17,7 @@ import (
 // receiver takes the datagrams of one socket all the way, in one goroutine.
 type receiver struct {
 	m      *manager
-	conn   PacketConn
+	conn   listen.PacketConn
 	log    *slog.Logger
 	opener *proto.Opener
 	voice  *voice
@@ -24,7 +25,7 @@ type receiver struct {
 	events sink.Lot // of the batch at hand
 }
 
-func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
+func (m *manager) newReceiver(conn listen.PacketConn) (*receiver, error) {
 	v, err := m.newVoice()
 	if err != nil {
 		return nil, err
@@ -34,15 +35,15 @@ func (m *manager) newReceiver(conn PacketConn) (*receiver, error) {
 
 // run receives until the socket is closed.
 func (r *receiver) run(ctx context.Context) error {
-	conn := batches(r.conn)
-	var ps [batchSize]packet
+	conn := listen.Batches(r.conn)
+	var ps [listen.BatchSize]listen.Datagram
 	for {
-		n, err := conn.readBatch(ps[:])
+		n, err := conn.ReadBatch(ps[:])
 		switch {
 		case err == nil:
 			now := time.Now()
 			for i := range ps[:n] {
-				r.receive(ps[i].data, ps[i].from, ps[i].to, now)
+				r.receive(ps[i].Data, ps[i].From, ps[i].To, now)
 			}
 			r.handOver(n == len(ps))
 			// The writer goes next. Besides, a goroutine that does nothing but system calls for 10 ms is taken for
@@ -152,7 +153,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		// A stock agent's events do not move its return address. Where there is none yet, since we started, they show it: its keepalives can
 		// be ten minutes apart. Wazuh's speak every few seconds, and of them it must be known which orders they read.
 		if control || a.ours || a.back == nil && a.dialect != proto.Wazuh {
-			a.answerTo(returnPath{r.conn, from, to})
+			a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
 		}
 	}
 	if control {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/manager/listen"
 	"ossecd/proto"
 )
 
@@ -152,7 +153,7 @@ func direct(t testing.TB, lines ...string) *receiver {
 }
 
 // deaf is a socket that takes answers and forgets them.
-type deaf struct{ PacketConn }
+type deaf struct{ listen.PacketConn }
 
 func (deaf) WritePacket([]byte, netip.AddrPort, netip.Addr) error { return nil }
 
@@ -348,7 +349,7 @@ func TestReturnPath(t *testing.T) {
 		late := seal("1:l:late")
 		r.receive(seal("1:l:from another port"), second, netip.Addr{}, time.Now())
 		r.receive(late, netip.MustParseAddrPort("192.0.2.9:3333"), netip.Addr{}, time.Now())
-		if got := r.m.roster.Load().byID["001"].back.to; got != tt.want {
+		if got := r.m.roster.Load().byID["001"].back.To; got != tt.want {
 			t.Errorf("%s: answers go to %v, want %v", tt.program, got, tt.want)
 		}
 	}
@@ -401,7 +402,7 @@ func BenchmarkReceive(b *testing.B) {
 					i = 0
 				}
 				r.receive(batch[i], from, netip.Addr{}, time.Now())
-				if i++; i%batchSize == 0 {
+				if i++; i%listen.BatchSize == 0 {
 					r.handOver(false)
 				}
 			}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ossecd/keys"
+	"ossecd/manager/listen"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -27,6 +28,8 @@ const (
 	fixedLine  = "002 db01 192.0.2.7 0f3d1d9949a5e82bc2a6f43e09b3c9d8b53ffd0eabb1ab5796f4fb782261fecb"
 	subnetLine = "003 net01 198.51.100.0/24 1f3d1d9949a5e82bc2a6f43e09b3c9d8b53ffd0eabb1ab5796f4fb782261fecb"
 )
+
+var quiet = slog.New(slog.DiscardHandler)
 
 var managerAddr = netip.MustParseAddrPort("203.0.113.5:1514")
 
@@ -94,10 +97,10 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.startOn([]PacketConn{conn})
+	r.startOn([]listen.PacketConn{conn})
 }
 
-func (r *rig) startOn(conns []PacketConn) {
+func (r *rig) startOn(conns []listen.PacketConn) {
 	r.t.Helper()
 	r.cfg.Conns = conns
 	ctx, cancel := context.WithCancel(context.Background())

@@ -9,6 +9,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/manager/listen"
 	"ossecd/proto"
 )
 
@@ -264,7 +265,7 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 		return false
 	}
 	a.uses, a.method = nil, message.Method
-	a.answerTo(returnPath{r.conn, from, to})
+	a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
 	r.voice.say(a, []byte(proto.Removed))
 	if a.mayLog(saidGoodbye, now) {
 		r.log.Info("a removed agent was told so", "agent", a.key.ID, "name", a.key.Name, "source", from.String())

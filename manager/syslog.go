@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ossecd/keys/setting"
+	"ossecd/manager/listen"
 	"ossecd/manager/sink"
 	"ossecd/proto/syslog"
 )
@@ -100,7 +101,7 @@ type syslogDoor struct {
 }
 
 // openSyslog opens the inputs that the configuration asks for, or none. The sockets of UDP are among packets, too.
-func (m *manager) openSyslog() (doors []door, packets []PacketConn, err error) {
+func (m *manager) openSyslog() (doors []door, packets []listen.PacketConn, err error) {
 	for i := range m.cfg.syslog {
 		in := &m.cfg.syslog[i]
 		d := &syslogDoor{syslogInput: in, m: m, log: m.log, sender: m.sinks.NewSender("syslog by " + in.network + " to " + in.listen), conns: make(map[net.Conn]struct{})}
@@ -114,7 +115,7 @@ func (m *manager) openSyslog() (doors []door, packets []PacketConn, err error) {
 			doors = append(doors, door{func(ctx context.Context) { d.accept(ctx, l) }, func() { l.Close() }})
 			continue
 		}
-		conns, err := listen(in.listen, m.log)
+		conns, err := listen.Open(in.listen, m.log)
 		if err != nil {
 			closeDoors(doors)
 			return nil, nil, fmt.Errorf("syslog: %w", err)
@@ -133,14 +134,14 @@ func (m *manager) openSyslog() (doors []door, packets []PacketConn, err error) {
 }
 
 // receive takes datagrams, a message each, until ctx ends.
-func (d *syslogDoor) receive(ctx context.Context, conn PacketConn) {
+func (d *syslogDoor) receive(ctx context.Context, conn listen.PacketConn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	from := batches(conn)
-	var ps [batchSize]packet
+	from := listen.Batches(conn)
+	var ps [listen.BatchSize]listen.Datagram
 	var events sink.Lot
 	for {
-		n, err := from.readBatch(ps[:])
+		n, err := from.ReadBatch(ps[:])
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -152,8 +153,8 @@ func (d *syslogDoor) receive(ctx context.Context, conn PacketConn) {
 		}
 		now := time.Now()
 		for _, p := range ps[:n] {
-			if d.admits(p.from.Addr()) {
-				d.add(&events, now, p.from, p.data)
+			if d.admits(p.From.Addr()) {
+				d.add(&events, now, p.From, p.Data)
 			}
 		}
 		d.m.sinks.Put(&events, n == len(ps))
@@ -189,6 +190,6 @@ func (d *syslogDoor) add(events *sink.Lot, now time.Time, from netip.AddrPort, m
 		return
 	}
 	var b [64]byte
-	from = unmap(from)
+	from = listen.Unmap(from)
 	events.Event(d.sender, now, 0, from, '2', from.Addr().WithZone("").AppendTo(b[:0]), message)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ossecd/manager/listen"
 )
 
 // syslogRig is a manager with real sockets for syslog on loopback.
@@ -18,7 +20,7 @@ func syslogRig(t *testing.T, tables ...string) (r *rig, addrs []string) {
 	r = &rig{t: t, out: new(syncBuffer), logs: new(syncBuffer)}
 	r.cfg = Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Out: r.out, Syslog: settingtest.Tables(t, "syslog", tables...)}
 	r.writeKeys(anyLine)
-	conn, err := listen("127.0.0.1:0", quiet)
+	conn, err := listen.Open("127.0.0.1:0", quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

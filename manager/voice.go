@@ -36,10 +36,10 @@ func (v *voice) say(a *agent, message []byte) error {
 	}
 	v.datagram, err = v.sealer.Seal(v.datagram[:0], cipher, &e, message)
 	if err == nil {
-		err = a.back.conn.WritePacket(v.datagram, a.back.to, a.back.from)
+		err = a.back.Write(v.datagram)
 	}
 	if err != nil {
-		v.m.log.Debug("answer", "agent", a.key.ID, "to", a.back.to.String(), "err", err)
+		v.m.log.Debug("answer", "agent", a.key.ID, "to", a.back.To.String(), "err", err)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"ossecd/agent"
 	"ossecd/agent/source"
 	"ossecd/manager"
+	"ossecd/manager/listen"
 	"ossecd/proto/simnet"
 )
 
@@ -57,7 +58,7 @@ func TestIdleClones(t *testing.T) {
 				ready := make(chan struct{})
 				all.Go(func() {
 					cfg := manager.Config{Keys: keyFile, State: filepath.Join(dir, "manager"), Out: &out,
-						Conns: []manager.PacketConn{conn}, Ready: func([]netip.AddrPort) { close(ready) }}
+						Conns: []listen.PacketConn{conn}, Ready: func([]netip.AddrPort) { close(ready) }}
 					if err := manager.Run(ctx, cfg, log); err != nil {
 						t.Error(err)
 					}

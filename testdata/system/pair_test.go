@@ -19,6 +19,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/manager"
+	"ossecd/manager/listen"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
@@ -113,7 +114,7 @@ func playPair(t *testing.T, seed uint64, method proto.Method, dialect proto.Dial
 		all.Go(func() {
 			defer close(ended)
 			cfg := manager.Config{Keys: keyFile, State: filepath.Join(dir, "manager"), Out: &out,
-				Conns: []manager.PacketConn{conn}, Ready: func([]netip.AddrPort) { close(ready) }}
+				Conns: []listen.PacketConn{conn}, Ready: func([]netip.AddrPort) { close(ready) }}
 			if err := manager.Run(ctx, cfg, log); err != nil {
 				t.Error(err)
 			}

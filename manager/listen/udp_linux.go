@@ -1,4 +1,4 @@
-package manager
+package listen
 
 import (
 	"context"
@@ -31,13 +31,13 @@ type udpConn struct {
 	closed atomic.Bool
 	fd     int
 
-	batch *batch
-	pace  pace
+	batch    *batch
+	coalesce coalescer
 }
 
 // newUDPConn takes the socket of u, which is closed.
 func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) (*udpConn, error) {
-	c := &udpConn{network: network, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
+	c := &udpConn{network: network, local: Unmap(u.LocalAddr().(*net.UDPAddr).AddrPort())}
 	fd, err := detach(u)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) (*udpConn, err
 	if c.buffer, err = setReadBuffer(fd, readBuffer); err != nil {
 		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
 	}
-	c.batch, c.pace = newBatch(c.tells), pace{room: c.buffer / 4}
+	c.batch, c.coalesce = newBatch(c.tells), coalescer{room: c.buffer / 4}
 	log.Debug("socket open", "addr", c.local.String(), "buffer_asked_bytes", readBuffer, "buffer_granted_bytes", c.buffer)
 	return c, nil
 }
@@ -148,9 +148,9 @@ func (c *udpConn) Close() error {
 	return os.NewSyscallError("close", unix.Close(c.fd))
 }
 
-// readBatch reads what has come, after a pause if much comes.
-func (c *udpConn) readBatch(ps []packet) (n int, err error) {
-	if d := c.pace.pause(time.Now()); d > 0 {
+// ReadBatch reads what has come, after a pause if much comes.
+func (c *udpConn) ReadBatch(ps []Datagram) (n int, err error) {
+	if d := c.coalesce.pause(time.Now()); d > 0 {
 		// Not time.Sleep: its timer is one of the poller's, which takes a second thread.
 		t := unix.NsecToTimespec(int64(d))
 		unix.Nanosleep(&t, nil)
@@ -161,7 +161,7 @@ func (c *udpConn) readBatch(ps []packet) (n int, err error) {
 		if c.closed.Load() {
 			return 0, net.ErrClosed
 		}
-		n, err = c.batch.read(c.fd, ps, !c.pace.more)
+		n, err = c.batch.read(c.fd, ps, !c.coalesce.more)
 		if err != unix.EINTR {
 			break
 		}
@@ -174,20 +174,20 @@ func (c *udpConn) readBatch(ps []packet) (n int, err error) {
 	case err != nil:
 		return 0, os.NewSyscallError("recvmmsg", err)
 	}
-	c.pace.took(ps[:n], len(ps))
+	c.coalesce.took(ps[:n], len(ps))
 	return n, nil
 }
 
 // ReadPacket copies a datagram to p. For one goroutine.
 func (c *udpConn) ReadPacket(p []byte) (int, netip.AddrPort, netip.Addr, error) {
-	var one [1]packet
+	var one [1]Datagram
 	for n := 0; n == 0; {
 		var err error
-		if n, err = c.readBatch(one[:]); err != nil {
+		if n, err = c.ReadBatch(one[:]); err != nil {
 			return 0, netip.AddrPort{}, netip.Addr{}, err
 		}
 	}
-	return copy(p, one[0].data), one[0].from, one[0].to, nil
+	return copy(p, one[0].Data), one[0].From, one[0].To, nil
 }
 
 func (c *udpConn) WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error {

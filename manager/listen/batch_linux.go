@@ -1,4 +1,4 @@
-package manager
+package listen
 
 import (
 	"net/netip"
@@ -13,11 +13,11 @@ import (
 // batch is what recvmmsg(2) writes into. x/sys has no form of that call; this is the one place that goes without the
 // checks of the language.
 type batch struct {
-	headers [batchSize]mmsghdr
-	pieces  [batchSize]unix.Iovec
-	names   [batchSize]unix.RawSockaddrInet6 // the larger of the two kinds
-	locals  [batchSize][64]byte              // control messages, where the socket was asked for them
-	data    [batchSize][]byte
+	headers [BatchSize]mmsghdr
+	pieces  [BatchSize]unix.Iovec
+	names   [BatchSize]unix.RawSockaddrInet6 // the larger of the two kinds
+	locals  [BatchSize][64]byte              // control messages, where the socket was asked for them
+	data    [BatchSize][]byte
 	tells   bool
 }
 
@@ -44,14 +44,14 @@ func newBatch(tells bool) *batch {
 	return b
 }
 
-// read reads as many datagrams as have come, up to len(ps) and batchSize. Where none has it waits for one, or returns
+// read reads as many datagrams as have come, up to len(ps) and BatchSize. Where none has it waits for one, or returns
 // EAGAIN.
-func (b *batch) read(fd int, ps []packet, wait bool) (int, error) {
+func (b *batch) read(fd int, ps []Datagram, wait bool) (int, error) {
 	flags := unix.MSG_DONTWAIT
 	if wait {
 		flags = unix.MSG_WAITFORONE
 	}
-	most := min(len(ps), batchSize)
+	most := min(len(ps), BatchSize)
 	for i := range b.headers[:most] {
 		h := &b.headers[i]
 		h.Namelen = unix.SizeofSockaddrInet6
@@ -65,9 +65,9 @@ func (b *batch) read(fd int, ps []packet, wait bool) (int, error) {
 	}
 	for i := range ps[:n] {
 		h := &b.headers[i]
-		ps[i] = packet{data: b.data[i][:h.n], from: b.from(i)}
+		ps[i] = Datagram{Data: b.data[i][:h.n], From: b.from(i)}
 		if b.tells {
-			ps[i].to = parseLocal(b.locals[i][:h.Controllen])
+			ps[i].To = parseLocal(b.locals[i][:h.Controllen])
 		}
 	}
 	return int(n), nil

@@ -1,15 +1,15 @@
-package manager
+package listen
 
 import "time"
 
 // longestPause is how long a receiver lets datagrams gather at most: what an event is late by.
 const longestPause = 5 * time.Millisecond
 
-// pace lets datagrams gather in the socket before they are read while many come, as network cards do with their
+// coalescer lets datagrams gather in the socket before they are read while many come, as network cards do with their
 // interrupts: so a wake-up, which can cost more than the work on a datagram, serves many of them. When few come there is
 // no pause, nor while there is more to read at once. What gathers takes up to room bytes of the socket's buffer, at the
 // rate at which they last came.
-type pace struct {
+type coalescer struct {
 	room  int       // bytes that may gather
 	since time.Time // when the datagrams counted here began to come
 	count int64
@@ -21,16 +21,16 @@ type pace struct {
 const datagramCost = 2048
 
 // took notes what was read where most could have been.
-func (p *pace) took(ps []packet, most int) {
+func (p *coalescer) took(ps []Datagram, most int) {
 	p.count += int64(len(ps))
 	for i := range ps {
-		p.bytes += int64(len(ps[i].data)) + datagramCost
+		p.bytes += int64(len(ps[i].Data)) + datagramCost
 	}
 	p.more = len(ps) == most
 }
 
 // pause says how long to let datagrams gather, called before they are read.
-func (p *pace) pause(now time.Time) time.Duration {
+func (p *coalescer) pause(now time.Time) time.Duration {
 	if p.more {
 		return 0
 	}

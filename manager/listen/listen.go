@@ -1,4 +1,6 @@
-package manager
+// Package listen is the manager's UDP sockets: they read datagrams in batches, let them gather while many come, and have a way back
+// for answers. It knows nothing of agents.
+package listen
 
 import (
 	"errors"
@@ -10,6 +12,18 @@ import (
 	"syscall"
 
 	"ossecd/proto"
+)
+
+const (
+	// readBuffer is asked for on every socket, so that a burst is kept while we are not scheduled: 16 MB is a
+	// third of a second at 100,000 small datagrams a second. The system may grant less.
+	readBuffer = 16 << 20
+
+	// maxReceivers is how many sockets share an address at most. Each costs its buffers.
+	maxReceivers = 16
+
+	// BatchSize is how many datagrams are read at once.
+	BatchSize = 32
 )
 
 // PacketConn is a socket that agents send to.
@@ -24,45 +38,56 @@ type PacketConn interface {
 	Close() error
 }
 
-// batchReader is a PacketConn that can read several datagrams at once.
-type batchReader interface {
-	// readBatch waits for a datagram, and reads as many as have come up to len(ps). After it filled ps it does not
+// BatchReader is a PacketConn that can read several datagrams at once.
+type BatchReader interface {
+	// ReadBatch waits for a datagram, and reads as many as have come up to len(ds). After it filled ds it does not
 	// wait, and may return 0. For one goroutine.
-	readBatch(ps []packet) (n int, err error)
+	ReadBatch(ds []Datagram) (n int, err error)
 }
 
-// packet is a datagram as ReadPacket gives it. It may be used until the next call.
-type packet struct {
-	data []byte
-	from netip.AddrPort
-	to   netip.Addr
+// Datagram is one as ReadPacket gives it. It may be used until the next call.
+type Datagram struct {
+	Data []byte
+	From netip.AddrPort
+	To   netip.Addr
 }
 
-// oneByOne makes a batchReader of any PacketConn.
+// ReturnPath is the way that answers to a datagram take.
+type ReturnPath struct {
+	Conn PacketConn
+	To   netip.AddrPort
+	From netip.Addr // the address of ours that it was sent to
+}
+
+// Write sends a datagram back.
+func (r *ReturnPath) Write(p []byte) error { return r.Conn.WritePacket(p, r.To, r.From) }
+
+// oneByOne makes a BatchReader of any PacketConn.
 type oneByOne struct {
 	conn PacketConn
 	b    []byte
 }
 
-func (o *oneByOne) readBatch(ps []packet) (int, error) {
+func (o *oneByOne) ReadBatch(ps []Datagram) (int, error) {
 	n, from, to, err := o.conn.ReadPacket(o.b)
 	if err != nil {
 		return 0, err
 	}
-	ps[0] = packet{o.b[:n], from, to}
+	ps[0] = Datagram{o.b[:n], from, to}
 	return 1, nil
 }
 
-func batches(conn PacketConn) batchReader {
-	if b, ok := conn.(batchReader); ok {
+// Batches is the way to read several datagrams of conn at once.
+func Batches(conn PacketConn) BatchReader {
+	if b, ok := conn.(BatchReader); ok {
 		return b
 	}
 	return &oneByOne{conn, make([]byte, proto.MaxDatagram+1)}
 }
 
-// listen opens the sockets of an address "host:port". Without a host there are some for IPv4 and some for IPv6, on
+// Open opens the sockets of an address "host:port". Without a host there are some for IPv4 and some for IPv6, on
 // the same port, as far as the system has these families.
-func listen(address string, log *slog.Logger) ([]PacketConn, error) {
+func Open(address string, log *slog.Logger) ([]PacketConn, error) {
 	conns, err := listenFirst(address, listenOne, log)
 	if err != nil {
 		return nil, err
@@ -156,4 +181,20 @@ func listenOne(network, address string, log *slog.Logger) (*udpConn, error) {
 	return newUDPConn(u, network, log)
 }
 
-func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+// Buffer is how many bytes of received datagrams the system keeps for a socket; 0 where it does not tell.
+func Buffer(conn PacketConn) int {
+	if u, ok := conn.(*udpConn); ok {
+		return u.buffer
+	}
+	return 0
+}
+
+// CloseAll closes sockets.
+func CloseAll(conns []PacketConn) {
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// Unmap is the address without the form of IPv6 that an IPv4 address can have.
+func Unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -1,21 +1,38 @@
-package manager
+package listen
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
 
 const dropsEvery = 10 * time.Second // how often the system's counts of dropped datagrams are read
 
-// dropTeller is a socket whose dropped datagrams the system counts.
-type dropTeller interface {
+// dropCounter is a socket whose dropped datagrams the system counts.
+type dropCounter interface {
 	// dropped is how many datagrams found the socket's buffer full since it was opened; false where the system
 	// does not tell.
 	dropped() (uint64, bool)
 }
 
-// drops reads how many datagrams the system dropped because we were too slow to take them, and logs new ones, so
-// that no loss is invisible. For one goroutine.
+// LogDrops logs until ctx ends how many datagrams the system dropped because we were too slow to take them, so that no loss is
+// invisible. The sockets must be open until it returns.
+func LogDrops(ctx context.Context, conns []PacketConn, log *slog.Logger) {
+	d := drops{log: log, conns: conns}
+	tick := time.NewTicker(dropsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.look()
+			return
+		case <-tick.C:
+			d.look()
+		}
+	}
+}
+
+// drops are what was told so far.
 type drops struct {
 	log   *slog.Logger
 	conns []PacketConn
@@ -25,7 +42,7 @@ type drops struct {
 func (d *drops) look() {
 	var all uint64
 	for _, c := range d.conns {
-		if t, ok := c.(dropTeller); ok {
+		if t, ok := c.(dropCounter); ok {
 			n, _ := t.dropped()
 			all += n
 		}

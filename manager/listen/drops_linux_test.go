@@ -1,4 +1,4 @@
-package manager
+package listen
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 
 func TestDropsAreSeen(t *testing.T) {
 	t.Parallel()
-	conns, err := listen("127.0.0.1:0", quiet)
+	conns, err := Open("127.0.0.1:0", quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

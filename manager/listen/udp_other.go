@@ -1,6 +1,6 @@
 //go:build !linux
 
-package manager
+package listen
 
 import (
 	"log/slog"
@@ -17,7 +17,7 @@ type udpConn struct {
 }
 
 func newUDPConn(u *net.UDPConn, network string, log *slog.Logger) (*udpConn, error) {
-	c := &udpConn{udp: u, local: unmap(u.LocalAddr().(*net.UDPAddr).AddrPort()), buffer: readBuffer}
+	c := &udpConn{udp: u, local: Unmap(u.LocalAddr().(*net.UDPAddr).AddrPort()), buffer: readBuffer}
 	if err := u.SetReadBuffer(readBuffer); err != nil {
 		log.Warn("receive buffer not set", "listen", c.local.String(), "err", err)
 	}
@@ -30,7 +30,7 @@ func (c *udpConn) Close() error              { return c.udp.Close() }
 // ReadPacket may be called by one goroutine.
 func (c *udpConn) ReadPacket(p []byte) (int, netip.AddrPort, netip.Addr, error) {
 	n, from, err := c.udp.ReadFromUDPAddrPort(p)
-	return n, unmap(from), netip.Addr{}, err
+	return n, Unmap(from), netip.Addr{}, err
 }
 
 func (c *udpConn) WritePacket(p []byte, to netip.AddrPort, _ netip.Addr) error {

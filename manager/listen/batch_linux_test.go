@@ -1,4 +1,4 @@
-package manager
+package listen
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ func TestReadBatch(t *testing.T) {
 		}
 		defer u.Close()
 		var want, got []string
-		for i := range batchSize + 8 {
+		for i := range BatchSize + 8 {
 			text := fmt.Sprint("datagram ", i)
 			if i == 5 {
 				text = "" // an empty one is a datagram too
@@ -45,34 +45,34 @@ func TestReadBatch(t *testing.T) {
 		}
 		var sizes []int
 		for len(got) < len(want) {
-			var ps [batchSize]packet
-			n, err := c.readBatch(ps[:])
+			var ps [BatchSize]Datagram
+			n, err := c.ReadBatch(ps[:])
 			if err != nil {
 				t.Fatal(err)
 			}
 			sizes = append(sizes, n)
 			for _, p := range ps[:n] {
-				if from := u.LocalAddr().(*net.UDPAddr).AddrPort(); p.from != unmap(from) {
-					t.Errorf("%s: from %v, want %v", address, p.from, from)
+				if from := u.LocalAddr().(*net.UDPAddr).AddrPort(); p.From != Unmap(from) {
+					t.Errorf("%s: from %v, want %v", address, p.From, from)
 				}
-				if c.local.Addr().IsUnspecified() && p.to != host {
-					t.Errorf("%s: to %v, want %v", address, p.to, host)
+				if c.local.Addr().IsUnspecified() && p.To != host {
+					t.Errorf("%s: to %v, want %v", address, p.To, host)
 				}
-				got = append(got, string(p.data))
+				got = append(got, string(p.Data))
 			}
 		}
 		// A full batch is followed by what there is, even nothing.
-		for range batchSize {
+		for range BatchSize {
 			if _, err := u.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, want := range []int{batchSize, 0} {
-			if n, err := c.readBatch(make([]packet, batchSize)); err != nil || n != want {
+		for _, want := range []int{BatchSize, 0} {
+			if n, err := c.ReadBatch(make([]Datagram, BatchSize)); err != nil || n != want {
 				t.Errorf("%s: %d read, %v, want %d", address, n, err, want)
 			}
 		}
-		if !slices.Equal(got, want) || !slices.Equal(sizes, []int{batchSize, 8}) {
+		if !slices.Equal(got, want) || !slices.Equal(sizes, []int{BatchSize, 8}) {
 			t.Errorf("%s: read %q in batches of %v", address, got, sizes)
 		}
 	}
@@ -82,7 +82,7 @@ func TestReadBatch(t *testing.T) {
 func TestCloseEndsReading(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{0, 20 * time.Millisecond} {
-		conns, err := listen("127.0.0.1:0", quiet)
+		conns, err := Open("127.0.0.1:0", quiet)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package manager
+package listen
 
 import (
 	"errors"
@@ -18,41 +18,41 @@ import (
 var quiet = slog.New(slog.DiscardHandler)
 
 func closeConns(t *testing.T, conns []PacketConn) {
-	t.Cleanup(func() { closeAll(conns) })
+	t.Cleanup(func() { CloseAll(conns) })
 }
 
 func TestListenOnAPortInUse(t *testing.T) {
 	t.Parallel()
-	ours, err := listen("127.0.0.1:0", quiet) // shares its port among its own sockets
+	ours, err := Open("127.0.0.1:0", quiet) // shares its port among its own sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	closeConns(t, ours)
 	addr := ours[0].LocalAddr().String()
-	if conns, err := listen(addr, quiet); err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "in use") {
+	if conns, err := Open(addr, quiet); err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("%v", err)
-		closeAll(conns)
+		CloseAll(conns)
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	if conns, err := listen(":"+port, quiet); err == nil {
+	if conns, err := Open(":"+port, quiet); err == nil {
 		t.Error("a wildcard address was taken beside a holder of its port")
-		closeAll(conns)
+		CloseAll(conns)
 	}
 }
 
 // All sockets of an address take datagrams of the families that it stands for, and of no other.
 func TestListenFamilies(t *testing.T) {
 	t.Parallel()
-	if conns, err := listen("[::1]:0", quiet); err != nil {
+	if conns, err := Open("[::1]:0", quiet); err != nil {
 		t.Skip("needs IPv6: ", err)
 	} else {
-		closeAll(conns)
+		CloseAll(conns)
 	}
 	for _, tt := range []struct {
 		address      string
 		want4, want6 bool
 	}{{"0.0.0.0:0", true, false}, {"127.0.0.1:0", true, false}, {"[::]:0", true, true}, {"[::1]:0", false, true}, {":0", true, true}} {
-		conns, err := listen(tt.address, quiet)
+		conns, err := Open(tt.address, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,9 +121,9 @@ func TestListenFamilies(t *testing.T) {
 func TestListenFaults(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"nonsense", "192.0.2.1:1514", "no-such-host.invalid:1514", "127.0.0.1:99999"} {
-		if conns, err := listen(address, quiet); err == nil || !strings.Contains(err.Error(), strings.Split(address, ":")[0]) {
+		if conns, err := Open(address, quiet); err == nil || !strings.Contains(err.Error(), strings.Split(address, ":")[0]) {
 			t.Errorf("%s: %v", address, err)
-			closeAll(conns)
+			CloseAll(conns)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestAnswerLeavesFromWhereItWasAsked(t *testing.T) {
 		t.Skip("needs all of 127.0.0.0/8 on the loopback interface")
 	}
 	t.Parallel()
-	conns, err := listen(":0", quiet)
+	conns, err := Open(":0", quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,8 +211,8 @@ func TestListenWithoutAFamily(t *testing.T) {
 		t.Errorf("without both: %v", err)
 	}
 	// An address kept for documentation is no host's.
-	if conns, err := listen("192.0.2.254:0", quiet); err == nil || !strings.Contains(err.Error(), "choose one that it has") {
+	if conns, err := Open("192.0.2.254:0", quiet); err == nil || !strings.Contains(err.Error(), "choose one that it has") {
 		t.Errorf("a foreign address: %v", err)
-		closeAll(conns)
+		CloseAll(conns)
 	}
 }
