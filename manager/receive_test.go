@@ -210,7 +210,7 @@ func TestOwnPiecesSentBack(t *testing.T) {
 		a := sender.m.roster.Load().byID["001"]
 		a.mu.Lock()
 		a.method = method
-		a.answerTo(returnPath{kept, from, netip.Addr{}})
+		a.answerTo(listen.ReturnPath{Conn: kept, To: from})
 		for range 5 {
 			if err := sender.voice.say(a, []byte("a piece of a file")); err != nil {
 				t.Fatal(err)
@@ -240,7 +240,7 @@ func TestOwnPiecesSentBack(t *testing.T) {
 
 // keeps is a socket that keeps what is sent.
 type keeps struct {
-	PacketConn
+	listen.PacketConn
 	sent [][]byte
 }
 
