@@ -26,6 +26,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ossecd/keys/limitlog"
 )
 
 // Config says where the queue is and how much it holds.
@@ -90,6 +92,8 @@ type Queue struct {
 	appending sync.Mutex // held while records are written; taken before mu
 	out       []byte     // records being appended
 	looked    time.Time  // when the files were last looked for
+	watching  bool       // lookIdle is to come
+	lookLog   limitlog.Limit
 
 	mu       sync.Mutex    // never held while the disk is used
 	room     chan struct{} // closed and replaced when Commit made room
@@ -127,6 +131,9 @@ func Open(cfg Config) (*Queue, error) {
 			r.more <- struct{}{}
 		}
 	}
+	q.appending.Lock()
+	defer q.appending.Unlock()
+	q.lookLater()
 	return q, nil
 }
 
@@ -361,6 +368,7 @@ func (q *Queue) write(records []byte, first uint64, n int) error {
 		}
 		return err
 	}
+	defer q.lookLater()
 	q.mu.Lock()
 	defer q.unlock()
 	if fresh {

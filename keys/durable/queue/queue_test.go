@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -395,38 +397,47 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// Where somebody removes the files while they are used, what they held is counted as lost, and what comes later is kept.
+// Where somebody removes the files while they are used, what the newest held is written anew; what the others held is counted as lost,
+// and what comes later is kept.
 func TestRemovedFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "q")
 	s := mustOpen(t, Config{Dir: dir, Readers: []string{"a", "b"}})
 	b := single{s.Queue, s.Queue.Reader(1)}
-	next := 1
+	next, kept := 1, 1
 	for round := range 3 {
+		start := next
 		if round > 0 { // the first time nothing was put yet
 			mustAppend(t, s, records(next, next+9_999))
 			expect(t, s, next, next+2, false)
 			s.Commit(s.Read())
 			next += 10_000
+			if kept = int(s.newest().first); kept < start+4 || kept > next-10 {
+				t.Fatalf("the newest segment begins with %d; this shows nothing", kept)
+			}
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 		s.looked = time.Time{}
 		mustAppend(t, s, records(next, next+9))
-		if n, want := s.Lost(), []uint64{0, 9_997, 9_997}[round]; n != want {
-			t.Errorf("round %d: %d lost, want %d", round, n, want)
+		next += 10
+		done := start
+		if round > 0 {
+			done += 3
 		}
-		if n, want := b.Lost(), []uint64{0, 10_000, 10_000}[round]; n != want {
-			t.Errorf("round %d: %d lost for the other, want %d", round, n, want)
+		if n := int(s.Lost()); n != kept-done && round > 0 || n != 0 && round == 0 {
+			t.Errorf("round %d: %d lost, want those from %d to %d", round, n, done, kept)
 		}
-		expect(t, s, next, next+9, true)
-		expect(t, b, next, next+4, false)
+		if n := int(b.Lost()); n != kept-start && round > 0 || n != 0 && round == 0 {
+			t.Errorf("round %d: %d lost for the other, want those from %d to %d", round, n, start, kept)
+		}
+		expect(t, s, kept, next-1, true)
+		expect(t, b, kept, next-6, false)
 		s.Commit(s.Read())
 		b.Commit(b.Read())
-		expect(t, b, next+5, next+9, true)
+		expect(t, b, next-5, next-1, true)
 		b.Commit(b.Read())
-		next += 10
 	}
 	mustAppend(t, s, records(next, next+9))
 	expect(t, s, next, next+4, false)
@@ -435,6 +446,81 @@ func TestRemovedFiles(t *testing.T) {
 	s = mustOpen(t, Config{Dir: dir, Readers: []string{"a", "b"}})
 	expect(t, s, next+5, next+9, true)
 	expect(t, single{s.Queue, s.Queue.Reader(1)}, next, next+9, true)
+}
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take is what was logged since the last call.
+func (l *logBuffer) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
+}
+
+// With nothing to append it is noticed within seconds, too, and what waits outlives the process; so with the place of a reader alone.
+func TestRemovedWhileIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		dir := filepath.Join(root, "a", "q")
+		log := new(logBuffer)
+		cfg := Config{Dir: dir, Limit: MinLimit, Log: slog.New(slog.NewTextHandler(log, nil))}
+		q, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := single{q, q.Reader(0)}
+		mustAppend(t, s, records(1, 10))
+		expect(t, s, 1, 3, false)
+		s.Commit(s.Read())
+		removals := []func() error{
+			func() error { return os.RemoveAll(dir) },
+			func() error { return os.Rename(dir, dir+".old") },
+			func() error { return os.Remove(filepath.Join(dir, placeName)) },
+		}
+		for i, remove := range removals {
+			if err := remove(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * lookEvery)
+			synctest.Wait()
+			if got := log.take(); !strings.Contains(got, "records_lost=0") {
+				t.Errorf("removal %d: log %s", i, got)
+			}
+		}
+		if err := errors.Join(os.RemoveAll(filepath.Join(root, "a")), os.WriteFile(filepath.Join(root, "a"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if got := log.take(); strings.Count(got, "cannot be made anew") != 2 {
+			t.Errorf("in 90 seconds it is not told twice; log %s", got)
+		}
+		if err := os.Remove(filepath.Join(root, "a")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * lookEvery)
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+		if q, err = Open(cfg); err != nil {
+			t.Fatal(err)
+		}
+		s = single{q, q.Reader(0)}
+		expect(t, s, 4, 10, true)
+		q.Close()
+	})
 }
 
 // The form on disk stays: what another version left is read on, from where it stood. What comes goes to a segment of this version.

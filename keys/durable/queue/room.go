@@ -1,9 +1,6 @@
 package queue
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -172,59 +169,4 @@ func (q *Queue) within(i int, place int64) (Position, bool) {
 		}
 	}
 	return Position{}, false
-}
-
-// lookEvery is how often the files are looked for.
-const lookEvery = time.Second
-
-// look notices that somebody has removed or renamed the files, or their directory. What they hold is lost then, and others are made: what
-// was written to those would be lost at the end of the process. Appending is held.
-func (q *Queue) look() error {
-	now := time.Now()
-	if now.Sub(q.looked) < lookEvery {
-		return nil
-	}
-	q.mu.Lock()
-	newest := q.newest().first
-	q.mu.Unlock()
-	if _, err := os.Lstat(q.path(newest)); !errors.Is(err, os.ErrNotExist) {
-		q.looked = now
-		return nil
-	}
-	q.looked = time.Time{} // until all is well
-	if err := os.MkdirAll(q.cfg.Dir, 0o700); err != nil {
-		return err
-	}
-	for _, r := range q.readers {
-		if err := r.reopen(); err != nil {
-			return err
-		}
-	}
-	g, err := q.create(q.next)
-	if err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.unlock()
-	lost := q.next - min(q.slowest().Record, q.next)
-	to := Position{g.first, segmentHead, g.first}
-	q.skip(to, nil)
-	for _, r := range q.readers { // those that had got all, too
-		r.committed, r.read = to, to
-		q.dirty = append(q.dirty, r)
-	}
-	for len(q.segments) > 0 {
-		q.remove()
-	}
-	q.doomed = nil
-	q.add(g)
-	q.looked = now
-	q.cfg.Log.Error("somebody has removed the files of a queue on disk", "dir", q.cfg.Dir, "records_lost", lost, "remedy", "leave the directory alone while we run")
-	return nil
-}
-
-func (r *Reader) reopen() error {
-	r.saving.Lock()
-	defer r.saving.Unlock()
-	return errors.Join(r.cursor.close(), r.cursor.open(filepath.Join(r.q.cfg.Dir, placeOf(r.name))))
 }

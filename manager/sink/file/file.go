@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,9 +29,11 @@ type Options struct {
 
 // File is a sink that appends to a file. Named pipes and devices are written to as well; these are never set aside.
 type File struct {
-	o   Options
-	log *slog.Logger
+	o     Options
+	log   *slog.Logger
+	watch *watch // nil for what is no regular file
 
+	mu      sync.Mutex // guards what follows: the watch opens the file anew while nothing is written
 	f       *os.File
 	regular bool
 	size    int64
@@ -65,6 +68,9 @@ func Open(ctx context.Context, o Options, log *slog.Logger) (*File, error) {
 	}
 	if f.regular && (o.MaxSize > 0 || o.Daily) {
 		f.tidy = startTidy(o, log)
+	}
+	if f.regular {
+		f.watch = startWatch(f)
 	}
 	return f, nil
 }
@@ -102,8 +108,12 @@ func (f *File) isTorn() bool {
 
 // Write appends events. A line that could be written in part only is completed by the next Write, in the same file.
 func (f *File) Write(_ context.Context, events sink.Batch) (sink.Result, error) {
-	if err := f.follow(); err != nil {
-		return sink.Result{}, err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(f.looked).Abs() >= lookEvery {
+		if err := f.follow(now); err != nil {
+			return sink.Result{}, err
+		}
 	}
 	f.lines.make(events)
 	if f.tidy != nil && f.lines.begun == 0 && !f.lines.torn {
@@ -157,23 +167,27 @@ const lookEvery = 100 * time.Millisecond
 
 // follow opens a new file where another program has renamed or removed the one that is open, and told nobody. Where that
 // fails events wait: what is written to a file without a name is lost with it.
-func (f *File) follow() error {
-	if now := time.Now(); now.Sub(f.looked).Abs() >= lookEvery {
-		was := f.f
-		if err := f.Reopen(); err != nil {
-			return fmt.Errorf("%s was renamed or removed, and no new file can be opened: %w; events wait until it can", f.o.Path, err)
-		}
-		if f.f != was {
-			f.log.Warn("the events file was renamed or removed; a new one is written", "events", f.o.Path,
-				"remedy", "none needed; a program that rotates the file can send SIGHUP after it has renamed it")
-		}
-		f.looked = now
+func (f *File) follow(now time.Time) error {
+	was := f.f
+	if err := f.reopen(); err != nil {
+		return fmt.Errorf("%s was renamed or removed, and no new file can be opened: %w; events wait until it can", f.o.Path, err)
 	}
+	if f.f != was {
+		f.log.Warn("the events file was renamed or removed; a new one is written", "events", f.o.Path,
+			"remedy", "none needed; a program that rotates the file can send SIGHUP after it has renamed it")
+	}
+	f.looked = now
 	return nil
 }
 
 // Reopen opens the file by its name where another program has renamed or removed it.
 func (f *File) Reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reopen()
+}
+
+func (f *File) reopen() error {
 	if !f.regular {
 		return nil // what reads a pipe would take it for the end
 	}
@@ -195,6 +209,9 @@ func (f *File) Reopen() error {
 
 // Close ends it.
 func (f *File) Close() error {
+	if f.watch != nil {
+		f.watch.close()
+	}
 	if f.tidy != nil {
 		f.tidy.close()
 	}

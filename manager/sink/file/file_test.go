@@ -413,6 +413,51 @@ func TestFollowsItsName(t *testing.T) {
 	})
 }
 
+// With nothing to write it is noticed within seconds, too, and told; where no new file can be made, once a minute.
+func TestFollowsItsNameWhileIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "logs")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "events.log")
+		var log bytes.Buffer
+		f, err := Open(t.Context(), Options{Path: path, Archives: true}, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		write(t, f, "one")
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := read(t, path); got != "" || !strings.Contains(log.String(), "renamed or removed; a new one is written") {
+			t.Errorf("the new file has %q; log %s", got, log.String())
+		}
+		log.Reset()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if n := strings.Count(log.String(), "has no name any more"); n != 2 {
+			t.Errorf("told %d times in 90 seconds; log %s", n, log.String())
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		write(t, f, "two")
+		if got := read(t, path); strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, " two\n") {
+			t.Errorf("at last the file has %q", got)
+		}
+	})
+}
+
 func TestOpenFaults(t *testing.T) {
 	t.Parallel()
 	if _, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "none", "x")}, quiet); err == nil || !strings.Contains(err.Error(), "directory that exists") {
