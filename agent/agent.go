@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -205,6 +206,13 @@ func openCounts(cfg *Config, key keys.Key) (*counts, error) {
 	return c, nil
 }
 
+// inUse are the slots of the keys that are in use.
+func (c *counts) inUse() []*keys.Slot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.slots)
+}
+
 // flush brings the stock file up to date.
 func (c *counts) flush(ctx context.Context) error {
 	_, err := c.received.Flush(ctx, c.rids, func(yield func(*keys.Slot) bool) {
@@ -227,8 +235,9 @@ func (c *counts) keep(ctx context.Context, log *slog.Logger) {
 		case <-tick.C:
 		}
 		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("counters not saved", "err", err)
+			log.Warn("the message counters or their rids file are not as they should be", "err", err)
 		}
+		c.received.Tidy(time.Now(), slices.Values(c.inUse()))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"time"
 
 	"ossecd/keys/durable"
 	"ossecd/proto"
@@ -20,7 +21,8 @@ import (
 // ErrReceived says that the file of received counters cannot be used; the error around it names file and remedy.
 var ErrReceived = errors.New("not a file of received counters")
 
-// The file: slots of 256 bytes, little-endian, the first of them the header. Slots are only ever added. It grows
+// The file: slots of 256 bytes, little-endian, the first of them the header. A slot never moves; one without an ID is free
+// ([Received.Tidy]). It grows
 // by zeros that are written, so that a full disk is an error of growing and never a fault at a mapped page; sizes
 // and with them the mapped pieces are multiples of 64 KiB, the largest page of the systems we run on.
 const (
@@ -58,6 +60,10 @@ type Received struct {
 	size   int64            // of the file, all of it in pieces
 	pieces []piece          // in the order of the file
 	first  map[uint64]*Slot // by ID, the rest of that ID through Slot.next
+	free   []*Slot          // among those in use, without an agent
+	tidied time.Time        // when Tidy last looked
+
+	mostGone int // a constant, but for tests
 
 	failing sync.Mutex
 	failure error // of the first write where slots are written
@@ -90,7 +96,7 @@ func openReceived(path string, mmap mapper) (r *Received, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("received counters: %w; make the file writable for this user", err)
 	}
-	r = &Received{path: path, file: f, mmap: mmap, first: make(map[uint64]*Slot)}
+	r = &Received{path: path, file: f, mmap: mmap, first: make(map[uint64]*Slot), mostGone: mostGone}
 	if err := r.load(); err != nil {
 		r.Close()
 		return nil, err
@@ -153,8 +159,10 @@ func (r *Received) load() error {
 
 // index checks a slot as found in the file and enters it.
 func (r *Received) index(s *Slot) error {
-	if *s.mem == ([slotSize]byte{}) {
-		return nil // a power cut kept the head and not the slot
+	if s.word(slotID) == 0 { // freed, or a power cut kept the head and not the slot, or a kill came while one was filled
+		s.empty()
+		r.free = append(r.free, s)
+		return nil
 	}
 	if err := checkID(s.ID()); err != nil {
 		return damaged(r.path, "the slot at byte %d has the ID %q", s.at, s.ID())
@@ -259,6 +267,7 @@ func (r *Received) Slot(id, secret, peer string, rids proto.Counter) (*Slot, err
 	if v := rids.Value(); v > known {
 		found.takeOver(v)
 	}
+	found.set(slotGone, 0)
 	return found, nil
 }
 
@@ -273,8 +282,15 @@ func (r *Received) resetID(id string) bool {
 	return first != nil
 }
 
-// make adds a slot. The caller holds mu.
+// make adds a slot, or fills one that is free. The caller holds mu.
 func (r *Received) make(id string, print [16]byte) (*Slot, error) {
+	if n := len(r.free); n > 0 {
+		s := r.free[n-1]
+		r.free = r.free[:n-1]
+		s.fill(id, print)
+		r.enter(s)
+		return s, nil
+	}
 	if int64(r.made+1)*slotSize == r.size {
 		step := min(r.size, growMost)
 		if err := r.writeZeros(r.size, step); err != nil {
@@ -287,10 +303,7 @@ func (r *Received) make(id string, print [16]byte) (*Slot, error) {
 	at := int64(r.made+1) * slotSize
 	last := r.pieces[len(r.pieces)-1].slots
 	s := &last[(at-last[0].at)/slotSize]
-	*s.mem = [slotSize]byte{} // a kill may have left a part of one here
-	copy(s.mem[slotPrint:], print[:])
-	s.put(slotID, idWord(id))
-	s.save()
+	s.fill(id, print)
 	r.made++
 	binary.LittleEndian.PutUint64(r.head[headMade:], uint64(r.made))
 	r.pieces[0].slots[0].save()
@@ -349,18 +362,6 @@ func (r *Received) Flush(ctx context.Context, dir string, slots iter.Seq[*Slot])
 		}
 	}
 	return wrote, err
-}
-
-// inPlace says where the file no longer is at its path, so that what is counted ends with this process.
-func (r *Received) inPlace() error {
-	mine, err := r.file.Stat()
-	if err != nil {
-		return fmt.Errorf("received counters: %w", err)
-	}
-	if there, err := os.Stat(r.path); err != nil || !os.SameFile(mine, there) {
-		return fmt.Errorf("%s was removed or replaced while in use: counts are lost with this process; stop it in order, so that rids/ tells them, and start it anew", r.path)
-	}
-	return nil
 }
 
 // Close lets go of the file. No Slot may be used any more: doing so panics.

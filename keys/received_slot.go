@@ -20,7 +20,8 @@ const (
 	slotFlags    = slotKnown + 16
 	slotSeen     = slotKnown + 24 // Unix time, seconds
 	slotInterval = slotKnown + 32 // seconds
-	slotEnd      = slotKnown + 40 // zeros from here on
+	slotGone     = slotKnown + 40 // Unix time since when no key has it, 0 while one has
+	slotEnd      = slotKnown + 48 // zeros from here on
 
 	flagConnected = 1
 )
@@ -39,7 +40,11 @@ type Slot struct {
 }
 
 // ID is the agent's ID.
-func (s *Slot) ID() string { return string(bytes.TrimRight(s.mem[slotID:slotID+8], "\x00")) }
+func (s *Slot) ID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id()
+}
 
 // Judge tells what Accept would say of the count, and changes nothing.
 func (s *Slot) Judge(v uint64) proto.Verdict {
@@ -127,6 +132,8 @@ func (s *Slot) set(at int, word uint64) {
 
 // The rest is called with mu held, or before anyone else has the slot.
 
+func (s *Slot) id() string { return string(bytes.TrimRight(s.mem[slotID:slotID+8], "\x00")) }
+
 func (s *Slot) window() *proto.Window { return (*proto.Window)(s.mem[slotWindow:]) }
 
 func (s *Slot) word(at int) uint64 { return binary.LittleEndian.Uint64(s.mem[at:]) }
@@ -171,7 +178,7 @@ func (s *Slot) toTell() (id string, v uint64, changed bool) {
 	}
 	s.put(slotKnown, s.known())
 	s.save()
-	return s.ID(), v, true
+	return s.id(), v, true
 }
 
 // told records that the stock file says v.
@@ -180,6 +187,28 @@ func (s *Slot) told(v uint64) {
 	defer s.mu.Unlock()
 	s.put(slotKnown, v)
 	s.put(slotTold, v)
+	s.save()
+}
+
+// fill makes it the slot of an agent with a key. The ID comes last: until it is there, the slot is free.
+func (s *Slot) fill(id string, print [16]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*s.mem = [slotSize]byte{} // a kill may have left a part of one here
+	copy(s.mem[slotPrint:], print[:])
+	s.put(slotID, idWord(id))
+	s.save()
+}
+
+// empty makes it free. The ID goes first.
+func (s *Slot) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *s.mem == ([slotSize]byte{}) {
+		return
+	}
+	s.put(slotID, 0)
+	*s.mem = [slotSize]byte{}
 	s.save()
 }
 

@@ -236,7 +236,10 @@ func TestReceivedTakenAway(t *testing.T) {
 		s := slot(t, r, "001", "key", "", none)
 		for _, spoil := range []func() error{
 			func() error { return os.Remove(path) },
-			func() error { return os.WriteFile(path, make([]byte, growUnit), 0o600) }, // another file
+			func() error {
+				os.Rename(path, path+".old")
+				return os.WriteFile(path, make([]byte, growUnit), 0o600) // another file
+			},
 		} {
 			if err := spoil(); err != nil {
 				t.Fatal(err)

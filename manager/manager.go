@@ -224,6 +224,18 @@ func (m *manager) slots(yield func(*keys.Slot) bool) {
 	}
 }
 
+// keptSlots are those of all keys that are or were good since we run.
+func (m *manager) keptSlots(yield func(*keys.Slot) bool) {
+	roster := m.roster.Load()
+	for _, some := range []map[string]*agent{roster.byID, roster.gone} {
+		for _, a := range some {
+			if next := a.spare.Load(); !yield(a.slot) || next != nil && !yield(next.slot) {
+				return
+			}
+		}
+	}
+}
+
 func (m *manager) closeState() error { return errors.Join(m.received.Close(), m.sender.Close()) }
 
 // lastFlush brings the rids files up to date before the end. What it has no time for is no loss of ours: the
@@ -383,6 +395,7 @@ func (m *manager) takeResets() {
 
 func (m *manager) flushRids(ctx context.Context) {
 	if _, err := m.received.Flush(ctx, m.ridsDir(), m.slots); err != nil && ctx.Err() == nil {
-		m.limited.Error("the rids files were not updated", "err", err)
+		m.limited.Error("the message counters or their rids files are not as they should be", "err", err)
 	}
+	m.received.Tidy(time.Now(), m.keptSlots)
 }

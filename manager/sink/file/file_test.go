@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -413,6 +414,26 @@ func TestFollowsItsName(t *testing.T) {
 	})
 }
 
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take is what was logged since the last call.
+func (l *logBuffer) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
+}
+
 // With nothing to write it is noticed within seconds, too, and told; where no new file can be made, once a minute.
 func TestFollowsItsNameWhileIdle(t *testing.T) {
 	t.Parallel()
@@ -422,8 +443,8 @@ func TestFollowsItsNameWhileIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, "events.log")
-		var log bytes.Buffer
-		f, err := Open(t.Context(), Options{Path: path, Archives: true}, slog.New(slog.NewTextHandler(&log, nil)))
+		log := new(logBuffer)
+		f, err := Open(t.Context(), Options{Path: path, Archives: true}, slog.New(slog.NewTextHandler(log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -434,17 +455,16 @@ func TestFollowsItsNameWhileIdle(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := read(t, path); got != "" || !strings.Contains(log.String(), "renamed or removed; a new one is written") {
-			t.Errorf("the new file has %q; log %s", got, log.String())
+		if got, log := read(t, path), log.take(); got != "" || !strings.Contains(log, "renamed or removed; a new one is written") {
+			t.Errorf("the new file has %q; log %s", got, log)
 		}
-		log.Reset()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(90 * time.Second)
 		synctest.Wait()
-		if n := strings.Count(log.String(), "has no name any more"); n != 2 {
-			t.Errorf("told %d times in 90 seconds; log %s", n, log.String())
+		if got := log.take(); strings.Count(got, "has no name any more") != 2 {
+			t.Errorf("in 90 seconds it is not told twice; log %s", got)
 		}
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
