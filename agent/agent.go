@@ -27,6 +27,7 @@ import (
 
 	"ossecd/agent/collector"
 	"ossecd/agent/obey"
+	"ossecd/agent/outbox"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable"
@@ -91,28 +92,28 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	in := &intake{log: log, spool: queue, fill: cfg.shareOf(2), done: make(chan struct{})}
-	if in.sessions, err = newSessions(&cfg, key, counts, log); err != nil {
+	sessions, err := newSessions(&cfg, key, counts, log)
+	if err != nil {
 		return err
 	}
+	box := outbox.New(outbox.Config{Spool: queue, Readers: len(sessions), Fill: cfg.shareOf(2), ResendMax: cfg.ResendMax, Finish: cfg.ExitWhenIdle, Log: log})
 	mode := "first"
 	if cfg.AllManagers {
 		mode = "all"
 	}
 	log.Info("started", "version", cfg.Version, "managers", cfg.Managers, "mode", mode, "sources", len(sources))
-	outputs, to := make([]*output, len(sources)), make([]source.Output, len(sources))
+	outputs := make([]source.Output, len(sources))
 	for i := range sources {
-		outputs[i] = newOutput(in, collector.Name(sources[i]), cfg.shareOf(len(sources)))
-		to[i] = outputs[i]
+		outputs[i] = box.Awaited(collector.Name(sources[i]), cfg.shareOf(len(sources)))
 	}
 	var pushed *collector.Pushed
 	if cfg.PushedSources {
-		output := func(src string) source.Output { return newOutput(in, src, cfg.shareOf(2)) }
+		output := func(src string) source.Output { return box.Output(src, cfg.shareOf(2)) }
 		if pushed, err = collector.NewPushed(from, cfg.sharedDir(), cfg.PushedCommands, output, log); err != nil {
 			return err
 		}
 	}
-	for i, s := range in.sessions {
+	for i, s := range sessions {
 		orders := obey.Config{Responses: responses}
 		if i == 0 && pushed != nil {
 			orders.Stored = pushed.Changed
@@ -120,10 +121,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		if err := s.obeyWith(&cfg, i, orders); err != nil {
 			return err
 		}
-		s.outputs = outputs
-		if queue != nil {
-			s.spool = queue.Reader(i)
-		}
+		s.out = box.Reader(i)
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -135,19 +133,19 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	if responses != nil {
 		running.Go(func() {
-			if err := responses.Run(ctx, newOutput(in, "", 0)); err != nil {
+			if err := responses.Run(ctx, box.Output("", 0)); err != nil {
 				log.Error("active responses are not obeyed", "err", err)
 			}
 		})
 	}
 	var failed error
 	running.Go(func() {
-		if failed = collector.Run(ctx, sources, to, cfg.ExitWhenIdle, log); failed != nil {
+		if failed = collector.Run(ctx, sources, outputs, cfg.ExitWhenIdle, log); failed != nil {
 			cancel()
 		}
 	})
-	err = runSessions(ctx, in.sessions)
-	close(in.done)
+	err = runSessions(ctx, sessions)
+	box.Close()
 	cancel()
 	running.Wait()
 	if err == nil {
@@ -244,5 +242,3 @@ func (c *counts) keep(ctx context.Context, log *slog.Logger) {
 func (c *counts) close() error {
 	return errors.Join(c.flush(context.Background()), c.sender.Close(), c.received.Close())
 }
-
-var _ source.Output = (*output)(nil)

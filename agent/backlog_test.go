@@ -1,15 +1,12 @@
 package agent
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"ossecd/agent/source"
 	"ossecd/keys/durable/queue"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
@@ -333,37 +330,4 @@ func TestAFullSpoolDrops(t *testing.T) {
 			t.Errorf("told of %d lost, heard %s", lost, numbers(got))
 		}
 	})
-}
-
-// Where the spool cannot be written, events go straight to the manager.
-func TestABrokenSpool(t *testing.T) {
-	t.Parallel()
-	s := bareSession(t, Config{SpoolSize: queue.MinLimit}, func() net.Conn { return newDeaf(func() {}) })
-	queue, err := s.cfg.openSpool(s.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := queue.Close(); err != nil {
-		t.Fatal(err)
-	}
-	o := newOutput(&intake{log: s.log, spool: queue, sessions: []*session{s}}, "", 0)
-	type result struct {
-		n   int
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := o.Emit(t.Context(), []source.Event{{Queue: '1', Location: "l", Message: []byte("m")}})
-		done <- result{n, err}
-	}()
-	s.current = <-s.in
-	s.emit()
-	if got := <-done; got.n != 1 || got.err != nil {
-		t.Errorf("%+v", got)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if n, err := o.Emit(ctx, lines(0, 1)); n != 0 || err == nil {
-		t.Errorf("after the end: %d, %v", n, err)
-	}
 }

@@ -45,16 +45,10 @@ func (p *picky) WriteBatch(datagrams [][]byte) (n int, err error) {
 // spooledSession is a session with so many lines in its spool.
 func spooledSession(t *testing.T, conn net.Conn, n int) *session {
 	t.Helper()
-	s := bareSession(t, Config{SpoolSize: queue.MinLimit}, func() net.Conn { return conn })
-	events, err := s.cfg.openSpool(s.log)
-	if err != nil {
+	s, box := sessionOf(t, Config{SpoolSize: queue.MinLimit}, func() net.Conn { return conn })
+	if _, err := box.Output("test", 0).Emit(t.Context(), lines(0, n)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { events.Close() })
-	if _, err := events.Append(lines(0, n)); err != nil {
-		t.Fatal(err)
-	}
-	s.spool = events.Reader(0)
 	return s
 }
 
@@ -64,26 +58,20 @@ func TestBatchIsTakenInPart(t *testing.T) {
 	for takes := range slice + 2 {
 		p := &picky{deaf: newDeaf(func() {}), takes: 1000, err: syscall.ENOBUFS}
 		s := spooledSession(t, p, 3*slice)
-		s.emitSpooled()
+		s.emit()
 		before := s.flight
 		p.takes = takes
-		s.emitSpooled()
+		s.emit()
 		if failed := !s.retry.IsZero(); failed != (takes < slice) {
 			t.Errorf("%d taken: it failed: %v", takes, failed)
 		}
 		sent := min(takes, slice)
-		if got := int(s.flight.mark.Record - before.mark.Record); got != sent {
-			t.Errorf("%d taken: the mark went on by %d", takes, got)
-		}
 		if got, want := s.flight.sent-before.sent, uint64(sent)*charge(100); got != want {
 			t.Errorf("%d taken: %d bytes in flight, want %d", takes, got, want)
 		}
-		if got := len(s.unsure); got != slice+sent {
-			t.Errorf("%d taken: %d are unsure", takes, got)
-		}
 		p.takes, s.retry = 1000, time.Time{}
-		for s.peek() {
-			s.emitSpooled()
+		for s.out.Next() != nil {
+			s.emit()
 		}
 		opener, n := proto.NewOpener(), 0
 		for _, d := range p.taken {
@@ -114,8 +102,8 @@ func TestBatchWithTooLong(t *testing.T) {
 	p := &picky{deaf: newDeaf(func() {}), takes: 1000, err: syscall.EMSGSIZE}
 	s := spooledSession(t, p, slice)
 	p.takes, p.taken = 5, nil
-	s.emitSpooled()
-	if len(p.taken) != 5 || s.sealed.staged != 0 || len(s.unsure) != slice || !s.retry.IsZero() {
-		t.Errorf("%d taken, %d staged, %d unsure", len(p.taken), s.sealed.staged, len(s.unsure))
+	s.emit()
+	if len(p.taken) != 5 || s.sealed.staged != 0 || !s.retry.IsZero() {
+		t.Errorf("%d taken, %d staged", len(p.taken), s.sealed.staged)
 	}
 }

@@ -25,7 +25,7 @@ func BenchmarkEmit(b *testing.B) {
 				acks := make(chan struct{}, 1)
 				var writes int
 				var last time.Time
-				s := bareSession(b, Config{Method: method}, func() net.Conn {
+				s, box := sessionOf(b, Config{Method: method}, func() net.Conn {
 					return newDeaf(func() {
 						now := time.Now()
 						pause := now.Sub(last)
@@ -61,8 +61,7 @@ func BenchmarkEmit(b *testing.B) {
 					defer close(loop)
 					s.loop(ctx)
 				}()
-				out := &output{intake: &intake{sessions: []*session{s}}}
-				s.outputs = []*output{out}
+				out := box.Output("test", 0)
 				batch := make([]source.Event, size)
 				for i := range batch {
 					batch[i] = source.Event{Queue: '1', Location: "/var/log/auth.log", Message: text}

@@ -14,6 +14,7 @@ import (
 	"ossecd/agent/collector"
 	"ossecd/agent/response"
 	"ossecd/agent/source"
+	"ossecd/agent/spool"
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/durable/queue"
@@ -262,4 +263,20 @@ func (c *Config) loadKey() (key keys.Key, warnings []error, err error) {
 // mayTakeKey says whether a new key can be taken up: it must be kept, and known to the only manager.
 func (c *Config) mayTakeKey() bool {
 	return len(c.Managers) == 1 && c.KeyText == "" && durable.CanReplace(c.Keys) == nil
+}
+
+// openSpool opens the spool, if there is to be one.
+func (c *Config) openSpool(log *slog.Logger) (*spool.Spool, error) {
+	if c.SpoolSize == 0 {
+		return nil, nil
+	}
+	return spool.Open(queue.Config{Dir: filepath.Join(c.State, "spool"), Limit: c.SpoolSize, DropOldest: c.SpoolDropOldest, Sync: c.SpoolSync, Readers: c.readers(), Log: log})
+}
+
+// shareOf is how many bytes of the spool one of so many sources may fill, 0 for no bound.
+func (c *Config) shareOf(sources int) int64 {
+	if sources < 2 || c.SpoolDropOldest || c.SourceShare == 100 {
+		return 0
+	}
+	return c.SpoolSize / 100 * int64(c.SourceShare)
 }

@@ -3,8 +3,6 @@ package agent
 import (
 	"math/bits"
 	"time"
-
-	"ossecd/keys/durable/queue"
 )
 
 // flight is what was sent over one socket and is not covered by an answer yet. Events are never acknowledged,
@@ -28,8 +26,7 @@ type flight struct {
 	doubtful bool          // a sign came that nobody takes what we send
 	doubt    uint64        // the first probe whose answer ends the doubt
 
-	// Where the spool stood behind the last event sent, and at the last keepalive that was answered.
-	mark, coveredMark queue.Position
+	coveredCount uint64 // of the last keepalive that was answered: what was sent with a lower one has arrived
 }
 
 // probe is a keepalive, or a startup message, that is not answered yet.
@@ -37,7 +34,7 @@ type probe struct {
 	number uint64
 	at     time.Time
 	sent   uint64 // as of then
-	mark   queue.Position
+	count  uint64 // that it was sent with
 }
 
 // event notes that an event was sent in a datagram of n bytes.
@@ -57,12 +54,12 @@ func (f *flight) room(n int) bool {
 // wantsProbe says that half a window was used since the last probe.
 func (f *flight) wantsProbe() bool { return f.sent-f.probed >= window/2 }
 
-// probe notes that a message was sent which the manager acknowledges.
-func (f *flight) probe(now time.Time) {
+// probe notes that a message was sent, with this count, which the manager acknowledges.
+func (f *flight) probe(now time.Time, count uint64) {
 	if len(f.probes) == maxProbes {
 		f.probes = append(f.probes[:0], f.probes[1:]...)
 	}
-	f.probes = append(f.probes, probe{f.next, now, f.sent, f.mark})
+	f.probes = append(f.probes, probe{f.next, now, f.sent, count})
 	f.next++
 	f.probed = f.sent
 }
@@ -87,7 +84,7 @@ func (f *flight) answer(now time.Time) (unanswered int) {
 	} else {
 		f.answers -= (f.answers - took) / 8
 	}
-	f.covered, f.coveredMark = p[0].sent, p[0].mark
+	f.covered, f.coveredCount = p[0].sent, p[0].count
 	f.answered++
 	if p[0].number >= f.doubt {
 		f.doubtful = false
@@ -101,10 +98,9 @@ func (f *flight) answer(now time.Time) (unanswered int) {
 // still to come say nothing about what is sent from now on.
 func (f *flight) restart() {
 	for i := range f.probes {
-		f.probes[i].sent, f.probes[i].mark = 0, queue.Position{}
+		f.probes[i].sent = 0
 	}
 	f.sent, f.probed, f.covered = 0, 0, 0
-	f.mark, f.coveredMark = queue.Position{}, queue.Position{}
 }
 
 // refuse notes that the manager's host, or ours, said that nobody takes what we send. Nothing more is sent until

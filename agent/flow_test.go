@@ -213,14 +213,14 @@ func TestFlight(t *testing.T) {
 	t.Run("lost answers are made up for", func(t *testing.T) {
 		t.Parallel()
 		var f flight
-		f.probe(at(0)) // its answer is lost
+		f.probe(at(0), 0) // its answer is lost
 		send(&f, 200)
-		f.probe(at(0.1))
+		f.probe(at(0.1), 0)
 		f.answer(at(0.2)) // of the second, taken for the first's
 		if f.covered != 0 || f.allCovered() {
 			t.Errorf("%d bytes covered", f.covered)
 		}
-		f.probe(at(1.1))
+		f.probe(at(1.1), 0)
 		f.answer(at(1.2))
 		if f.covered != 200*charge(100) || !f.allCovered() {
 			t.Errorf("%d bytes covered", f.covered)
@@ -229,10 +229,10 @@ func TestFlight(t *testing.T) {
 	t.Run("old probes are given up", func(t *testing.T) {
 		t.Parallel()
 		var f flight
-		f.probe(at(0))
-		f.probe(at(5))
+		f.probe(at(0), 0)
+		f.probe(at(5), 0)
 		send(&f, 10)
-		f.probe(at(20))
+		f.probe(at(20), 0)
 		f.answer(at(20.1))
 		if f.covered != 10*charge(100) || len(f.probes) != 0 {
 			t.Errorf("%d bytes covered, %d probes left", f.covered, len(f.probes))
@@ -245,12 +245,12 @@ func TestFlight(t *testing.T) {
 	t.Run("a manager that rested has not taken all at once", func(t *testing.T) {
 		t.Parallel()
 		var f flight
-		f.probe(at(0))
+		f.probe(at(0), 0)
 		f.answer(at(0.001))
 		send(&f, 50)
-		f.probe(at(1))
+		f.probe(at(1), 0)
 		send(&f, 50)
-		f.probe(at(1.01))
+		f.probe(at(1.01), 0)
 		f.answer(at(1.5))
 		if f.covered != 50*charge(100) {
 			t.Errorf("%d bytes covered", f.covered)
@@ -263,12 +263,12 @@ func TestFlight(t *testing.T) {
 	t.Run("doubt ends with an answer to a later probe", func(t *testing.T) {
 		t.Parallel()
 		var f flight
-		f.probe(at(0))
+		f.probe(at(0), 0)
 		f.refuse()
 		if f.room(0) {
 			t.Error("room in doubt")
 		}
-		f.probe(at(1))
+		f.probe(at(1), 0)
 		f.answer(at(1.1)) // may be that of the first
 		if f.room(0) {
 			t.Error("room in doubt")
@@ -282,7 +282,7 @@ func TestFlight(t *testing.T) {
 		t.Parallel()
 		var f flight
 		for i := range 1000 {
-			f.probe(at(float64(i)))
+			f.probe(at(float64(i)), 0)
 		}
 		if len(f.probes) != maxProbes {
 			t.Errorf("%d probes", len(f.probes))

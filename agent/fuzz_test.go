@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ossecd/agent/obey"
+	"ossecd/agent/outbox"
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/proto"
@@ -59,6 +60,13 @@ func (idleSource) Run(ctx context.Context, _ source.Output) error {
 // bareSession is a session that is connected to nowhere and online, without its goroutine.
 func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	t.Helper()
+	s, _ := sessionOf(t, cfg, dial)
+	return s
+}
+
+// sessionOf is bareSession, and gives the outbox, too.
+func sessionOf(t testing.TB, cfg Config, dial func() net.Conn) (*session, *outbox.Outbox) {
+	t.Helper()
 	dir := t.TempDir()
 	cfg.Keys, cfg.State = filepath.Join(dir, "agent.keys"), filepath.Join(dir, "state")
 	cfg.Managers = []string{"192.0.2.2"}
@@ -86,11 +94,15 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	if err := s.obeyWith(&cfg, 0, obey.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if queue, err := cfg.openSpool(slog.New(slog.DiscardHandler)); err != nil {
+	queue, err := cfg.openSpool(slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
-	} else if queue != nil {
-		s.spool = queue.Reader(0)
 	}
+	if queue != nil {
+		t.Cleanup(func() { queue.Close() })
+	}
+	box := outbox.New(outbox.Config{Spool: queue, Readers: 1, Log: s.log})
+	s.out = box.Reader(0)
 	s.timer = time.NewTimer(time.Hour)
 	t.Cleanup(func() {
 		s.end()
@@ -100,7 +112,7 @@ func bareSession(t testing.TB, cfg Config, dial func() net.Conn) *session {
 	})
 	s.connect(t.Context())
 	s.comeOnline(t.Context())
-	return s
+	return s, box
 }
 
 // comeOnline finishes an attempt to connect.

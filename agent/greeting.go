@@ -83,7 +83,7 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 	}
 	s.log.Debug("startup", "manager", s.managers[s.manager], "try", s.greeted+1)
 	if s.write(now, []byte(proto.Startup)) == nil {
-		s.flight.probe(now)
+		s.flight.probe(now, s.sealed.count())
 	}
 	s.greeted++
 	if s.greeted < len(startupAt) {
@@ -168,8 +168,7 @@ func (s *session) start() {
 		location = "wazuh-agent"
 	}
 	text := "ossec: Agent started: '" + s.key.Name + "->" + s.key.Address.Bare() + "'."
-	s.plain = proto.AppendEvent(s.plain[:0], '1', location, []byte(text), s.cfg.Dialect)
-	s.started = s.sendEvent(s.plain, false)
+	s.started = s.tell(location, text)
 }
 
 // offline starts over, with the same manager first.

@@ -85,16 +85,6 @@ const (
 	// paceStep is how long the channel pauses at most at one go for the rate, where the burst allows it.
 	paceStep = 10 * time.Millisecond
 
-	// shareParts is in how many parts a source's share of the spool becomes free again.
-	shareParts = 64
-
-	// spoolAgain is when the spool is tried again that could not be written.
-	spoolAgain = 5 * time.Second
-
-	// backlogOnline is how many bytes a source that can wait should have in the spool while managers take events: a
-	// fraction of a second of what the channel sends.
-	backlogOnline = 4 << 20
-
 	// slice is how many events are sealed before the agent looks whether something else is to be done.
 	slice = 16
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ossecd/agent/source"
-	"ossecd/agent/source/file"
 )
 
 // nuls is what the session does with NULs in messages. A stock manager takes a message to end at the first one: what stands behind
@@ -24,7 +23,7 @@ func (s *session) awaitsForm() bool {
 	if s.nuls.formKnown {
 		return false
 	}
-	e := s.nextEvent()
+	e := s.out.Next()
 	return e != nil && hasNUL(e)
 }
 
@@ -38,7 +37,7 @@ func (s *session) stockText(e *source.Event) (location string, message []byte, o
 	if n.ours || !hasNUL(e) {
 		return e.Location, e.Message, true
 	}
-	if file.IsHole(e.Message) {
+	if source.IsHole(e.Message) {
 		n.dropped++
 		s.limited.Warn("lines of NULs only are not sent to a stock manager", "location", e.Location, "dropped", n.dropped,
 			"remedy", "none needed: such a hole stands in a file after a crash of its host, or behind a writer that goes on after a truncation")

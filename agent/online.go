@@ -67,7 +67,7 @@ func (s *session) repeatDue() time.Time {
 	switch {
 	case s.asked.IsZero():
 		return time.Time{}
-	case s.waiting, s.spool != nil && s.flight.sent != s.flight.covered:
+	case s.waiting, s.out.Keeps() && s.flight.sent != s.flight.covered:
 		// After 1, 2, 4, 8, … s, and never more than waitProbeMost apart.
 		due, step := s.asked, waitProbe
 		for i := range s.repeats + 1 {
@@ -88,7 +88,7 @@ func (s *session) ask(now time.Time) {
 		s.asked, s.repeats = now, 0
 	}
 	if s.write(now, s.about.keepalive(s.conn, s.orders.Sums())) == nil {
-		s.flight.probe(now)
+		s.flight.probe(now, s.sealed.count())
 		s.probeDue = time.Time{}
 	}
 }
@@ -97,7 +97,7 @@ func (s *session) ask(now time.Time) {
 // that nothing more is sent than the window takes, until a later one is within the budget.
 func (s *session) answered(now time.Time, behind []byte) {
 	run, ours := proto.ParseRun(behind)
-	if ours && s.spool != nil && s.runName != "" && run.Name != s.runName && !s.resend.AllowN(now, 1) {
+	if ours && s.out.Keeps() && s.runName != "" && run.Name != s.runName && !s.resend.AllowN(now, 1) {
 		s.limited.Warn("orders to send again, by the name of a new run, are ignored: there are too many", "obeyed_at_once", resendBurst, "then_every", resendEvery.String(),
 			"remedy", "none needed unless it goes on; then find out why the manager orders it so often")
 		return
@@ -105,7 +105,7 @@ func (s *session) answered(now time.Time, behind []byte) {
 	unanswered := s.flight.answer(now)
 	s.nuls.ours = ours
 	s.nuls.formKnown = true
-	if s.spool != nil {
+	if s.out.Keeps() {
 		s.settleUp(unanswered, behind)
 	}
 	s.asked, s.repeats = time.Time{}, 0
@@ -121,45 +121,28 @@ func (s *session) mayEmit() bool {
 
 // nextSize is about how long the next event is, 0 where none is known.
 func (s *session) nextSize() int {
-	if next := s.nextEvent(); next != nil {
+	if next := s.out.Next(); next != nil {
 		return len("1::") + len(next.Location) + len(next.Message)
 	}
 	return 0
 }
 
-// nextEvent is the event that is to be sent next, nil where none is known.
-func (s *session) nextEvent() *source.Event {
-	if e := s.current; e != nil && e.n < len(e.batch) {
-		return &e.batch[e.n]
-	}
-	return s.next
-}
-
-// emit sends a slice of the present batch.
+// emit sends a slice of what the outbox has. Events that come again if they do not arrive leave together.
 func (s *session) emit() {
-	e := s.current
-	if err := e.ctx.Err(); err != nil {
-		s.finish(err)
-		return
-	}
 	for range slice {
-		if e.n == len(e.batch) {
+		e := s.out.Next()
+		if e == nil || !s.mayEmit() || !s.emitOne(e) {
 			break
 		}
-		if !s.mayEmit() || !s.emitOne(&e.batch[e.n], false) {
-			return
-		}
-		e.n++
 	}
-	if e.n == len(e.batch) {
-		s.finish(nil)
-	}
+	s.flush(time.Time{})
 }
 
-// emitOne sends one event, or has it sent by the next flush, and says whether it is done with.
-func (s *session) emitOne(e *source.Event, later bool) bool {
+// emitOne sends the next event of the outbox, or has it sent by the next flush, and says whether it is done with.
+func (s *session) emitOne(e *source.Event) bool {
 	location, message, ok := s.stockText(e)
 	if !ok {
+		s.out.Drop()
 		return true
 	}
 	s.plain = proto.AppendEvent(s.plain[:0], e.Queue, location, message, s.cfg.Dialect)
@@ -167,44 +150,56 @@ func (s *session) emitOne(e *source.Event, later bool) bool {
 		s.limited.Warn("an event was cut", "location", e.Location, "bytes", len(s.plain), "most", most, "remedy", "report this: the source should have split the event")
 		s.plain = s.plain[:most]
 	}
-	done := s.sendEvent(s.plain, later)
-	if done {
-		s.pace.sent()
-	}
-	return done
-}
-
-// sendEvent sends an event, or has it sent by the next flush, and says whether it is done with: sent, or such as can never be sent.
-func (s *session) sendEvent(event []byte, later bool) bool {
-	now := time.Time{} // asked for only where it is needed: this is done for every event
 	var size int
 	var err error
-	if later {
-		if size, err = s.sealed.stage(event); err != nil {
+	now := time.Time{} // asked for only where it is needed: this is done for every event
+	if s.out.Kept() {
+		if size, err = s.sealed.stage(s.plain); err != nil {
 			s.unsent(now, err)
 		}
 	} else {
-		err = s.write(now, event)
+		err = s.write(now, s.plain)
 		size = len(s.sealed.datagram)
 	}
 	switch {
 	case errors.Is(err, errNever):
-		s.neverSent(err, len(event))
+		s.neverSent(err, len(s.plain))
+		s.out.Drop()
 		return true
 	case err != nil:
 		return false
 	}
+	s.out.Sent(s.sealed.count())
+	s.pace.sent()
+	s.noteEvent(size)
+	return true
+}
+
+// tell sends an event of the agent's own, and says whether it is done with: sent, or such as can never be sent.
+func (s *session) tell(location, text string) bool {
+	s.plain = proto.AppendEvent(s.plain[:0], '1', location, []byte(text), s.cfg.Dialect)
+	switch err := s.write(time.Time{}, s.plain); {
+	case errors.Is(err, errNever):
+		s.neverSent(err, len(s.plain))
+	case err != nil:
+		return false
+	default:
+		s.noteEvent(len(s.sealed.datagram))
+	}
+	return true
+}
+
+// noteEvent notes an event that was sent in a datagram of so many bytes, or will be by the next flush, and asks about it in time.
+func (s *session) noteEvent(size int) {
 	s.flight.event(size)
-	s.noteSent(size)
 	if s.probeDue.IsZero() && s.cfg.ProbeInterval > 0 {
 		s.probeDue = time.Now().Add(s.cfg.ProbeInterval)
 	}
 	if s.flight.wantsProbe() {
-		now = time.Now()
+		now := time.Now()
 		s.ask(now)
 		s.keepalive = now.Add(s.cfg.NotifyTime)
 	}
-	return true
 }
 
 func (s *session) neverSent(err error, bytes int) {
@@ -227,6 +222,7 @@ func (s *session) write(now time.Time, message []byte) error {
 // error was dealt with.
 func (s *session) flush(now time.Time) error {
 	for s.sealed.staged > 0 {
+		n := s.sealed.staged
 		left, err := s.sealed.flush(s.conn)
 		switch {
 		case err == nil:
@@ -234,7 +230,10 @@ func (s *session) flush(now time.Time) error {
 		case errors.Is(err, errNever):
 			s.neverSent(err, len(s.sealed.batch[s.sealed.skipped-1]))
 		default:
-			s.unsend(left)
+			for _, d := range s.sealed.batch[n-left : n] {
+				s.flight.sent -= charge(len(d))
+			}
+			s.out.Unsent(s.sealed.counts[n-left])
 			return s.unsent(now, err)
 		}
 	}
@@ -281,7 +280,7 @@ func (s *session) leave() {
 
 // settle waits for the answer that covers what was sent, so that the next process does not send it again.
 func (s *session) settle() {
-	if s.spool == nil || s.state != online || s.flight.sent == s.flight.covered {
+	if !s.out.Keeps() || s.state != online || s.flight.sent == s.flight.covered {
 		return
 	}
 	if s.flight.unasked() {

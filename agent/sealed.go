@@ -23,6 +23,7 @@ type sealed struct {
 
 	staged  int           // datagrams that are sealed and not sent yet: the first so many of
 	batch   [slice][]byte // which are used again and again
+	counts  [slice]uint64 // of the staged
 	skipped int           // of the staged, those that were sent already
 }
 
@@ -84,6 +85,9 @@ func (w *sealed) seal(dst, message []byte) (_ []byte, err error) {
 	return dst, nil
 }
 
+// count is that of the last message.
+func (w *sealed) count() uint64 { return w.envelope.Counter.Value() }
+
 func unsent(err error) error {
 	switch {
 	case isRefused(err):
@@ -100,6 +104,7 @@ func (w *sealed) stage(message []byte) (n int, err error) {
 	if *d, err = w.seal((*d)[:0], message); err != nil {
 		return 0, err
 	}
+	w.counts[w.staged] = w.count()
 	w.staged++
 	return len(*d), nil
 }

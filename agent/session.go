@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"ossecd/agent/conversation"
 	"ossecd/agent/obey"
-	"ossecd/agent/source"
-	"ossecd/agent/spool"
+	"ossecd/agent/outbox"
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
 )
@@ -44,21 +42,12 @@ type session struct {
 	refused  []*refusals // by manager
 
 	// From and to the sources.
-	in      chan *emission
-	idled   chan struct{} // an output became idle; has room for one
-	done    chan struct{} // run has returned
-	outputs []*output
-	current *emission // being sent
+	out     *outbox.Reader
 	plain   []byte
-	spool   *spool.Reader // nil without one
-	next    *source.Event // of the spool: read, and not sent yet
-	unsure  []sentEvent   // of the spool: sent, and not known to have arrived
-	runName string        // names the run of a manager that is ours
+	runName string // names the run of a manager that is ours
 	nuls    nuls
-	lost    uint64 // events that the spool lost and that are not told of yet
 
 	state  state
-	takes  atomic.Bool // a manager takes events: online, and it answers; for others to ask
 	timer  *time.Timer
 	armed  time.Time // what the timer is set to, zero where it is not
 	dialed chan dialed
@@ -112,7 +101,6 @@ type dialed struct {
 func newSession(cfg *Config, key keys.Key, counts *counts, log *slog.Logger) (*session, error) {
 	s := &session{
 		cfg: cfg, log: log, key: key, counts: counts,
-		in: make(chan *emission), idled: make(chan struct{}, 1), done: make(chan struct{}),
 		dialed: make(chan dialed, 1), said: map[string]bool{},
 		about:   about{cfg: cfg},
 		resend:  rate.NewLimiter(rate.Every(resendEvery), resendBurst),
@@ -146,10 +134,8 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) loop(ctx context.Context) error {
 	for {
 		s.arm()
-		if takes := s.state == online && s.repeats < 2; takes != s.takes.Load() {
-			s.takes.Store(takes)
-		}
-		if (s.current != nil || s.peek()) && s.mayEmit() {
+		s.out.Taking(s.state == online && s.repeats < 2)
+		if s.out.Next() != nil && s.mayEmit() {
 			select {
 			case <-ctx.Done():
 				s.leave()
@@ -159,30 +145,20 @@ func (s *session) loop(ctx context.Context) error {
 			case <-s.timer.C:
 				s.armed = time.Time{}
 			default:
-				if s.current != nil {
-					s.emit()
-				} else {
-					s.emitSpooled()
-				}
+				s.emit()
 				if s.mayEmit() {
 					continue
 				}
 			}
 		} else {
-			in, withdrawn := s.in, (<-chan struct{})(nil)
-			switch {
-			case s.current != nil:
-				in, withdrawn = nil, s.current.ctx.Done()
-			case !s.mayEmit() || s.next != nil:
-				in = nil
-			}
 			select {
 			case <-ctx.Done():
 				s.leave()
 				return nil
-			case s.current = <-in:
-			case <-withdrawn:
-				s.finish(s.current.ctx.Err())
+			case batch := <-s.out.Handed():
+				s.out.Take(batch)
+			case <-s.out.Withdrawn():
+				s.out.GiveBack()
 			case in := <-s.inbox():
 				s.receive(ctx, in)
 			case d := <-s.dialed:
@@ -193,8 +169,8 @@ func (s *session) loop(ctx context.Context) error {
 				s.failBackAnswer(in)
 			case done := <-s.orders.Results():
 				done()
-			case <-s.idled:
-			case <-s.more():
+			case <-s.out.Idled():
+			case <-s.out.Filled():
 			case <-s.timer.C:
 				s.armed = time.Time{}
 			}
@@ -208,8 +184,7 @@ func (s *session) loop(ctx context.Context) error {
 
 // end lets go of everything. Whoever waits in Emit is told.
 func (s *session) end() {
-	close(s.done)
-	s.finish(context.Canceled)
+	s.out.Close()
 	s.timer.Stop()
 	s.stopFailBack()
 	s.hangUp()
@@ -220,14 +195,6 @@ func (s *session) end() {
 		}
 	}
 	s.orders.Close()
-}
-
-// finish lets the source of the present batch go on.
-func (s *session) finish(err error) {
-	if s.current != nil {
-		s.current.reply <- err
-		s.current = nil
-	}
 }
 
 // inbox is where the receiver puts messages, nil without one.
@@ -260,7 +227,7 @@ func (s *session) tick(ctx context.Context) (over bool, err error) {
 		return false, nil
 	}
 	switch {
-	case !s.idle():
+	case !s.out.Idle():
 		s.draining = time.Time{}
 	case s.state == online && s.flight.allCovered():
 		return true, nil
@@ -277,19 +244,6 @@ func (s *session) tick(ctx context.Context) (over bool, err error) {
 
 func (s *session) notAnswered() error {
 	return fmt.Errorf("%w within %v; ossecd send-test with the same key says what to check, and so does the manager's log", ErrNotAnswered, s.cfg.TimeReconnect)
-}
-
-// idle says that all sources have emitted all there was, and that it was sent.
-func (s *session) idle() bool {
-	if s.current != nil || s.peek() {
-		return false
-	}
-	for _, o := range s.outputs {
-		if !o.isIdle() {
-			return false
-		}
-	}
-	return true
 }
 
 // arm sets the timer to the next thing that is due.

@@ -8,21 +8,8 @@ import (
 	"ossecd/agent/source"
 )
 
-// Marks of a line that is larger than an event. Every piece but the last ends in the first, every piece but
-// the first begins with the second.
-const (
-	continues = " [ossecd: line continues]"
-	continued = "[ossecd: line continued] "
-)
-
-// IsHole says that a message is a line of NULs alone, or a piece of one that is larger than an event.
-func IsHole(message []byte) bool {
-	text := bytes.TrimSuffix(bytes.TrimPrefix(message, []byte(continued)), []byte(continues))
-	return len(text) > 0 && len(bytes.TrimLeft(text, "\x00")) == 0
-}
-
 // minRoom is the least room for a message, in bytes, with which lines can be split.
-const minRoom = 2 * (len(continues) + len(continued))
+const minRoom = 2 * (len(source.Continues) + len(source.Continued))
 
 // maxBatch bounds the events of one batch.
 const maxBatch = 1024
@@ -62,7 +49,7 @@ func (b *batch) split(f form, location string, data []byte, from mark, room int)
 	for len(data) > 0 && len(b.events) < maxBatch {
 		left := room
 		if from.mid {
-			left -= len(continued)
+			left -= len(source.Continued)
 		}
 		limit := f.coding.fit(left)
 		n := f.coding.newline(data[:min(len(data), limit+2*unit)])
@@ -82,7 +69,7 @@ func (b *batch) split(f form, location string, data []byte, from mark, room int)
 		case atReturn && len(data) < limit+2*unit:
 			return from
 		case len(data) >= limit+unit:
-			n = f.coding.cutAt(data, f.coding.fit(left-len(continues)))
+			n = f.coding.cutAt(data, f.coding.fit(left-len(source.Continues)))
 			from = b.addPiece(f.coding, location, data[:n], from)
 			data = data[n:]
 		default:
@@ -123,7 +110,7 @@ func (b *batch) add(f form, location string, text []byte, from mark, newline int
 	if from.mid || f.coding != plain || f.start != nil {
 		start := len(b.marked)
 		if from.mid {
-			b.marked = append(b.marked, continued...)
+			b.marked = append(b.marked, source.Continued...)
 		}
 		b.marked = f.coding.append(b.marked, text)
 		if f.start != nil && bytes.Contains(b.marked[start:], []byte("\r\n")) {
@@ -141,10 +128,10 @@ func (b *batch) addPiece(c coding, location string, text []byte, from mark) mark
 	to := mark{off: from.off + int64(len(text)), mid: true}
 	start := len(b.marked)
 	if from.mid {
-		b.marked = append(b.marked, continued...)
+		b.marked = append(b.marked, source.Continued...)
 	}
 	b.marked = c.append(b.marked, text)
-	b.marked = append(b.marked, continues...)
+	b.marked = append(b.marked, source.Continues...)
 	text = b.marked[start:len(b.marked):len(b.marked)]
 	b.events = append(b.events, source.Event{Queue: '1', Location: location, Message: text})
 	b.ends = append(b.ends, to)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"ossecd/agent/source"
 )
 
 // join makes one line of its pieces, and fails where a mark is missing or a piece too large.
@@ -19,10 +21,10 @@ func join(t *testing.T, pieces []string, room int) string {
 		}
 		ok := true
 		if i > 0 {
-			p, ok = strings.CutPrefix(p, continued)
+			p, ok = strings.CutPrefix(p, source.Continued)
 		}
 		if ok && i < len(pieces)-1 {
-			p, ok = strings.CutSuffix(p, continues)
+			p, ok = strings.CutSuffix(p, source.Continues)
 		}
 		if !ok {
 			t.Fatalf("piece %d of %d lacks a mark: %.60q…", i, len(pieces), p)
@@ -56,7 +58,7 @@ func TestSplit(t *testing.T) {
 	t.Parallel()
 	const room = minRoom
 	x := func(n int) string { return strings.Repeat("x", n) }
-	first, middle := room-len(continues), room-len(continues)-len(continued)
+	first, middle := room-len(source.Continues), room-len(source.Continues)-len(source.Continued)
 	for _, test := range []struct {
 		name string
 		in   string
@@ -69,18 +71,18 @@ func TestSplit(t *testing.T) {
 		{"carriage returns", "a\r\n\r\nb\rc\r\r\n\r", []string{"a", "", "b\rc\r"}},
 		{"just fits, with a carriage return", x(room) + "\r\n", []string{x(room)}},
 		{"just fits, unfinished, with a carriage return", x(room) + "\r", nil},
-		{"a carriage return that is text", x(room) + "\ry\n", []string{x(first) + continues, continued + x(room-first) + "\ry"}},
-		{"pieces, with a carriage return", x(room+1) + "\r\n", []string{x(first) + continues, continued + x(room+1-first)}},
+		{"a carriage return that is text", x(room) + "\ry\n", []string{x(first) + source.Continues, source.Continued + x(room-first) + "\ry"}},
+		{"pieces, with a carriage return", x(room+1) + "\r\n", []string{x(first) + source.Continues, source.Continued + x(room+1-first)}},
 		{"just fits", x(room) + "\n", []string{x(room)}},
 		{"just fits, unfinished", x(room), nil},
-		{"one more", x(room+1) + "\n", []string{x(first) + continues, continued + x(room+1-first)}},
-		{"one more, unfinished", x(room + 1), []string{x(first) + continues}},
+		{"one more", x(room+1) + "\n", []string{x(first) + source.Continues, source.Continued + x(room+1-first)}},
+		{"one more, unfinished", x(room + 1), []string{x(first) + source.Continues}},
 		{"three", x(first+middle+room) + "\na\n", []string{
-			x(first) + continues, continued + x(middle) + continues, continued + x(middle) + continues,
-			continued + x(room-middle), "a"}},
-		{"at a character", x(first-1) + "é" + x(60) + "\n", []string{x(first-1) + continues, continued + "é" + x(60)}},
+			x(first) + source.Continues, source.Continued + x(middle) + source.Continues, source.Continued + x(middle) + source.Continues,
+			source.Continued + x(room-middle), "a"}},
+		{"at a character", x(first-1) + "é" + x(60) + "\n", []string{x(first-1) + source.Continues, source.Continued + "é" + x(60)}},
 		{"no character near", x(first-3) + "\x80\x80\x80\x80\x80" + x(60) + "\n",
-			[]string{x(first-3) + "\x80\x80\x80" + continues, continued + "\x80\x80" + x(60)}},
+			[]string{x(first-3) + "\x80\x80\x80" + source.Continues, source.Continued + "\x80\x80" + x(60)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
