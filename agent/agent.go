@@ -10,7 +10,7 @@
 // The [session] is one goroutine with one timer; there is one, or with AllManagers one for each manager. It seals in that goroutine rather than in those of the sources:
 // so the state needs no locks, the order of counts is that of sending, and a source reads on while another one's
 // events are sealed. Without a spool the session takes batches from Emit itself. A socket has one more goroutine, the receiver, which
-// passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/design.md has
+// passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/decisions has
 // the reasons.
 package agent
 

@@ -6,5 +6,5 @@
 //	             └── refusals: counted by reason, logged once a minute
 //
 // Each socket has one receiver, a goroutine that takes a datagram all the way. Nothing of an agent's state
-// changes before its message was found authentic and fresh. docs/design.md has the reasons.
+// changes before its message was found authentic and fresh. docs/decisions has the reasons.
 package manager

@@ -13,7 +13,7 @@ import (
 	"ossecd/proto"
 )
 
-// A key is rotated in these steps, each on the disk of who makes it before the next begins (docs/design.md, "Rotation"):
+// A key is rotated in these steps, each on the disk of who makes it before the next begins (docs/decisions/rotation.md):
 //
 //	keygen   notes the next key                       old key: used      next key: known to keygen
 //	manager  takes either; tells the agent the next              used               known to the manager

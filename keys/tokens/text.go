@@ -1,4 +1,4 @@
-// Package tokens is what lets an agent get a key by itself (docs/design.md, "Enrolment"): the tokens as they are handed to
+// Package tokens is what lets an agent get a key by itself (docs/decisions/enrolment.md): the tokens as they are handed to
 // agents, and the manager's file of those that it honours.
 package tokens
 
