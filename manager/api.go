@@ -12,6 +12,7 @@ import (
 
 	"ossecd/keys/durable"
 	"ossecd/keys/named"
+	"ossecd/manager/order"
 )
 
 // The control socket speaks HTTP with JSON at STATE/control.sock:
@@ -97,7 +98,7 @@ func (m *manager) openControl() (*control, error) {
 		c.Close()
 		return nil, fmt.Errorf("control socket: another process serves %s; name another with --control-socket", path)
 	}
-	if err := removeSocket(path); err != nil {
+	if err := durable.RemoveSocket(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	l, err := net.Listen("unix", path)
@@ -138,7 +139,7 @@ func (c *control) order(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, errors.New("name agents, or say all"))
 		return
 	}
-	text, err := orderText(o.Action, o.Args)
+	text, err := order.Text(o.Action, o.Args)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"ossecd/manager/order"
 )
 
 // controlSocket is where the control socket of a state directory is.
@@ -57,7 +59,7 @@ Examples:
 			if !o.All {
 				o.Agents = []string{args[0]}
 			}
-			if _, err := orderText(o.Action, o.Args); err != nil {
+			if _, err := order.Text(o.Action, o.Args); err != nil {
 				return cli.Exit(err.Error(), 2)
 			}
 			var a OrderAnswer

@@ -117,10 +117,10 @@ func action(c *cli.Context, demo Demo) error {
 		cfg.Control = controlSocket(cfg.State)
 	}
 	if cfg.OssecHome != "" && !c.IsSet("keys") {
-		cfg.Keys = cfg.inStock(stockKeys)
+		cfg.Keys = cfg.stock().Keys()
 	}
 	if cfg.OssecHome != "" && !c.IsSet("shared") {
-		cfg.Shared = cfg.inStock(stockShared)
+		cfg.Shared = cfg.stock().Shared()
 	}
 	if (len(cfg.Sinks) > 0 || cfg.OssecHome != "") && !c.IsSet("events") {
 		cfg.Events = ""

@@ -15,6 +15,8 @@ import (
 	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
 	"ossecd/manager/listen"
+	"ossecd/manager/stock"
+	"ossecd/manager/syslog"
 	"ossecd/proto"
 )
 
@@ -71,7 +73,7 @@ type Config struct {
 	plans   []plan       // of Events, Out and Sinks
 	groups  []*sharing   // of Groups and Shared
 	labels  []labelling  // of Groups
-	syslog  []syslogInput
+	syslog  []syslog.Input
 
 	warnings []string // about what is still taken
 }
@@ -140,9 +142,11 @@ func (c *Config) Validate() error {
 	if c.groups, c.labels, err = c.planGroups(); err != nil {
 		faults = append(faults, err)
 	}
-	if c.syslog, err = c.planSyslog(); err != nil {
+	var warnings []string
+	if c.syslog, warnings, err = syslog.ParseTables(c.Syslog); err != nil {
 		faults = append(faults, err)
 	}
+	c.warnings = append(c.warnings, warnings...)
 	switch c.CryptoAccept {
 	case "any", "":
 		c.accepts = 0
@@ -155,6 +159,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(append(faults, c.Enroll.Validate())...)
 }
+
+// stock is the layout of the stock server in whose place we run.
+func (c *Config) stock() stock.Layout { return stock.Layout(c.OssecHome) }
 
 // enrolment is the configuration of enrolment but for what a running manager does for it.
 func (c *Config) enrolment() enroll.Config {

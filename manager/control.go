@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/manager/order"
 	"ossecd/manager/sink"
 	"ossecd/proto"
 )
@@ -42,7 +43,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 				r.m.pusher.reported(a, &k, now)
 			}
 			if r.m.info != nil {
-				r.m.info.note(a, rest)
+				r.m.info.Note(a.key, rest, a.method)
 			}
 		}
 	}
@@ -62,7 +63,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 // startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this
 // one until its first keepalive. behind is what stands behind the startup, as Wazuh's JSON. a.mu is held.
 func (a *agent) startsAnew(behind []byte) {
-	a.ours, a.takes, a.json = false, false, startupReadsJSON(behind)
+	a.ours, a.takes, a.json = false, false, order.StartupReadsJSON(behind)
 	a.life.forgetInterval()
 	a.slot.SetInterval(0)
 	if a.method == proto.Blowfish { // AES shows the dialect by itself
@@ -109,7 +110,7 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	a.ours = strings.HasPrefix(k.Program, "ossecd ")
 	a.takes = a.ours && k.TakesKey
 	version, wazuh := strings.CutPrefix(k.Program, "Wazuh ")
-	a.json = wazuh && readsJSON(version)
+	a.json = wazuh && order.ReadsJSON(version)
 	if a.method == proto.Blowfish {
 		switch { // AES shows the dialect by itself
 		case strings.HasPrefix(k.Program, "Wazuh "):

@@ -8,7 +8,7 @@ import (
 )
 
 // openEnrolment opens the port at which agents get keys, if that is asked for.
-func (m *manager) openEnrolment() (doors []door, err error) {
+func (m *manager) openEnrolment() (services []service, err error) {
 	cfg := m.cfg.enrolment()
 	if cfg.Listen == "" {
 		return nil, nil
@@ -17,7 +17,7 @@ func (m *manager) openEnrolment() (doors []door, err error) {
 	if m.enrolment, err = enroll.Listen(cfg, m.log); err != nil {
 		return nil, err
 	}
-	return []door{{m.enrolment.Run, m.enrolment.Close}}, nil
+	return []service{{m.enrolment.Run, m.enrolment.Close}}, nil
 }
 
 // takeUpNow takes up changes of the keys file, and returns once they are in force.

@@ -52,6 +52,15 @@ func (l *life) resume(s *keys.Slot, now time.Time) {
 	l.learned = s.Interval()
 }
 
+// heardByStock takes over when a stock manager heard an agent that we last heard before. Keepalives of stock agents are ten minutes apart, so
+// one that spoke within a stock manager's waiting time was there all the time. Without that it would be reported as back from an outage.
+func heardByStock(s *keys.Slot, at, now time.Time) {
+	if at.After(s.LastSeen()) && !at.After(now) {
+		s.SetLastSeen(at)
+		s.SetConnected(now.Sub(at) < missedKeepalives*stockNotifyTime+keepaliveGrace)
+	}
+}
+
 // interval is the agent's keepalive interval as far as it is known: told, seen, seen in an earlier run, or 0.
 // Of the last gaps the longest counts, since agents send extra keepalives too.
 func (l *life) interval() time.Duration {

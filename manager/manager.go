@@ -22,6 +22,8 @@ import (
 	"ossecd/manager/enroll"
 	"ossecd/manager/listen"
 	"ossecd/manager/sink"
+	"ossecd/manager/stock"
+	"ossecd/manager/syslog"
 )
 
 // manager is one running manager.
@@ -37,11 +39,11 @@ type manager struct {
 	watch    *watch
 	waves    *waves
 	held     heldPresence
-	syslog   []listen.PacketConn // for plain syslog
+	syslog   *syslog.Server
 	sinks    *sink.Hub
 	orders   orders
-	info     *agentInfo // nil without a stock layout
-	pusher   *pusher    // nil without shared files
+	info     *stock.AgentInfo // nil without a stock layout
+	pusher   *pusher          // nil without shared files
 
 	enrolment *enroll.Server // nil where it is off
 
@@ -87,7 +89,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		m.sinks.Abandon()
 		return err
 	}
-	doors, err := m.openDoors()
+	services, err := m.openServices()
 	if err != nil {
 		listen.CloseAll(conns)
 		m.sinks.Abandon()
@@ -96,7 +98,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	m.sinks.Start()
 	m.sayListening(conns)
 
-	err = m.serve(ctx, conns, doors)
+	err = m.serve(ctx, conns, services)
 	began := time.Now()
 	flushed := make(chan error, 1)
 	go func() { flushed <- m.lastFlush() }()
@@ -121,7 +123,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 }
 
 // serve runs everything that goes on while the manager does, and returns once all of it has ended.
-func (m *manager) serve(ctx context.Context, conns []listen.PacketConn, doors []door) error {
+func (m *manager) serve(ctx context.Context, conns []listen.PacketConn, services []service) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all, lookedLast sync.WaitGroup
@@ -138,7 +140,7 @@ func (m *manager) serve(ctx context.Context, conns []listen.PacketConn, doors []
 			}
 		})
 	}
-	for _, d := range doors {
+	for _, d := range services {
 		run(d.run)
 	}
 	run(m.refusals.run)
@@ -157,7 +159,7 @@ func (m *manager) serve(ctx context.Context, conns []listen.PacketConn, doors []
 			cancel(err)
 		}
 	})
-	lookedLast.Go(func() { listen.LogDrops(ctx, append(slices.Clip(conns), m.syslog...), m.log) })
+	lookedLast.Go(func() { listen.LogDrops(ctx, append(slices.Clip(conns), m.syslog.Conns()...), m.log) })
 	run(func(ctx context.Context) { every(ctx, countsEvery, m.sinks.LogCounts) })
 	run(func(ctx context.Context) { every(ctx, resetsEvery, m.takeResets) })
 	run(func(ctx context.Context) { every(ctx, ridsEvery, func() { m.flushRids(ctx) }) })
@@ -206,7 +208,7 @@ func (m *manager) openState() (err error) {
 // ridsDir holds the stock counter files.
 func (m *manager) ridsDir() string {
 	if m.cfg.OssecHome != "" {
-		return m.cfg.inStock(stockRids)
+		return m.cfg.stock().Rids()
 	}
 	return filepath.Join(m.cfg.State, "rids")
 }

@@ -7,19 +7,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
 
-	"ossecd/proto"
+	"ossecd/manager/order"
+	"ossecd/manager/stock"
 )
 
-// Why an order is refused as a whole.
-var (
-	errOrder   = errors.New("is no order")
-	errNoAgent = errors.New("no such agent")
-)
-
-// maxOrder is the longest order in bytes: a stock agent reads datagrams of 1,024 bytes at most.
-const maxOrder = 900
+// errNoAgent says that an order is for an agent that there is not.
+var errNoAgent = errors.New("no such agent")
 
 // orders sends to agents what they are told to do, for any goroutine.
 type orders struct {
@@ -34,39 +28,6 @@ type Told struct {
 	Name      string `json:"name"`
 	Reachable bool   `json:"reachable"`        // it is alive, and the order was sent to where it was last heard
 	Reason    string `json:"reason,omitempty"` // why it is not
-}
-
-// orderText is the control message of an order by its name, with the arguments of an active response: the command line of
-// the stock exec daemon behind the name, which is that of a line of the agent's ar.conf (docs/protocol.md, "Events").
-func orderText(name string, args []string) (string, error) {
-	var text string
-	switch name {
-	case "syscheck-restart":
-		text = proto.SyscheckNow
-	case "reconnect":
-		text = proto.ForceReconnect
-	case "":
-		return "", fmt.Errorf("%q %w; name an active response, syscheck-restart or reconnect", name, errOrder)
-	default:
-		if len(args) == 0 {
-			args = []string{"-", "null", "(from_the_server)", "(no_rule_id)"}
-		}
-		return checkOrder(proto.Execd + strings.Join(append([]string{name}, args...), " "))
-	}
-	if len(args) > 0 {
-		return "", fmt.Errorf("%q with arguments %w; %s takes none", args, errOrder, name)
-	}
-	return text, nil
-}
-
-func checkOrder(text string) (string, error) {
-	if len(text) > maxOrder {
-		return "", fmt.Errorf("a text of %d bytes %w; use %d at most", len(text), errOrder, maxOrder)
-	}
-	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
-		return "", fmt.Errorf("%.40q %w: it has control characters; write it without", text, errOrder)
-	}
-	return text, nil
 }
 
 // send tells the agents, all of them where ids is nil, and says for each what became of it, in the order of the IDs. An
@@ -107,7 +68,7 @@ func (o *orders) tell(a *agent, message []byte) Told {
 		t.Reason = "not heard since the manager started"
 	default:
 		if a.json {
-			message = []byte(wazuhForm(string(message)))
+			message = []byte(order.WazuhForm(string(message)))
 		}
 		if err := o.voice.say(a, message); err != nil {
 			t.Reason = err.Error()
@@ -122,4 +83,53 @@ func (o *orders) tell(a *agent, message []byte) Told {
 func compareIDs(a, b string) int {
 	x, y := strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+}
+
+// fulfil sends what was asked for to those who are meant.
+func (m *manager) fulfil(r stock.Request) ([]Told, error) {
+	if r.All {
+		return m.orders.send(nil, r.Text)
+	}
+	var ids []string
+	if r.ID != "" {
+		ids = append(ids, r.ID)
+	}
+	if r.Sender != "" {
+		id := m.idOf(r.Sender)
+		if id == "" {
+			return nil, fmt.Errorf("agent %.130q: %w", r.Sender, errNoAgent)
+		}
+		ids = append(ids, id)
+	}
+	return m.orders.send(ids, r.Text)
+}
+
+// idOf is the ID of the agent of this name, or "".
+func (m *manager) idOf(name string) string {
+	for id, a := range m.roster.Load().byID {
+		if a.key.Name == name {
+			return id
+		}
+	}
+	return ""
+}
+
+// obey does what the active-response queue asks for.
+func (m *manager) obey(r stock.Request) error {
+	told, err := m.fulfil(r)
+	if err == nil {
+		m.logOrder("active-response queue", r.Text, told)
+	}
+	return err
+}
+
+// logOrder logs an order that was given.
+func (m *manager) logOrder(from, text string, told []Told) {
+	reached := 0
+	for _, t := range told {
+		if t.Reachable {
+			reached++
+		}
+	}
+	m.log.Info("order", "from", from, "order", text[:min(len(text), 200)], "agents", len(told), "reached", reached)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -22,127 +21,8 @@ import (
 	"ossecd/proto/simnet"
 )
 
-func TestParseRequest(t *testing.T) {
-	t.Parallel()
-	const location = "(web01) any->/var/log/auth.log"
-	forged := "(web01) any->/x ANN (null) restart-ossec0"
-	tests := []struct {
-		datagram string
-		want     request
-	}{ // the first five are what the stock analysis daemon and control tool send
-		{location + " NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 " + location + " (null)\x00",
-			request{sender: "web01", text: "#!-execd host-deny600 - 10.9.8.7 1795415962.1 5710 " + location + " (null)"}},
-		{location + " NNS 001 host-deny601 - 10.9.8.7 1795415962.1 5710 " + location + " (null)\x00",
-			request{id: "001", text: "#!-execd host-deny601 - 10.9.8.7 1795415962.1 5710 " + location + " (null)"}},
-		{location + " ANN (null) host-deny602 - 10.9.8.7 1.1 5710 " + location + " (null)\x00",
-			request{all: true, text: "#!-execd host-deny602 - 10.9.8.7 1.1 5710 " + location + " (null)"}},
-		{"(msg_to_agent) [] NNS 001 restart-ossec0 - null (from_the_server) (no_rule_id)\x00",
-			request{id: "001", text: "#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)"}},
-		{"(msg_to_agent) [] A!N (null) syscheck restart\x00", request{all: true, text: proto.SyscheckNow}},
-		{forged + " NRN (null) host-deny600 - 10.9.8.7 1.1 5710 " + forged + " (null)\x00",
-			request{sender: "web01", text: "#!-execd host-deny600 - 10.9.8.7 1.1 5710 " + forged + " (null)"}},
-	}
-	for _, test := range tests {
-		if got, err := parseRequest([]byte(test.datagram)); err != nil || got != test.want {
-			t.Errorf("%q:\n got %+v, %v\nwant %+v", test.datagram, got, err, test.want)
-		}
-	}
-	for _, bad := range []string{"", " ", "x", "(l) NNN 001 x", "(l) NRS", "(l) NNS 001", "(l) NNS 001 ", "web01 NRN (null) x y",
-		"(l) NNS 001 a\nb", "(l) NNS 001 " + strings.Repeat("x", maxOrder)} {
-		if got, err := parseRequest([]byte(bad)); err == nil {
-			t.Errorf("%.40q: got %+v, want an error", bad, got)
-		}
-	}
-}
-
-// A user's name comes from a log line, and may have blanks: then the words behind it are not what they seem, and the location behind
-// the command is not where it belongs. Neither may that help a look-alike in the location, nor may the user's name bring an address.
-func TestForgedUser(t *testing.T) {
-	t.Parallel()
-	const plain = "(web01) any->/x"
-	forged := plain + " ANN (null) host-deny600 - 8.8.8.8 1.1 5710 " + plain + " y"
-	for name, d := range map[string]string{
-		"blanks help a forged location": forged + " NRN (null) host-deny600 a b 10.9.8.7 1.1 5710 " + forged + " (null)",
-		"an address in the name":        plain + " NRN (null) host-deny600 a 8.8.8.8 10.9.8.7 1.1 5710 " + plain + " (null)",
-		"a location in the name":        plain + " ANN (null) host-deny600 a 8.8.8.8 1.1 5710 " + plain + " z 10.9.8.7 1.1 5710 " + plain + " (null)",
-		"a location in the file's name": plain + " ANN (null) host-deny600 a b 10.9.8.7 1.1 5710 " + plain + " " + plain + " x",
-		"the server's own event":        "web01->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 web01->/x y NRN (null) host-deny600 - 10.9.8.7 1.1 5710 web01->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 web01->/x y (null)",
-		"it, with blanks":               "web01->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 web01->/x y NRN (null) host-deny600 a b 10.9.8.7 1.1 5710 web01->/x y (null)",
-	} {
-		if r, err := parseRequest([]byte(d)); err == nil {
-			t.Errorf("%s: obeyed as %+v", name, r)
-		}
-	}
-	// A name that looks like flags is no reason for doubt.
-	if r, err := parseRequest([]byte(plain + " NRN (null) host-deny600 ANN 10.9.8.7 1.1 5710 " + plain + " (null)")); err != nil || r.sender != "web01" {
-		t.Errorf("got %+v, %v", r, err)
-	}
-}
-
-// An agent's location that looks like an order to others is never obeyed, whole or cut where the stock daemon cuts.
-func TestForgedRequest(t *testing.T) {
-	t.Parallel()
-	for name, location := range map[string]string{
-		"an order":             "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8",
-		"a whole order":        "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x y",
-		"an order to one":      "(web01) any->/x NNS 002 host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x y",
-		"several":              "(web01) any->/x ANN (null) a - 8.8.8.8 1.1 5 (web01) any->/x ANN (null) a - 8.8.8.8 1.1 5 (web01) any->/x y",
-		"without a command":    "(web01) any->/x A!N (null) syscheck restart",
-		"that fills it":        "(web01) any->/x ANN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x " + strings.Repeat("y", 1000),
-		"behind much text":     "(web01) any->/" + strings.Repeat("p", 600) + " ANN (null) host-deny600 - 8.8.8.8 1.1 5710 x",
-		"beside one to itself": "(web01) any->/x NRN (null) host-deny600 - 8.8.8.8 1.1 5710 (web01) any->/x " + strings.Repeat("y", 1000),
-	} {
-		whole := location + " NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 " + location + " (null)"
-		for cut := 1; cut <= len(whole); cut++ {
-			for fill := range 2 { // text before the cut is what makes a datagram long
-				d := whole[:cut]
-				if fill > 0 {
-					d += strings.Repeat("z", max(0, stockLongest-cut))
-				} else if cut < len(whole) && cut < stockLongest {
-					continue // what is shorter is not cut
-				}
-				if r, err := parseRequest([]byte(d[:min(len(d), stockLongest)])); err == nil && (r.all || r.id != "" || r.sender != "web01") {
-					t.Fatalf("%s: %q: obeyed as %+v", name, d, r)
-				}
-			}
-		}
-	}
-}
-
-func FuzzParseRequest(f *testing.F) {
-	f.Add([]byte("(web01) any->/var/log/auth.log NRN (null) host-deny600 - 10.9.8.7 1795415962.1 5710 (web01) any->/var/log/auth.log (null)\x00"))
-	f.Add([]byte("(msg_to_agent) [] A!N (null) syscheck restart\x00"))
-	f.Add([]byte("()  NRN  0"))
-	f.Fuzz(func(t *testing.T, d []byte) {
-		r, err := parseRequest(d)
-		if err == nil && (!proto.IsControl([]byte(r.text)) || len(r.text) > maxOrder || !r.all && r.id == "" && r.sender == "") {
-			t.Errorf("%q: %+v", d, r)
-		}
-	})
-}
-
-func TestOrderText(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ order, want string }{
-		{"syscheck-restart", proto.SyscheckNow},
-		{"reconnect", proto.ForceReconnect},
-		{"restart-ossec0", "#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)"},
-		{"host-deny600 - 10.9.8.7 x 0", "#!-execd host-deny600 - 10.9.8.7 x 0"},
-	} {
-		words := strings.Fields(test.order)
-		if got, err := orderText(words[0], words[1:]); err != nil || got != test.want {
-			t.Errorf("%s: got %q, %v, want %q", test.order, got, err, test.want)
-		}
-	}
-	for _, bad := range [][]string{{""}, {"reconnect", "x"}, {"x", "a\nb"}, {"x", strings.Repeat("y", maxOrder)}} {
-		if got, err := orderText(bad[0], bad[1:]); !errors.Is(err, errOrder) {
-			t.Errorf("%.40q: got %q, %v", bad, got, err)
-		}
-	}
-}
-
-// doored is a manager on an in-memory network with sockets of the system, outside of a bubble.
-func doored(t *testing.T, home string, lines ...string) *rig {
+// onSockets is a manager on an in-memory network with sockets of the system, outside of a bubble.
+func onSockets(t *testing.T, home string, lines ...string) *rig {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the stock server has unix sockets of datagrams, which Windows has not")
@@ -156,8 +36,9 @@ func doored(t *testing.T, home string, lines ...string) *rig {
 	r.cfg = Config{Keys: filepath.Join(dir, "client.keys"), State: filepath.Join(dir, "state"), Out: r.out, Control: filepath.Join(dir, "control.sock")}
 	if home != "" {
 		r.cfg.OssecHome = filepath.Join(dir, home)
-		for _, sub := range []string{stockRids, stockAgentInfo, "queue/alerts", "queue/ossec", stockShared} {
-			if err := os.MkdirAll(r.cfg.inStock(sub), 0o750); err != nil {
+		l := r.cfg.stock()
+		for _, dir := range []string{l.Rids(), l.AgentInfo(), filepath.Dir(l.ARQueue()), filepath.Dir(l.AnalysisQueue()), l.Shared()} {
+			if err := os.MkdirAll(dir, 0o750); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -191,7 +72,7 @@ func (r *rig) request(method, path, body string) (int, string) {
 
 func TestControlSocket(t *testing.T) {
 	t.Parallel()
-	r := doored(t, "", anyLine, fixedLine)
+	r := onSockets(t, "", anyLine, fixedLine)
 	p := r.dial(anyLine, "198.51.100.9", proto.AES, proto.OSSEC, 100)
 	p.hello()
 	if code, got := r.request("POST", "/v1/orders", `{"agents":["001"],"action":"reconnect"}`); code != 200 ||
@@ -255,7 +136,7 @@ func TestOrderToWhomAnEventShowed(t *testing.T) {
 		proto.OSSEC: "#!-execd host-deny600 - 192.0.2.1",
 		proto.Wazuh: "", // whether it reads JSON is not known before its keepalive, which comes within seconds
 	} {
-		r := doored(t, "", anyLine)
+		r := onSockets(t, "", anyLine)
 		p := r.dial(anyLine, "198.51.100.9", proto.AES, dialect, 100)
 		p.hello()
 		r.end()
@@ -285,7 +166,7 @@ func TestOrderToWhomAnEventShowed(t *testing.T) {
 // information written.
 func TestStockLayout(t *testing.T) {
 	t.Parallel()
-	r := doored(t, "home", anyLine, subnetLine)
+	r := onSockets(t, "home", anyLine, subnetLine)
 	p := r.dial(anyLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 100)
 	p.hello()
 	q := r.dial(subnetLine, "198.51.100.10", proto.AES, proto.OSSEC, 100)
@@ -294,7 +175,7 @@ func TestStockLayout(t *testing.T) {
 	if got := q.answer(); got != proto.Ack {
 		t.Fatalf("got %q", got)
 	}
-	c, err := net.Dial("unixgram", r.cfg.inStock(stockARQueue))
+	c, err := net.Dial("unixgram", r.cfg.stock().ARQueue())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +189,7 @@ func TestStockLayout(t *testing.T) {
 	if got, want := p.answer(), "#!-execd host-deny600 - 10.9.8.7 1.1 5710 (web01) any->/x (null)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	path := filepath.Join(r.cfg.inStock(stockAgentInfo), "net01-198.51.100.0")
+	path := filepath.Join(r.cfg.stock().AgentInfo(), "net01-198.51.100.0")
 	var got []byte
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && len(got) == 0; time.Sleep(10 * time.Millisecond) {
 		got, _ = os.ReadFile(path)
@@ -317,7 +198,7 @@ func TestStockLayout(t *testing.T) {
 		t.Errorf("agent information %q, want %q", got, want)
 	}
 	r.end()
-	if _, err := os.Stat(filepath.Join(r.cfg.inStock(stockRids), "sender_counter")); err != nil {
+	if _, err := os.Stat(filepath.Join(r.cfg.stock().Rids(), "sender_counter")); err != nil {
 		t.Error(err)
 	}
 }
@@ -325,7 +206,7 @@ func TestStockLayout(t *testing.T) {
 // The control socket of a manager that runs is not taken from it by another one, with a state directory of its own.
 func TestControlSocketTaken(t *testing.T) {
 	t.Parallel()
-	r := doored(t, "", anyLine)
+	r := onSockets(t, "", anyLine)
 	other := newManager(r.cfg, slog.New(slog.DiscardHandler))
 	if c, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("%v", err)
@@ -350,7 +231,7 @@ func TestControlSocketTaken(t *testing.T) {
 
 func TestARQueueTaken(t *testing.T) {
 	t.Parallel()
-	r := doored(t, "home", anyLine)
+	r := onSockets(t, "home", anyLine)
 	cfg := r.cfg
 	cfg.State += "2"
 	cfg.Control = ""

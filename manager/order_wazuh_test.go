@@ -1,28 +1,11 @@
 package manager
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"ossecd/proto"
 )
-
-func TestReadsJSON(t *testing.T) {
-	t.Parallel()
-	for version, want := range map[string]bool{
-		"v4.14.5": true, "v4.2.0": true, "v5.0": true, "v4.1.5": false, "v3.13.6": false, "v4": false, "": false, "vx.y": false, "4.2": true,
-	} {
-		if got := readsJSON(version); got != want {
-			t.Errorf("%q: %v", version, got)
-		}
-	}
-	for rest, want := range map[string]bool{`{"version":"v4.14.5"}`: true, `{"version":null}`: false, `null`: false, `[]`: false, `{`: false, ``: false, `{"version":7}`: false} {
-		if got := startupReadsJSON([]byte(rest)); got != want {
-			t.Errorf("%q: %v", rest, got)
-		}
-	}
-}
 
 // Orders go out as JSON to agents that say they read it, and in OSSEC's form to all others, by the present program.
 func TestOrderForm(t *testing.T) {
@@ -30,7 +13,7 @@ func TestOrderForm(t *testing.T) {
 	const inJSON = `#!-execd {"version":1,"origin":{"name":"ossecd","module":"ossecd"},"command":"host-deny600","parameters":{"extra_args":[],` +
 		`"alert":{"id":"1.1","rule":{"id":"5710"},"location":"(web01) any-\u003e/var/log/auth.log (null)","data":{"srcip":"10.9.8.7"}}}}`
 	t.Parallel()
-	r := doored(t, "", anyLine)
+	r := onSockets(t, "", anyLine)
 	p := r.dial(anyLine, "198.51.100.9", proto.AES, proto.Wazuh, 5000)
 	for _, tt := range []struct{ said, want string }{
 		{proto.Startup + `{"version":"v4.14.5"}`, inJSON},
@@ -57,24 +40,4 @@ func TestOrderForm(t *testing.T) {
 		}
 	}
 	r.end()
-}
-
-func TestWazuhForm(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)": `"command":"restart-wazuh"`,
-		"#!-execd restart-wazuh - null (from_the_server) (no_rule_id)":  `"alert":{"rule":{},"data":{}}`,
-		"#!-execd x root":               `"dstuser":"root"`,
-		"#!-execd x root \"\\<\" a b c": `"location":"c"`,
-	} {
-		got, ok := strings.CutPrefix(wazuhForm(text), proto.Execd)
-		if !ok || !json.Valid([]byte(got)) || !strings.Contains(got, want) {
-			t.Errorf("%q: %q", text, got)
-		}
-	}
-	for _, text := range []string{proto.SyscheckNow, proto.ForceReconnect, `#!-execd {"command":"x"}`} {
-		if got := wazuhForm(text); got != text {
-			t.Errorf("%q became %q", text, got)
-		}
-	}
 }

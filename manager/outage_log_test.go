@@ -11,6 +11,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/manager/sink"
+	"ossecd/manager/stock"
 	"ossecd/proto"
 )
 
@@ -69,8 +70,8 @@ func TestStockManagerHeardAgents(t *testing.T) {
 		if slot.SetLastSeen(last); name == "silent when we took over" {
 			slot.SetLastSeen(now.Add(-time.Hour))
 		}
-		c := &Config{OssecHome: t.TempDir()}
-		path := filepath.Join(c.inStock(stockAgentInfo), "net01-198.51.100.0")
+		home := stock.Layout(t.TempDir())
+		path := filepath.Join(home.AgentInfo(), "net01-198.51.100.0")
 		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			t.Fatal(err)
 		}
@@ -83,9 +84,9 @@ func TestStockManagerHeardAgents(t *testing.T) {
 			}
 		}
 		if !tt.home {
-			c.OssecHome = ""
+			home = ""
 		}
-		c.heardByStock(k, slot, now)
+		heardByStock(slot, home.LastHeard(k), now)
 		if got := slot.LastSeen(); !got.Equal(tt.want) {
 			t.Errorf("%s: last seen %v, want %v", name, got, tt.want)
 		}

@@ -111,7 +111,7 @@ func (m *manager) newRoster(set *keys.Set, old *roster) (*roster, error) {
 			} else {
 				now := time.Now()
 				if old == nil { // later the files are our own
-					m.cfg.heardByStock(k, slot, now)
+					heardByStock(slot, m.cfg.stock().LastHeard(k), now)
 				}
 				a.life.resume(slot, now)
 			}

@@ -78,7 +78,7 @@ var sinkTypes = map[string]func(c *Config, t *setting.Table, p *plan) opener{
 func (c *Config) planSinks() (plans []plan, err error) {
 	tables := c.Sinks
 	if c.OssecHome != "" {
-		tables = append(slices.Clip(tables), c.stockSink())
+		tables = append(slices.Clip(tables), setting.NewTable("ossec-home", map[string]any{"type": "ossec-queue", "name": "analysis daemon", "path": c.stock().AnalysisQueue()}))
 	}
 	if len(c.Sinks) > maxSinks {
 		return nil, fmt.Errorf("sink: %d are too many; use %d at most", len(c.Sinks), maxSinks)

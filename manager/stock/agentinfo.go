@@ -1,7 +1,8 @@
-package manager
+package stock
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,14 +11,15 @@ import (
 	"unicode"
 
 	"ossecd/keys"
+	"ossecd/keys/limitlog"
 	"ossecd/proto"
 )
 
-// agentInfo writes the stock agent information files, NAME-IP: the first line of the last keepalive and the cipher. Their
+// AgentInfo writes the stock agent information files, NAME-IP: the first line of the last keepalive and the cipher. Their
 // times are the liveness that stock programs go by (docs/protocol.md, "Control messages").
-type agentInfo struct {
-	dir  *os.Root
-	fail func(error)
+type AgentInfo struct {
+	dir *os.Root
+	log *limitlog.Logger
 
 	mu      sync.Mutex
 	waiting map[string]string // content by name
@@ -25,23 +27,27 @@ type agentInfo struct {
 	written map[string]string // for the goroutine of run
 }
 
-func openAgentInfo(path string, fail func(error)) (*agentInfo, error) {
-	dir, err := os.OpenRoot(path)
+// OpenAgentInfo opens the directory of the files.
+func OpenAgentInfo(l Layout, log *limitlog.Logger) (*AgentInfo, error) {
+	dir, err := os.OpenRoot(l.AgentInfo())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("agent information: %w; is %s the directory of a stock server?", err, string(l))
 	}
-	return &agentInfo{dir: dir, fail: fail, waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
+	return &AgentInfo{dir: dir, log: log, waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
 }
 
-// note takes what a keepalive of a says, whose mu is held. It does not wait for the disk.
-func (i *agentInfo) note(a *agent, keepalive []byte) {
+// Close closes it where there will be no Run.
+func (i *AgentInfo) Close() { i.dir.Close() }
+
+// Note takes what the keepalive of an agent says, which came in that cipher. It does not wait for the disk.
+func (i *AgentInfo) Note(k keys.Key, keepalive []byte, cipher proto.Method) {
 	line, _, _ := strings.Cut(string(keepalive[:min(len(keepalive), maxInfo)]), "\n")
 	method := "blowfish"
-	if a.method == proto.AES {
+	if cipher == proto.AES {
 		method = "aes"
 	}
 	i.mu.Lock()
-	i.waiting[infoName(a.key)] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
+	i.waiting[infoName(k)] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
 	i.mu.Unlock()
 	select {
 	case i.wake <- struct{}{}:
@@ -55,20 +61,17 @@ func infoName(k keys.Key) string {
 	return k.Name + "-" + ip
 }
 
-// heardByStock takes over when a stock manager heard an agent that we last heard before: it sets the time of the agent's file at each
-// keepalive. Keepalives of stock agents are ten minutes apart, so one that spoke within a stock manager's waiting time was there all the
-// time. Without that it would be reported as back from an outage.
-func (c *Config) heardByStock(k keys.Key, slot *keys.Slot, now time.Time) {
+// LastHeard is when a stock manager last heard an agent, which sets the time of the agent's file at each keepalive; zero if never.
+func (l Layout) LastHeard(k keys.Key) time.Time {
 	name := infoName(k)
-	if c.OssecHome == "" || !filepath.IsLocal(name) {
-		return
+	if l == "" || !filepath.IsLocal(name) {
+		return time.Time{}
 	}
-	info, err := os.Lstat(filepath.Join(c.inStock(stockAgentInfo), name))
-	if err != nil || !info.Mode().IsRegular() || !info.ModTime().After(slot.LastSeen()) || info.ModTime().After(now) {
-		return
+	info, err := os.Lstat(filepath.Join(l.AgentInfo(), name))
+	if err != nil || !info.Mode().IsRegular() {
+		return time.Time{}
 	}
-	slot.SetLastSeen(info.ModTime())
-	slot.SetConnected(now.Sub(info.ModTime()) < missedKeepalives*stockNotifyTime+keepaliveGrace)
+	return info.ModTime()
 }
 
 const maxInfo = 1024 // bytes of a keepalive that a stock manager looks at
@@ -81,8 +84,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// run writes what is noted until ctx ends.
-func (i *agentInfo) run(ctx context.Context) {
+// Run writes what is noted until ctx ends.
+func (i *AgentInfo) Run(ctx context.Context) {
 	defer i.dir.Close()
 	for {
 		select {
@@ -96,14 +99,14 @@ func (i *agentInfo) run(ctx context.Context) {
 		i.mu.Unlock()
 		for name, content := range now {
 			if err := i.write(name, content); err != nil {
-				i.fail(err)
+				i.log.Error("agent information was not written", "err", err)
 			}
 		}
 	}
 }
 
 // write brings a file up to date. One that has the content already gets the present time alone.
-func (i *agentInfo) write(name, content string) error {
+func (i *AgentInfo) write(name, content string) error {
 	if i.written[name] == content {
 		if now := time.Now(); i.dir.Chtimes(name, now, now) == nil {
 			return nil

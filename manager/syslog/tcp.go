@@ -1,4 +1,4 @@
-package manager
+package syslog
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // accept takes connections until ctx ends.
-func (d *syslogDoor) accept(ctx context.Context, l net.Listener) {
+func (d *input) accept(ctx context.Context, l net.Listener) {
 	stop := context.AfterFunc(ctx, func() {
 		l.Close()
 		d.closeAll()
@@ -35,7 +35,7 @@ func (d *syslogDoor) accept(ctx context.Context, l net.Listener) {
 	}
 }
 
-func (d *syslogDoor) closeAll() {
+func (d *input) closeAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
@@ -45,7 +45,7 @@ func (d *syslogDoor) closeAll() {
 }
 
 // admit serves a connection, if it may be.
-func (d *syslogDoor) admit(conn net.Conn) {
+func (d *input) admit(conn net.Conn) {
 	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil || !d.admits(from.Addr()) {
 		conn.Close()
@@ -53,9 +53,9 @@ func (d *syslogDoor) admit(conn net.Conn) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || len(d.conns) >= maxSyslogConns {
+	if d.closed || len(d.conns) >= maxConns {
 		if !d.closed {
-			d.m.limited.Error("a connection for syslog was refused", "err", fmt.Errorf("%s: there are %d already; have fewer senders connect, or relay them", from, maxSyslogConns))
+			d.limited.Error("a connection for syslog was refused", "err", fmt.Errorf("%s: there are %d already; have fewer senders connect, or relay them", from, maxConns))
 		}
 		conn.Close()
 		return
@@ -63,7 +63,7 @@ func (d *syslogDoor) admit(conn net.Conn) {
 	d.conns[conn] = struct{}{}
 	d.serving.Go(func() {
 		if err := d.serve(conn, from); err != nil {
-			d.m.limited.Error("a connection for syslog was closed", "err", fmt.Errorf("%s: %w", from, err))
+			d.limited.Error("a connection for syslog was closed", "err", fmt.Errorf("%s: %w", from, err))
 		}
 		conn.Close()
 		d.mu.Lock()
@@ -73,14 +73,14 @@ func (d *syslogDoor) admit(conn net.Conn) {
 }
 
 // serve takes what a connection says until it ends. An error is a fault of the sender's.
-func (d *syslogDoor) serve(conn net.Conn, from netip.AddrPort) error {
+func (d *input) serve(conn net.Conn, from netip.AddrPort) error {
 	frames := syslog.NewFramer(patient{conn, d.idle})
 	var events sink.Lot
 	for {
 		m, err := frames.Next()
 		d.add(&events, time.Now(), from, m)
 		if events.Len() > 0 {
-			d.m.sinks.Put(&events, false)
+			d.events.Put(&events, false)
 			events.Clear()
 		}
 		if errors.Is(err, syslog.ErrFrame) {

@@ -1,4 +1,4 @@
-package manager
+package order
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 // Wazuh's agents from 4.2 on read an active response as JSON alone, and log "Invalid JSON message" at OSSEC's form
 // (docs/protocol.md, "Control messages").
 
-// readsJSON says whether a program of Wazuh of this version, "v4.14.5", does.
-func readsJSON(version string) bool {
+// ReadsJSON says whether a program of Wazuh of this version, "v4.14.5", does.
+func ReadsJSON(version string) bool {
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
 	if len(parts) < 2 {
 		return false
@@ -22,12 +22,12 @@ func readsJSON(version string) bool {
 	return err1 == nil && err2 == nil && (major > 4 || major == 4 && minor >= 2)
 }
 
-// startupReadsJSON says it of what stands behind a startup: {"version":"v4.14.5"}, or nothing.
-func startupReadsJSON(rest []byte) bool {
+// StartupReadsJSON says it of what stands behind a startup: {"version":"v4.14.5"}, or nothing.
+func StartupReadsJSON(rest []byte) bool {
 	var s struct {
 		Version string `json:"version"`
 	}
-	return len(rest) > 0 && json.Unmarshal(rest, &s) == nil && readsJSON(s.Version)
+	return len(rest) > 0 && json.Unmarshal(rest, &s) == nil && ReadsJSON(s.Version)
 }
 
 // wazuhOrder is an order in Wazuh's form.
@@ -56,9 +56,9 @@ type wazuhAlert struct {
 	} `json:"data"`
 }
 
-// wazuhForm is an order as such an agent reads it: the text itself where it is no active response. The words of OSSEC's form are
+// WazuhForm is an order as such an agent reads it: the text itself where it is no active response. The words of OSSEC's form are
 // COMMAND USER ADDRESS ALERT RULE LOCATION; what has no value there has none here. OSSEC's restart becomes Wazuh's.
-func wazuhForm(text string) string {
+func WazuhForm(text string) string {
 	command, ok := strings.CutPrefix(text, proto.Execd)
 	if !ok || strings.HasPrefix(command, "{") {
 		return text

@@ -1,0 +1,66 @@
+package order
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"ossecd/proto"
+)
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ order, want string }{
+		{"syscheck-restart", proto.SyscheckNow},
+		{"reconnect", proto.ForceReconnect},
+		{"restart-ossec0", "#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)"},
+		{"host-deny600 - 10.9.8.7 x 0", "#!-execd host-deny600 - 10.9.8.7 x 0"},
+	} {
+		words := strings.Fields(test.order)
+		if got, err := Text(words[0], words[1:]); err != nil || got != test.want {
+			t.Errorf("%s: got %q, %v, want %q", test.order, got, err, test.want)
+		}
+	}
+	for _, bad := range [][]string{{""}, {"reconnect", "x"}, {"x", "a\nb"}, {"x\u009b31m"}, {"x", strings.Repeat("y", proto.MaxOrder)}} {
+		if got, err := Text(bad[0], bad[1:]); !errors.Is(err, proto.ErrOrder) {
+			t.Errorf("%.40q: got %q, %v", bad, got, err)
+		}
+	}
+}
+
+func TestReadsJSON(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{
+		"v4.14.5": true, "v4.2.0": true, "v5.0": true, "v4.1.5": false, "v3.13.6": false, "v4": false, "": false, "vx.y": false, "4.2": true,
+	} {
+		if got := ReadsJSON(version); got != want {
+			t.Errorf("%q: %v", version, got)
+		}
+	}
+	for rest, want := range map[string]bool{`{"version":"v4.14.5"}`: true, `{"version":null}`: false, `null`: false, `[]`: false, `{`: false, ``: false, `{"version":7}`: false} {
+		if got := StartupReadsJSON([]byte(rest)); got != want {
+			t.Errorf("%q: %v", rest, got)
+		}
+	}
+}
+
+func TestWazuhForm(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)": `"command":"restart-wazuh"`,
+		"#!-execd restart-wazuh - null (from_the_server) (no_rule_id)":  `"alert":{"rule":{},"data":{}}`,
+		"#!-execd x root":               `"dstuser":"root"`,
+		"#!-execd x root \"\\<\" a b c": `"location":"c"`,
+	} {
+		got, ok := strings.CutPrefix(WazuhForm(text), proto.Execd)
+		if !ok || !json.Valid([]byte(got)) || !strings.Contains(got, want) {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	for _, text := range []string{proto.SyscheckNow, proto.ForceReconnect, `#!-execd {"command":"x"}`} {
+		if got := WazuhForm(text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
