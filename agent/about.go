@@ -19,6 +19,7 @@ type about struct {
 	sums  shared.Sums // in text
 	takes bool        // a new key, if the manager has one for us
 	word  string      // that the manager asked for, to know that this address hears it
+	nonce string      // of the talk
 	text  []byte      // empty where it is to be made anew
 }
 
@@ -34,7 +35,7 @@ func (a *about) keepalive(conn net.Conn, sums shared.Sums) []byte {
 	k := proto.Keepalive{
 		Uname: a.host(), Program: "ossecd " + a.cfg.Version, ConfigSum: a.sums.Config,
 		Files:      []proto.FileSum{{Sum: a.sums.Merged, Name: proto.MergedName}},
-		NotifyTime: a.cfg.NotifyTime, TakesKey: a.takes, SaysWord: true, Word: a.word,
+		NotifyTime: a.cfg.NotifyTime, TakesKey: a.takes, SaysWord: true, Word: a.word, Nonce: a.nonce,
 	}
 	if a.cfg.Dialect == proto.Wazuh {
 		if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {

@@ -12,7 +12,8 @@ import (
 // one sent opens and can look fresh on the socket towards another, where it would be obeyed once more, or be taken for an
 // acknowledgement of what that one never got.
 //
-// A datagram is taken from one manager only, and where all managers are used at once so is the name of a run. The receivers of all
+// Managers that are ossecds name the conversation that a message belongs to, which tells it better (talk). For others,
+// a datagram is taken from one manager only, and where all managers are used at once so is the name of a run. The receivers of all
 // sessions share it.
 type claims struct {
 	runsToo bool // the managers are used at once, so that none can be another under a second address
@@ -62,14 +63,35 @@ func (c *claims) accept(slot *keys.Slot, count uint64, datagram, behindAck []byt
 	delete(c.owners, c.recent[c.next])
 	c.recent[c.next], c.owners[digest] = digest, manager
 	c.next = (c.next + 1) % maxClaims
-	if _, known := c.runs[run.Name]; !named || known {
-		return verdict, false
+	if named {
+		c.note(run.Name, manager)
+	}
+	return verdict, false
+}
+
+// takesRun says whether a manager may have a run of this name, and notes that it has.
+func (c *claims) takesRun(name, manager string) bool {
+	if c == nil || !c.runsToo {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if owner, known := c.runs[name]; known {
+		return owner == manager
+	}
+	c.note(name, manager)
+	return true
+}
+
+// note notes whose run it is, where nobody's is known. c.mu is held.
+func (c *claims) note(name, manager string) {
+	if _, known := c.runs[name]; known {
+		return
 	}
 	if len(c.names) == maxRuns {
 		delete(c.runs, c.names[0])
 		c.names = append(c.names[:0], c.names[1:]...)
 	}
-	c.runs[run.Name] = manager
-	c.names = append(c.names, run.Name)
-	return verdict, false
+	c.runs[name] = manager
+	c.names = append(c.names, name)
 }

@@ -82,8 +82,8 @@ func (s *session) failBackDialed(ctx context.Context, d dialed) {
 
 // failBackAnswer takes a message of the first manager: the session moves there at an ack.
 func (s *session) failBackAnswer(in conversation.Message) {
-	if in.Text == nil {
-		return // nobody listens there
+	if in.Sign != conversation.Said {
+		return
 	}
 	if in.Kind != proto.ManagerAck {
 		return
@@ -95,7 +95,8 @@ func (s *session) failBackAnswer(in conversation.Message) {
 	s.takeBack()
 	s.log.Info("the first manager is back", "manager", s.managers[0], "before", s.managers[s.manager])
 	now := time.Now()
-	s.conn, s.recv, s.manager = conn, recv, 0
+	s.useSocket(conn, recv)
+	s.manager = 0
 	s.flight, s.heard = flight{}, now
 	s.welcome(now)
 }

@@ -3,6 +3,8 @@ package agent
 import (
 	"math/bits"
 	"time"
+
+	"ossecd/proto"
 )
 
 // flight is what was sent over one socket and is not covered by an answer yet. Events are never acknowledged,
@@ -12,7 +14,7 @@ import (
 //	events    ─ ─ ─ ─ P ─ ─ ─ ─ P ─ ─ ─ ─
 //	          ◀ covered ▶◀ on the way   ▶      P keepalive; the first is answered
 //
-// An acknowledgement does not say which keepalive it is for. It is taken for the oldest one that may still be
+// An acknowledgement of an ossecd names its keepalive. That of a stock manager does not, and is taken for the oldest one that may still be
 // answered, so that one that was lost makes us believe too little rather than too much; a keepalive is given up
 // when a later one is answered after more than twice the usual time. The zero value is an idle flight.
 type flight struct {
@@ -64,20 +66,40 @@ func (f *flight) probe(now time.Time, count uint64) {
 	f.probed = f.sent
 }
 
-// answer notes an acknowledgement, and returns how many keepalives are given up at it.
-func (f *flight) answer(now time.Time) (unanswered int) {
+// answer notes an acknowledgement, by what stands behind it, and returns how many keepalives are given up at it. known is false where it names
+// one that is not waited for, so that it says nothing.
+func (f *flight) answer(now time.Time, behind []byte) (unanswered int, known bool) {
+	run, _ := proto.ParseRun(behind)
+	if run.Of == (proto.Counter{}) {
+		return f.cover(now, f.guess(now)), true
+	}
+	for i := range f.probes {
+		if f.probes[i].count == run.Of.Value() {
+			return f.cover(now, f.probes[i:]), true
+		}
+	}
+	return 0, false
+}
+
+// guess is the unanswered keepalives from the one on that an acknowledgement is for which names none.
+func (f *flight) guess(now time.Time) []probe {
 	late := answerFirst
 	if f.answers > 0 {
 		late = min(max(2*f.answers, answerLeast), answerMost)
 	}
 	p := f.probes
-	if len(p) == 0 {
-		return 0 // of a keepalive that was given up
-	}
-	if now.Sub(p[len(p)-1].at) <= late { // else none was answered for so long: the manager rested, and goes on with the oldest
+	if len(p) > 0 && now.Sub(p[len(p)-1].at) <= late { // else none was answered for so long: the manager rested, and goes on with the oldest
 		for now.Sub(p[0].at) > late {
 			p = p[1:]
 		}
+	}
+	return p
+}
+
+// cover notes that the first of p, the last of the unanswered keepalives, is answered. Those before it are given up.
+func (f *flight) cover(now time.Time, p []probe) (unanswered int) {
+	if len(p) == 0 {
+		return 0 // of a keepalive that was given up
 	}
 	if took := now.Sub(p[0].at); took > f.answers {
 		f.answers = took

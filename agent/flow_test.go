@@ -216,12 +216,12 @@ func TestFlight(t *testing.T) {
 		f.probe(at(0), 0) // its answer is lost
 		send(&f, 200)
 		f.probe(at(0.1), 0)
-		f.answer(at(0.2)) // of the second, taken for the first's
+		f.answer(at(0.2), nil) // of the second, taken for the first's
 		if f.covered != 0 || f.allCovered() {
 			t.Errorf("%d bytes covered", f.covered)
 		}
 		f.probe(at(1.1), 0)
-		f.answer(at(1.2))
+		f.answer(at(1.2), nil)
 		if f.covered != 200*charge(100) || !f.allCovered() {
 			t.Errorf("%d bytes covered", f.covered)
 		}
@@ -233,11 +233,11 @@ func TestFlight(t *testing.T) {
 		f.probe(at(5), 0)
 		send(&f, 10)
 		f.probe(at(20), 0)
-		f.answer(at(20.1))
+		f.answer(at(20.1), nil)
 		if f.covered != 10*charge(100) || len(f.probes) != 0 {
 			t.Errorf("%d bytes covered, %d probes left", f.covered, len(f.probes))
 		}
-		f.answer(at(20.2)) // an answer to a probe given up
+		f.answer(at(20.2), nil) // an answer to a probe given up
 		if f.answered != 1 {
 			t.Errorf("%d answers", f.answered)
 		}
@@ -246,16 +246,16 @@ func TestFlight(t *testing.T) {
 		t.Parallel()
 		var f flight
 		f.probe(at(0), 0)
-		f.answer(at(0.001))
+		f.answer(at(0.001), nil)
 		send(&f, 50)
 		f.probe(at(1), 0)
 		send(&f, 50)
 		f.probe(at(1.01), 0)
-		f.answer(at(1.5))
+		f.answer(at(1.5), nil)
 		if f.covered != 50*charge(100) {
 			t.Errorf("%d bytes covered", f.covered)
 		}
-		f.answer(at(1.51))
+		f.answer(at(1.51), nil)
 		if !f.allCovered() {
 			t.Errorf("%d bytes covered", f.covered)
 		}
@@ -269,13 +269,36 @@ func TestFlight(t *testing.T) {
 			t.Error("room in doubt")
 		}
 		f.probe(at(1), 0)
-		f.answer(at(1.1)) // may be that of the first
+		f.answer(at(1.1), nil) // may be that of the first
 		if f.room(0) {
 			t.Error("room in doubt")
 		}
-		f.answer(at(1.2))
+		f.answer(at(1.2), nil)
 		if !f.room(0) {
 			t.Error("no room")
+		}
+	})
+	t.Run("an answer that names its probe covers what was sent before that", func(t *testing.T) {
+		t.Parallel()
+		of := func(count uint64) []byte {
+			return proto.AppendAck(nil, &proto.Run{Name: "A", Of: proto.CounterAt(count)})[len(proto.Ack):]
+		}
+		var f flight
+		f.probe(at(0), 11)
+		send(&f, 10)
+		f.probe(at(0.1), 22)
+		send(&f, 10)
+		f.probe(at(0.2), 33)
+		for _, tt := range []struct {
+			of         uint64
+			known      bool
+			unanswered int
+			covered    uint64
+		}{{44, false, 0, 0}, {22, true, 1, 10}, {11, false, 0, 10}, {22, false, 0, 10}, {33, true, 0, 20}} {
+			unanswered, known := f.answer(at(0.3), of(tt.of))
+			if known != tt.known || unanswered != tt.unanswered || f.covered != tt.covered*charge(100) {
+				t.Errorf("of %d: %t, %d unanswered, %d covered", tt.of, known, unanswered, f.covered)
+			}
 		}
 	})
 	t.Run("the list is bounded", func(t *testing.T) {

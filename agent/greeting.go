@@ -46,10 +46,16 @@ func (s *session) dialEnded(ctx context.Context, d dialed) {
 		s.wake = now.Add(s.pause())
 		return
 	}
-	s.conn = d.conn
-	s.recv = s.listen(ctx, d.conn, s.manager)
+	s.useSocket(d.conn, s.listen(ctx, d.conn, s.manager))
 	s.state, s.flight = greeting, flight{}
 	s.began, s.greeted, s.wake = now, 0, now
+}
+
+// useSocket has the session speak over a socket from now on.
+func (s *session) useSocket(conn net.Conn, recv *receiver) {
+	s.conn, s.recv = conn, recv
+	s.about.nonce = recv.talk.nonce
+	s.about.forget()
 }
 
 // listen starts the receiver of a socket to one of the managers.
@@ -58,7 +64,7 @@ func (s *session) listen(ctx context.Context, conn net.Conn, manager int) *recei
 		conn: conn, inbox: make(chan conversation.Message, inboxSize), closing: make(chan struct{}), ended: make(chan struct{}),
 		method: s.cfg.Method, dialect: s.cfg.Dialect, cipher: s.sealed.cipher,
 		slot: s.counts.slots[manager], refused: s.refused[manager], opener: proto.NewOpener(),
-		claims: s.counts.claims, manager: s.managers[manager],
+		claims: s.counts.claims, talk: newTalk(), manager: s.managers[manager],
 	}
 	// Last words must not hold up the stop.
 	r.unhook = context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Now().Add(stopWithin)) })
@@ -86,10 +92,21 @@ func (s *session) greet(ctx context.Context, now time.Time) {
 		s.flight.probe(now, s.sealed.count())
 	}
 	s.greeted++
+	s.mayProve = true
 	if s.greeted < len(startupAt) {
 		s.wake = s.began.Add(startupAt[s.greeted])
 	} else {
 		s.wake = now.Add(s.pause())
+	}
+}
+
+// askForProof takes an acknowledgement with an old count. That is all that can be heard of a manager which lost its count, or where messages of
+// another one were taken for its: if it is an ossecd, it shows by the name of the conversation, in its answer to a keepalive, that it is
+// there now. One is sent for each startup message at most.
+func (s *session) askForProof(now time.Time) {
+	if s.state == greeting && s.mayProve {
+		s.mayProve = false
+		s.ask(now)
 	}
 }
 
@@ -110,20 +127,30 @@ func (s *session) pause() time.Duration {
 
 // receive takes a message of the manager.
 func (s *session) receive(ctx context.Context, in conversation.Message) {
-	if in.Text == nil {
+	now := time.Now()
+	switch in.Sign {
+	case conversation.NobodyThere:
 		if s.state == online {
 			s.log.Debug("nobody listens there, the manager's host says", "manager", s.managers[s.manager])
 			s.flight.refuse()
 		}
 		return
+	case conversation.OldAck:
+		s.askForProof(now)
+		return
+	case conversation.UnnamedAck:
+		if s.state == online && s.repeats >= anotherAfter && !now.Before(s.nextAnother) {
+			s.nextAnother = now.Add(anotherEvery)
+			s.offline(ctx, "another program has taken the manager's place", "none needed")
+		}
+		return
 	}
-	now := time.Now()
 	s.heard = now
 	say := func(message []byte) error { return s.write(now, message) }
 	if s.state == greeting { // orders are for agents that are online
 		switch in.Kind {
 		case proto.ManagerAck:
-			s.flight.answer(now)
+			s.flight.answer(now, in.Rest)
 			s.welcome(now)
 		case proto.ManagerRemoved:
 			s.complain("the manager removed this agent", "remedy", obey.RemovedRemedy)

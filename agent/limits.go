@@ -55,6 +55,11 @@ const (
 	answerLeast = 250 * time.Millisecond
 	answerMost  = 10 * time.Second
 
+	// anotherAfter is how often a keepalive must have been repeated in vain for acknowledgements without the conversation's name to mean
+	// that another program has taken the manager's place.
+	anotherAfter = 2
+	anotherEvery = time.Minute // how often that is believed, at most
+
 	// goneAfter is how many keepalives in a row must have had no answer for the manager to have been gone, and not just
 	// an answer lost. They are sent 1, 2, 4 … s apart while events wait, so that is some seconds. A manager that is ours says
 	// itself that it started anew.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ossecd/agent/conversation"
 	"ossecd/agent/source"
 	"ossecd/proto"
 )
@@ -102,7 +103,10 @@ func (s *session) answered(now time.Time, behind []byte) {
 			"remedy", "none needed unless it goes on; then find out why the manager orders it so often")
 		return
 	}
-	unanswered := s.flight.answer(now)
+	unanswered, known := s.flight.answer(now, behind)
+	if !known {
+		return
+	}
 	s.nuls.ours = ours
 	s.nuls.formKnown = true
 	if s.out.Keeps() {
@@ -291,8 +295,11 @@ func (s *session) settle() {
 	for s.flight.sent != s.flight.covered {
 		select {
 		case in := <-s.inbox():
-			if in.Text == nil {
-				return // nobody is there
+			if in.Sign == conversation.NobodyThere {
+				return
+			}
+			if in.Sign != conversation.Said {
+				continue
 			}
 			if in.Kind == proto.ManagerAck {
 				s.answered(time.Now(), in.Rest)

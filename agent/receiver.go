@@ -32,6 +32,7 @@ type receiver struct {
 	slot    *keys.Slot
 	next    atomic.Pointer[nextKey] // a key that takes the place of the one of cipher and slot with the manager's first message under it
 	claims  *claims
+	talk    *talk
 	manager string
 	refused *refusals
 	opener  *proto.Opener
@@ -47,7 +48,7 @@ func (r *receiver) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		var in conversation.Message
+		in := conversation.Message{Sign: conversation.NobodyThere}
 		if err == nil {
 			var ok bool
 			if in, ok = r.open(buf[:n]); !ok {
@@ -102,26 +103,49 @@ func (r *receiver) open(d []byte) (conversation.Message, bool) {
 	case m.Dialect != r.dialect:
 		return r.refuse(otherDialect)
 	}
-	kind, rest := proto.ParseFromManager(m.Payload)
-	var behindAck []byte
-	if kind == proto.ManagerAck {
-		behindAck = rest
+	text, count := m.Payload, m.Counter.Value()
+	kind, rest := proto.ParseFromManager(text)
+	name, named := "", kind == proto.ManagerNamed
+	if named {
+		name, text, _ = proto.ParseNamed(rest)
+		kind, rest = proto.ParseFromManager(text)
 	}
-	if proto.OnlyAgentsSay(m.Payload) || kind == proto.ManagerChunk && !r.pushing {
+	switch {
+	case proto.OnlyAgentsSay(text), kind == proto.ManagerNamed, kind == proto.ManagerChunk && !named && !r.pushing:
 		return r.refuse(notAManagers)
-	}
-	if retired && kind != proto.ManagerAck {
+	case retired && kind != proto.ManagerAck:
 		return r.refuse(retiredKey)
 	}
-	verdict, another := r.claims.accept(slot, m.Counter.Value(), d, behindAck, r.manager)
+	var run proto.Run
+	var behindAck []byte
+	if kind == proto.ManagerAck {
+		run, _ = proto.ParseRun(rest)
+		behindAck = rest
+	}
+	var verdict proto.Verdict
+	var another bool
+	switch {
+	case named && kind == proto.ManagerAck && run.Name == "":
+		return r.refuse(malformed)
+	case named:
+		var ours bool
+		verdict, ours = r.talk.accept(name, run.Name, count, func(run string) bool { return r.claims.takesRun(run, r.manager) })
+		another = !ours
+	case r.talk.begun():
+		r.refused.add(unnamed)
+		return conversation.Message{Sign: conversation.UnnamedAck}, kind == proto.ManagerAck && slot.Judge(count).Passes()
+	default:
+		verdict, another = r.claims.accept(slot, count, d, behindAck, r.manager)
+	}
 	switch {
 	case another:
 		return r.refuse(anothersMessage)
 	case verdict == proto.Repeated:
 		return r.refuse(repeatedCount)
 	case verdict == proto.TooOld:
-		r.refused.old(m.Counter.Value())
-		return r.refuse(oldCount)
+		r.refused.old(count)
+		r.refused.add(oldCount)
+		return conversation.Message{Sign: conversation.OldAck}, kind == proto.ManagerAck && !named
 	}
 	if next != nil && !retired { // the manager has gone over to the new key: the old one has ended
 		r.cipher, r.slot = next.cipher, next.slot
@@ -134,8 +158,8 @@ func (r *receiver) open(d []byte) (conversation.Message, bool) {
 		r.pushing = false
 	}
 	r.refused.fresh()
-	text := append([]byte{}, m.Payload...)
-	return conversation.Message{Kind: kind, Text: text, Rest: text[len(text)-len(rest):], Count: m.Counter.Value()}, true
+	text = append([]byte{}, text...)
+	return conversation.Message{Kind: kind, Text: text, Rest: text[len(text)-len(rest):], Count: count}, true
 }
 
 func (r *receiver) refuse(why reason) (conversation.Message, bool) {

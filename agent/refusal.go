@@ -23,6 +23,7 @@ const (
 	oldCount
 	retiredKey
 	anothersMessage
+	unnamed
 	numReasons
 )
 
@@ -38,6 +39,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	repeatedCount:   {"repeated count", "none needed if it is rare: the network delivered a datagram twice. Otherwise somebody replays messages"},
 	retiredKey:      {"retired key", "if it happens again and again, find out who has this agent's old key and sends orders under it"},
 	anothersMessage: {"another manager's message", "name each manager once in --manager: two may lead to the same. Otherwise somebody sends one manager's messages as if they came from another"},
+	unnamed:         {"without the conversation's name", "none needed if the manager was replaced by a stock one or an older ossecd just now: the agent connects anew. Otherwise somebody replays old messages"},
 	oldCount:        {"old count", "none needed if it is rare. Otherwise the manager lost its counter, or somebody replays old messages"},
 }
 
@@ -53,6 +55,7 @@ type refusals struct {
 	limits  [numReasons]limitlog.Limit
 
 	lastOld   uint64
+	nextOld   time.Time // when one counts again; what comes at once with another shows nothing more
 	rising    int
 	limitLost limitlog.Limit
 }
@@ -71,12 +74,17 @@ func (r *refusals) fresh() { r.rising = 0 }
 
 // old notes an authentic message whose count was too old.
 func (r *refusals) old(count uint64) {
+	now := time.Now()
+	if now.Before(r.nextOld) {
+		return
+	}
+	r.nextOld = now.Add(time.Second)
 	if count <= r.lastOld {
 		r.rising = 0
 	}
 	r.lastOld = count
 	r.rising++
-	if r.rising < lostCounterAfter || !r.limitLost.Due(time.Now()) {
+	if r.rising < lostCounterAfter || !r.limitLost.Due(now) {
 		return
 	}
 	r.log.Error("the manager lost its counter, or somebody replays its old traffic", "manager", r.manager,

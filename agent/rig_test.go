@@ -58,6 +58,8 @@ type fakeManager struct {
 	counter proto.Counter
 	random  uint16 // of its datagrams: no two managers send the same one
 	last    netip.AddrPort
+	at      proto.Counter // of the message at hand
+	talk    string        // the conversation of the agent's last keepalive, empty for none
 }
 
 func newFakeManager(t testing.TB, n *simnet.Network, at netip.AddrPort, line string, method proto.Method, dialect proto.Dialect) *fakeManager {
@@ -88,6 +90,37 @@ func acknowledge(text string) []string {
 		return []string{proto.Ack}
 	}
 	return nil
+}
+
+// asOssecd has the manager answer as an ossecd does, in a run of this name.
+func (m *fakeManager) asOssecd(run string) {
+	m.answerWith(func(text string) []string {
+		if len(acknowledge(text)) == 0 {
+			return nil
+		}
+		kind, rest := proto.ParseFromAgent([]byte(text))
+		if kind == proto.AgentStartup {
+			m.talk = ""
+			return []string{proto.Ack}
+		}
+		r := proto.Run{Name: run}
+		if k, err := proto.ParseKeepalive(rest); err == nil && k.Nonce != "" {
+			m.talk, r.Of = proto.ConversationName(k.Nonce, run), m.at
+			return []string{string(proto.AppendNamed(nil, m.talk, proto.AppendAck(nil, &r)))}
+		}
+		return []string{string(proto.AppendAck(nil, &r))}
+	})
+}
+
+// named is a message in the conversation with the agent.
+func (m *fakeManager) named(text string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.talk == "" {
+		m.t.Error("the agent offers no conversation")
+		return text
+	}
+	return string(proto.AppendNamed(nil, m.talk, []byte(text)))
 }
 
 func silent(string) []string { return nil }
@@ -121,7 +154,7 @@ func (m *fakeManager) run() {
 		var answers []string
 		if m.counts[msg.Counter.Value()] == 1 {
 			m.got = append(m.got, heard{time.Since(m.began), text})
-			m.last = from
+			m.last, m.at = from, msg.Counter
 			answers = m.answer(text)
 		}
 		m.mu.Unlock()

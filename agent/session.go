@@ -57,13 +57,15 @@ type session struct {
 	sealed *sealed
 	flight flight
 
-	manager int             // index of the present one
-	rounds  int             // rounds since the last manager was lost
-	began   time.Time       // of this round
-	greeted int             // startup messages sent in this round
-	wake    time.Time       // connecting, greeting: when the next step is due, zero while a name is resolved
-	said    map[string]bool // what was complained about since a manager was last there
-	started bool            // the event of the agent's start was sent
+	manager     int             // index of the present one
+	rounds      int             // rounds since the last manager was lost
+	began       time.Time       // of this round
+	greeted     int             // startup messages sent in this round
+	mayProve    bool            // a keepalive may be sent for an acknowledgement with an old count
+	nextAnother time.Time       // when it may be found again that another program has taken the manager's place
+	wake        time.Time       // connecting, greeting: when the next step is due, zero while a name is resolved
+	said        map[string]bool // what was complained about since a manager was last there
+	started     bool            // the event of the agent's start was sent
 
 	heard     time.Time // the last sign of life; at first when run began
 	back      failback

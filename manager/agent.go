@@ -31,6 +31,7 @@ type agent struct {
 	takes         bool               // it can take up a new key, by its keepalive
 	json          bool               // it reads active responses as JSON alone, by its startup or keepalive
 	uses          *spare             // with which key its last fresh message came; nil: key
+	talk          string             // the conversation that it takes part in, by its keepalive; empty for none
 	taught        uint64             // the count of the control message that told last what it is
 	back          *listen.ReturnPath // nil until it was heard
 	before        uint64             // the highest count that earlier runs took

@@ -49,7 +49,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back != nil {
-		r.voice.say(a, []byte(r.ack(a, kind)))
+		r.answer(a, kind, count)
 		r.offerKey(a)
 	}
 	if a.life.state != connected {
@@ -63,7 +63,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 // startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this
 // one until its first keepalive. behind is what stands behind the startup, as Wazuh's JSON. a.mu is held.
 func (a *agent) startsAnew(behind []byte) {
-	a.ours, a.takes, a.json = false, false, order.StartupReadsJSON(behind)
+	a.ours, a.takes, a.talk, a.json = false, false, "", order.StartupReadsJSON(behind)
 	a.life.forgetInterval()
 	a.slot.SetInterval(0)
 	if a.method == proto.Blowfish { // AES shows the dialect by itself
@@ -92,13 +92,22 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 	a.life.outage = outage{}
 }
 
-// ack is the answer to a control message. Who sends a startup, however late it comes, may be a stock agent, and compare exactly.
-// a.mu is held.
-func (r *receiver) ack(a *agent, kind proto.FromAgent) string {
-	if !a.ours || kind == proto.AgentStartup {
-		return proto.Ack
+// answer answers a control message. Who sends a startup, however late it comes, may be a stock agent, and compare exactly. Within a
+// conversation the answer names what it is for. a.mu is held.
+func (r *receiver) answer(a *agent, kind proto.FromAgent, count uint64) {
+	switch {
+	case kind == proto.AgentStartup:
+		r.voice.sayPlain(a, []byte(proto.Ack))
+		return
+	case !a.ours:
+		r.voice.say(a, []byte(proto.Ack))
+		return
 	}
-	return string(proto.AppendAck(nil, &proto.Run{Name: r.m.run, Last: proto.CounterAt(a.before), First: proto.CounterAt(a.first)}))
+	run := proto.Run{Name: r.m.run, Last: proto.CounterAt(a.before), First: proto.CounterAt(a.first)}
+	if a.talk != "" {
+		run.Of = proto.CounterAt(count)
+	}
+	r.voice.say(a, proto.AppendAck(nil, &run))
 }
 
 func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
@@ -109,6 +118,7 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	}
 	a.ours = strings.HasPrefix(k.Program, "ossecd ")
 	a.takes = a.ours && k.TakesKey
+	r.m.converse(a, k)
 	version, wazuh := strings.CutPrefix(k.Program, "Wazuh ")
 	a.json = wazuh && order.ReadsJSON(version)
 	if a.method == proto.Blowfish {

@@ -53,14 +53,15 @@ func (s *syncBuffer) String() string {
 
 // rig is a manager on an in-memory network, in a synctest bubble.
 type rig struct {
-	t     *testing.T
-	net   *simnet.Network
-	cfg   Config
-	out   *syncBuffer
-	logs  *syncBuffer
-	stop  context.CancelFunc
-	err   error         // of Run
-	ended chan struct{} // closed after it
+	t       *testing.T
+	net     *simnet.Network
+	cfg     Config
+	out     *syncBuffer
+	logs    *syncBuffer
+	runName string // of the manager's run, once a test has learned it
+	stop    context.CancelFunc
+	err     error         // of Run
+	ended   chan struct{} // closed after it
 
 	sealing sync.Mutex
 	sealer  *proto.Sealer // of all peers, since each of its own would take a megabyte; nil until one sends

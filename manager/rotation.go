@@ -86,7 +86,7 @@ func (a *agent) tookUp(k keys.Key) bool {
 func (a *agent) goOn(was *agent) {
 	was.mu.Lock()
 	defer was.mu.Unlock()
-	a.method, a.dialect, a.ours, a.takes, a.json = was.method, was.dialect, was.ours, was.takes, was.json
+	a.method, a.dialect, a.ours, a.takes, a.talk, a.json = was.method, was.dialect, was.ours, was.takes, was.talk, was.json
 	if was.back != nil {
 		a.answerTo(*was.back)
 	}
@@ -263,6 +263,14 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	defer a.mu.Unlock()
 	if !a.ours || a.slot.Accept(message.Counter.Value()) != proto.Fresh {
 		return false
+	}
+	switch kind, rest := proto.ParseFromAgent(message.Payload); kind {
+	case proto.AgentStartup:
+		a.talk = ""
+	case proto.AgentKeepalive:
+		if k, err := proto.ParseKeepalive(rest); err == nil {
+			r.m.converse(a, &k)
+		}
 	}
 	a.uses, a.method = nil, message.Method
 	a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})

@@ -11,6 +11,7 @@ type voice struct {
 	m        *manager
 	sealer   *proto.Sealer
 	datagram []byte // at hand
+	named    []byte // the message at hand, with the name of the conversation
 }
 
 func (m *manager) newVoice() (*voice, error) {
@@ -21,9 +22,18 @@ func (m *manager) newVoice() (*voice, error) {
 	return &voice{m: m, sealer: s}, nil
 }
 
-// say seals a message for a and sends it to where a was last heard, which must be known. A failure is logged and
-// returned. a.mu is held.
+// say seals a message for a, in the conversation that it takes part in, and sends it to where a was last heard, which must be known. A failure
+// is logged and returned. a.mu is held.
 func (v *voice) say(a *agent, message []byte) error {
+	if a.talk != "" {
+		v.named = proto.AppendNamed(v.named[:0], a.talk, message)
+		message = v.named
+	}
+	return v.sayPlain(a, message)
+}
+
+// sayPlain is say, outside any conversation.
+func (v *voice) sayPlain(a *agent, message []byte) error {
 	count, err := v.m.sender.TryNext() // a.mu is held, for which receivers wait
 	if err != nil {
 		v.m.limited.Error("an answer was not sent", "err", err)

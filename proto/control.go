@@ -71,6 +71,7 @@ const (
 	ManagerNewKey                                // rest: a line of client.keys; an ossecd alone
 	ManagerRemoved                               // the agent was removed; an ossecd alone
 	ManagerAnyHere                               // say a keepalive now; an ossecd alone. rest: the word that it is to repeat, or nothing
+	ManagerNamed                                 // within a conversation; an ossecd alone. rest: for ParseNamed
 	ManagerRequest                               // rest: for ParseRequest; Wazuh alone
 	ManagerError                                 // rest: its text; Wazuh alone
 	ManagerOther                                 // rest: what follows the prefix
@@ -103,6 +104,8 @@ func ParseFromManager(message []byte) (kind FromManager, rest []byte) {
 		return ManagerRemoved, nil
 	case bytes.HasPrefix(message, []byte(AnyHere)) && (len(message) == len(AnyHere) || isWord(message[len(AnyHere):])):
 		return ManagerAnyHere, message[len(AnyHere):]
+	case isNamed(message):
+		return ManagerNamed, message[len(Named):]
 	case bytes.HasPrefix(message, []byte(request)):
 		return ManagerRequest, message[len(request):]
 	case bytes.HasPrefix(message, []byte(managerError)):

@@ -33,6 +33,8 @@ type Keepalive struct {
 	// SaysWord offers, likewise, to repeat the word that the manager asked for; Word is that one, or empty.
 	SaysWord bool
 	Word     string
+	// Nonce offers, likewise, to take part in a conversation: it is a word that the agent chose for its socket. Empty for no such offer.
+	Nonce string
 }
 
 // Bounds on what a keepalive can make us hold.
@@ -45,6 +47,7 @@ const (
 	notifyOffer  = "ossecd notify-time="
 	keyOffer     = " takes-key"
 	wordOffer    = " says-word" // and behind "=" the word, if one was asked for
+	nonceOffer   = " conversation="
 	addressLabel = `#"_agent_ip":`
 )
 
@@ -77,6 +80,9 @@ func AppendKeepalive(dst []byte, k *Keepalive) []byte {
 		dst = append(dst, notifyOffer...)
 		dst = strconv.AppendInt(dst, int64(k.NotifyTime/time.Millisecond), 10)
 		dst = append(dst, "ms"...)
+		if k.Nonce != "" {
+			dst = append(append(dst, nonceOffer...), k.Nonce...)
+		}
 		if k.TakesKey {
 			dst = append(dst, keyOffer...)
 		}
@@ -172,6 +178,8 @@ func (k *Keepalive) parseOffers(line []byte) {
 			k.TakesKey = true
 		case string(name) == wordOffer[1:] && (!valued || isWord(value)):
 			k.SaysWord, k.Word = true, string(value)
+		case string(name)+"=" == nonceOffer[1:] && isWord(value):
+			k.Nonce = string(value)
 		}
 	}
 }

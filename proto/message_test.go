@@ -36,7 +36,9 @@ func TestParseKeepalive(t *testing.T) {
 		{in: "#!-a - b\n\nossecd notify-time=10000ms more takes-key says-word=A1b", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second, TakesKey: true, SaysWord: true, Word: "A1b"}},
 		{in: "#!-a - b\n\nossecd notify-time=10000ms says-word takes-key=1", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second, SaysWord: true}},
 		{in: "#!-a - b\n\nossecd notify-time=10000ms says-word= says-words says-word=a/b says-word=" + strings.Repeat("x", 65), want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second}},
-		{in: "#!-a - b\n\nossecd notify-time=0ms says-word=A", want: Keepalive{Uname: "a", Program: "b"}},
+		{in: "#!-a - b\n\nossecd notify-time=10000ms conversation=A1b says-word", want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second, SaysWord: true, Nonce: "A1b"}},
+		{in: "#!-a - b\n\nossecd notify-time=10000ms conversation= conversation conversation=a/b conversation=" + strings.Repeat("x", 65), want: Keepalive{Uname: "a", Program: "b", NotifyTime: 10 * time.Second}},
+		{in: "#!-a - b\n\nossecd notify-time=0ms says-word=A conversation=B", want: Keepalive{Uname: "a", Program: "b"}},
 		{in: "#!-a - b\n\nossecd notify-time=-1s", want: Keepalive{Uname: "a", Program: "b"}},
 		{in: "#!-a - b\n\nossecd notify-time=9999h", want: Keepalive{Uname: "a", Program: "b"}},
 	}
@@ -65,7 +67,7 @@ func TestAppendKeepalive(t *testing.T) {
 	in := Keepalive{
 		Uname: "Linux vm 6.1.0\n #1 x86_64", Program: "ossecd v1.2.3", ConfigSum: "a1a95f46974cb9266786e81b36a81506",
 		Files: []FileSum{{"3a7519226d874b316b98ef4952dffbd8", "merged.mg"}, {"", "other"}}, NotifyTime: 5 * time.Minute,
-		Labels: []string{`"a":b`}, Address: "2001:db8::1", TakesKey: true, SaysWord: true, Word: "4RQ2KXJ6C3O5M7W2ZTN6LHYBEA",
+		Labels: []string{`"a":b`}, Address: "2001:db8::1", TakesKey: true, SaysWord: true, Word: "4RQ2KXJ6C3O5M7W2ZTN6LHYBEA", Nonce: "A1",
 	}
 	got, err := ParseKeepalive(AppendKeepalive(nil, &in)[3:])
 	in.Uname = "Linux vm 6.1.0  #1 x86_64"

@@ -6,10 +6,11 @@ import (
 )
 
 // Run is what a manager that is an ossecd says to agents that are, behind an Ack (docs/protocol.md, "Where we differ"):
-// which run of it this is, the last count that earlier runs took from the agent, and the first that this one took.
+// which run of it this is, the last count that earlier runs took from the agent, the first that this one took, and what it answers.
 type Run struct {
 	Name        string // a word
 	Last, First Counter
+	Of          Counter // within a conversation, of the message that is answered; else zero
 }
 
 // isWord says whether b is 1 to maxWord letters and digits.
@@ -25,7 +26,11 @@ const maxWord = 64
 func AppendAck(dst []byte, r *Run) []byte {
 	dst = append(append(append(dst, Ack...), "run="...), r.Name...)
 	dst = appendCounter(append(dst, " last="...), r.Last)
-	return appendCounter(append(dst, " first="...), r.First)
+	dst = appendCounter(append(dst, " first="...), r.First)
+	if r.Of != (Counter{}) {
+		dst = appendCounter(append(dst, " of="...), r.Of)
+	}
+	return dst
 }
 
 func appendCounter(dst []byte, c Counter) []byte {
@@ -43,8 +48,11 @@ func isAckOfRun(message []byte) bool {
 
 // ParseRun reads what stands behind an Ack; ok is false where nothing does, as with a stock manager.
 func ParseRun(b []byte) (r Run, ok bool) {
-	var parts [3][]byte
-	for i, tag := range []string{"run=", " last=", " first="} {
+	var parts [4][]byte
+	for i, tag := range []string{"run=", " last=", " first=", " of="} {
+		if i == 3 && len(b) == 0 {
+			break
+		}
 		if b, ok = bytes.CutPrefix(b, []byte(tag)); !ok {
 			return r, false
 		}
@@ -54,13 +62,19 @@ func ParseRun(b []byte) (r Run, ok bool) {
 		}
 		parts[i], b = b[:end], b[end:]
 	}
-	name := parts[0]
-	if len(b) > 0 || !isWord(name) {
+	if len(b) > 0 || !isWord(parts[0]) {
 		return r, false
 	}
-	last, ok1 := parseCounter(parts[1])
-	first, ok2 := parseCounter(parts[2])
-	return Run{string(name), last, first}, ok1 && ok2
+	r.Name = string(parts[0])
+	for i, c := range []*Counter{&r.Last, &r.First, &r.Of} {
+		if parts[i+1] == nil {
+			break
+		}
+		if *c, ok = parseCounter(parts[i+1]); !ok {
+			return Run{}, false
+		}
+	}
+	return r, true
 }
 
 func parseCounter(b []byte) (Counter, bool) {

@@ -1,0 +1,174 @@
+package manager
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"ossecd/proto"
+)
+
+// converses is a keepalive of an ossecd that offers a conversation.
+func converses(nonce string) string {
+	return string(proto.AppendKeepalive(nil, &proto.Keepalive{
+		Uname: "Linux host", Program: "ossecd v2", Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: time.Minute,
+		TakesKey: true, SaysWord: true, Nonce: nonce,
+	}))
+}
+
+// said is the manager's next message within the conversation that begins with the nonce; the test fails where it is none of it.
+func (p *peer) said(nonce string) string {
+	p.r.t.Helper()
+	text := p.answer()
+	kind, rest := proto.ParseFromManager([]byte(text))
+	name, message, _ := proto.ParseNamed(rest)
+	if kind != proto.ManagerNamed || name != proto.ConversationName(nonce, p.r.runName) {
+		p.r.t.Errorf("%q is not said in the conversation", text)
+	}
+	return string(message)
+}
+
+// An agent that offers a conversation is answered in it: each answer names the run and the message that it is for.
+func TestConversation(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		p.send(keepalive("ossecd v1", time.Minute)) // one that offers none has the form of before
+		run, ok := proto.ParseRun([]byte(strings.TrimPrefix(p.answer(), proto.Ack)))
+		if !ok || run.Of != (proto.Counter{}) {
+			t.Fatalf("without an offer: %+v, %t", run, ok)
+		}
+		r.runName = run.Name
+		for range 3 {
+			p.send(converses("NONCE"))
+			got, ok := proto.ParseRun([]byte(strings.TrimPrefix(p.said("NONCE"), proto.Ack)))
+			if !ok || got.Name != run.Name || got.Of != p.e.Counter {
+				t.Errorf("%+v, %t; want the run %s, of %v", got, ok, run.Name, p.e.Counter)
+			}
+		}
+		late := p.seal(proto.Startup)
+		first := p.seal(converses("OTHER"))
+		p.send(converses("THIRD"))
+		p.said("THIRD")
+		p.write(late)
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("a late startup is answered with %q", got)
+		}
+		p.write(first)
+		if got, ok := proto.ParseRun([]byte(strings.TrimPrefix(p.said("THIRD"), proto.Ack))); !ok || got.Of.Value() >= p.e.Counter.Value() {
+			t.Errorf("a late keepalive is answered with %+v, %t", got, ok)
+		}
+		p.hello() // another program may use the key
+		p.send(keepalive("OSSEC HIDS v4.2.0", 0))
+		if got := p.answer(); got != proto.Ack {
+			t.Errorf("a stock agent is answered with %q", got)
+		}
+	})
+}
+
+// An order is said in the conversation of the newest keepalive, and in none once another program may use the key.
+func TestOrdersInAConversation(t *testing.T) {
+	t.Parallel()
+	r := direct(t, anyLine)
+	a := r.m.roster.Load().byID["001"]
+	kept := new(keeps)
+	r.conn = kept
+	from := netip.MustParseAddrPort("192.0.2.9:1111")
+	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
+	voice, err := r.m.newVoice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.m.orders = orders{m: r.m, voice: voice}
+	held := seal(converses("FIRST"))
+	for _, tt := range []struct{ says, nonce string }{
+		{proto.Startup, ""}, {keepalive("ossecd v1", time.Minute), ""}, {converses("FIRST"), "FIRST"}, {converses("SECOND"), "SECOND"}, {"#!-req 1 ack", "SECOND"},
+		{"1:l:event", "SECOND"}, {"held", "SECOND"}, {proto.Startup, ""}, {"held", ""}, {converses("THIRD"), "THIRD"}, {keepalive("OSSEC HIDS v4.2.0", 0), ""},
+		{strings.Replace(converses("FOURTH"), "ossecd v2", "another", 1), ""},
+	} {
+		if tt.says == "held" {
+			r.receive(held, from, netip.Addr{}, time.Now())
+		} else {
+			r.receive(seal(tt.says), from, netip.Addr{}, time.Now())
+		}
+		kept.sent = nil
+		if told := r.m.orders.tell(a, []byte(proto.SyscheckNow)); !told.Reachable || len(kept.sent) != 1 {
+			t.Fatalf("after %q: %+v", tt.says, told)
+		}
+		f, err := proto.ParseFrame(kept.sent[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := proto.NewOpener().Open(a.cipher, f, proto.OSSEC)
+		want := proto.SyscheckNow
+		if tt.nonce != "" {
+			want = string(proto.AppendNamed(nil, proto.ConversationName(tt.nonce, r.m.run), []byte(want)))
+		}
+		if err != nil || string(m.Payload) != want {
+			t.Errorf("after %q the order is %q, %v; want %q", tt.says, m.Payload, err, want)
+		}
+	}
+}
+
+// What is pushed is said in the conversation, too, and so are a new key and that the agent was removed.
+func TestAllIsSaidInTheConversation(t *testing.T) {
+	sharedRig(t, func(r *rig, all, _ string) {
+		p := r.dial(anyLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 100)
+		p.hello()
+		p.send(keepalive("ossecd v1", time.Minute))
+		run, _ := proto.ParseRun([]byte(strings.TrimPrefix(p.answer(), proto.Ack)))
+		r.runName = run.Name
+		p.send(converses("NONCE"))
+		word := ""
+		for range 3 {
+			text := p.said("NONCE")
+			if w, ok := strings.CutPrefix(text, proto.AnyHere); ok {
+				word = w
+				break
+			}
+		}
+		p.send(strings.Replace(converses("NONCE"), " says-word", " says-word="+word, 1))
+		var kinds []proto.FromManager
+		for {
+			kind, _ := proto.ParseFromManager([]byte(p.said("NONCE")))
+			kinds = append(kinds, kind)
+			if kind == proto.ManagerCloseFile || len(kinds) > 99 {
+				break
+			}
+		}
+		if n := len(kinds); n < 4 || kinds[1] != proto.ManagerUpFile || kinds[2] != proto.ManagerChunk {
+			t.Errorf("pushed %v", kinds)
+		}
+		next := r.rotate()
+		time.Sleep(4 * time.Second)
+		p.send(converses("NONCE"))
+		p.said("NONCE")
+		if got := p.said("NONCE"); got != proto.NewKey+next.Line() {
+			t.Errorf("instead of a key: %q", got)
+		}
+		p.use(next)
+		p.send(converses("NONCE"))
+		p.said("NONCE")
+		time.Sleep(4 * time.Second)
+		p.send(converses("NONCE")) // the agent that has the new key goes on with the conversation
+		p.said("NONCE")
+		r.writeKeys("001 #*#*#")
+		time.Sleep(2 * time.Second)
+		got := p.said("NONCE")
+		if strings.HasPrefix(got, proto.AnyHere) { // of the push before
+			got = p.said("NONCE")
+		}
+		if got != proto.Removed {
+			t.Errorf("removed: %q", got)
+		}
+		p.send(converses("ANOTHER"))
+		if got := p.said("ANOTHER"); got != proto.Removed {
+			t.Errorf("removed: %q", got)
+		}
+		p.send(proto.Startup)
+		if got := p.answer(); got != proto.Removed {
+			t.Errorf("removed, and started anew: %q", got)
+		}
+	})
+}
