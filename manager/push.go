@@ -205,6 +205,10 @@ func (p *pusher) send(u *push, n int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.push
+	if p.m.roster.Load().byID[a.key.ID] != a { // it was removed, or has another key
+		s.busy = false
+		return false
+	}
 	for range n {
 		if a.life.state != connected || a.back == nil || s.began != u.began {
 			s.busy = false

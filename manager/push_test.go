@@ -166,6 +166,37 @@ func TestPushDisturbed(t *testing.T) {
 	})
 }
 
+// A push ends with the key under which it began: who has an old one must not read on.
+func TestPushEndsWithItsKey(t *testing.T) {
+	for name, line := range map[string]string{
+		"removed":     "002 #*#*#",
+		"another key": "002 db01 192.0.2.7 2f3d1d9949a5e82bc2a6f43e09b3c9d8b53ffd0eabb1ab5796f4fb782261fecb",
+	} {
+		t.Run(name, func(t *testing.T) {
+			sharedRig(t, func(r *rig, _, dbs string) {
+				writeShared(t, dbs, "big.conf", strings.Repeat("0123456789", 200_000)) // for eleven seconds
+				time.Sleep(3 * sharedEvery)
+				db := r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 100)
+				db.hello()
+				db.reports("")
+				began := time.Now()
+				for changed, text := false, db.answer(); text != "" && text != proto.Removed; text = db.answer() {
+					if time.Since(began) > time.Second && !changed {
+						r.writeKeys(anyLine, line)
+						changed = true
+					}
+					if text == proto.CloseFile {
+						t.Error("the push went on to its end")
+					}
+				}
+				if took := time.Since(began); took < time.Second || took > 5*time.Second {
+					t.Errorf("the push ended after %v", took)
+				}
+			})
+		})
+	}
+}
+
 func TestGroupFaults(t *testing.T) {
 	t.Parallel()
 	for table, want := range map[string]string{
