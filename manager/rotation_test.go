@@ -159,6 +159,31 @@ func TestRotationWaitsForTheFile(t *testing.T) {
 	})
 }
 
+// That the line of an agent changes otherwise does not bring its old key back.
+func TestRotationOfAChangedLine(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, hostA, proto.Blowfish, proto.OSSEC, 1000)
+		old := p.key
+		next := r.rotate()
+		unlock, err := durable.LockFile(t.Context(), r.cfg.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		p.use(next)
+		p.hello()
+		r.writeKeys("001 web01 0.0.0.0/0 " + old.Secret)
+		time.Sleep(4 * time.Second)
+		p.use(old)
+		p.send(proto.Startup)
+		if got := p.answer(); got != "" {
+			t.Errorf("the old key is answered: %.30q", got)
+		}
+		p.use(next)
+		p.hello()
+	})
+}
+
 // A rotation that is called off leaves an agent its own key, even where it had used the next one.
 func TestRotationCalledOff(t *testing.T) {
 	inBubble(t, []string{anyLine}, func(r *rig) {
