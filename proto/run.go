@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Run is what a manager that is an ossecd says to agents that are, behind an Ack (docs/protocol.md, "Where we differ"):
+// Run is what a manager that is an ossecd says to agents that are, behind an Ack (docs/protocol.md, "A restart of the manager shows"):
 // which run of it this is, the last count that earlier runs took from the agent, the first that this one took, and what it answers.
 type Run struct {
 	Name        string // a word

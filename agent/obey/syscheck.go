@@ -8,7 +8,7 @@ import (
 )
 
 // A stock syscheckd that feeds our local queue looks, now and then, for a file that says that it shall begin anew; a stock agent
-// makes it when the manager orders that (docs/protocol.md, "Local interfaces").
+// makes it when the manager orders that (docs/protocol.md, "Control messages").
 const syscheckMark = ".syscheck_run"
 
 // checkFiles hands the order for an integrity check to the installs whose collectors feed us.
