@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ossecd/keys/marked"
+	"ossecd/proto/printable"
 )
 
 // A configuration file is TOML. It has a section for each daemon, and in it a key for each flag:
@@ -80,7 +81,7 @@ func configure(c *cli.Command, known sections, stderr io.Writer) {
 		}
 		for _, w := range append(takeRenamed(ctx.App), from.renamed...) {
 			if ctx.Bool("check") {
-				fmt.Fprintf(ctx.App.ErrWriter, "warning: %s\n", printable(w))
+				fmt.Fprintf(ctx.App.ErrWriter, "warning: %s\n", printable.Text(w))
 			} else {
 				slog.Warn("the configuration has an old name", "where", w)
 			}

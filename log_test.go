@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"ossecd/proto/printable"
 )
 
-const hostile = "a\x1b[31m\nb\u009b2J\x7f\u202e\xff\x00"
+const hostile = "a\x1b[31m\nb\u009b2J\x7f\u202e\u2066\u2029\xff\x00"
 
 func TestLogPrintsNoControlCharacters(t *testing.T) {
 	t.Parallel()
@@ -22,7 +27,7 @@ func TestLogPrintsNoControlCharacters(t *testing.T) {
 			log.Info(hostile, hostile, hostile, "err", errors.New(hostile), "any", []string{hostile})
 			line := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 			for _, r := range string(line) {
-				if r < 0x20 || r >= 0x7f && r <= 0x9f {
+				if printable.Steers(r) {
 					t.Fatalf("prints %q:\n%q", r, line)
 				}
 			}
@@ -31,7 +36,7 @@ func TestLogPrintsNoControlCharacters(t *testing.T) {
 				if err := json.Unmarshal(line, &record); err != nil {
 					t.Fatalf("%v: %s", err, line)
 				}
-				if got, want := record["err"], "a\x1b[31m\nb\u009b2J\x7f\u202e\ufffd\x00"; got != want {
+				if got, want := record["err"], "a\x1b[31m\nb\u009b2J\x7f\u202e\u2066\u2029\ufffd\x00"; got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			}
@@ -48,19 +53,26 @@ func TestNewLogRefuses(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
+// What commands print of texts that others chose steers no terminal, and JSON stays the same data.
+func TestCommandsPrintNoControlCharacters(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
-		"plain":          "plain",
-		"two\nlines":     "two\nlines",
-		"größer – 日本":    "größer – 日本",
-		"\x1b[31mred\r":  `\x1b[31mred\r`,
-		"\u009b \u202e":  `\u009b \u202e`,
-		"bad \xff\xfe.":  `bad \xff\xfe.`,
-		"real \ufffd \t": `real ` + "\ufffd" + ` \t`,
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+	path := filepath.Join(t.TempDir(), "client.keys")
+	const secret = "k\u009b2J\u202e\u2028"
+	if err := os.WriteFile(path, []byte("001 web01 any "+secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"keygen", "show", "001"}, {"keygen", "list"}, {"keygen", "verify"}, {"keygen", "show", "001", "--json"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append(append([]string{"ossecd"}, args...), "--keys", path), &out, &errs); code != 0 && args[1] != "verify" {
+			t.Fatalf("%q: %d, %s", args, code, errs.String())
+		}
+		for _, r := range out.String() + errs.String() {
+			if printable.Steers(r) && r != '\n' && r != '\t' {
+				t.Errorf("%q prints %q:\n%q", args, r, out.String()+errs.String())
+			}
+		}
+		if args[len(args)-1] == "--json" && !strings.Contains(out.String(), `k\u009b2J\u202e\u2028`) {
+			t.Errorf("the JSON is %s", out.String())
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"ossecd/keys/keygen"
 	"ossecd/keys/setting"
 	"ossecd/manager"
+	"ossecd/proto/printable"
 )
 
 // Exit codes.
@@ -50,13 +51,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Metadata = map[string]any{renamedFlags: renamed}
 	err := app.RunContext(ctx, append(args[:1:1], line...))
 	for _, w := range takeRenamed(app) { // no daemon has logged them
-		fmt.Fprintf(stderr, "ossecd: warning: %s\n", printable(w))
+		fmt.Fprintf(stderr, "ossecd: warning: %s\n", printable.Text(w))
 	}
 	if err == nil {
 		return 0
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(stderr, "ossecd: %s\n", printable(text))
+		fmt.Fprintf(stderr, "ossecd: %s\n", printable.Text(text))
 	}
 	return exitCode(err)
 }
@@ -114,8 +115,8 @@ Examples:
 		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version, and what it was built from and with"}},
 		Commands:                  append(daemons, keygen.Command(), sendtest.Command(), completionCommand(), manCommand()),
 		EnableBashCompletion:      true,
-		DisableSliceFlagSeparator: true, // file names may hold commas
-		Writer:                    stdout,
+		DisableSliceFlagSeparator: true,                        // file names may hold commas
+		Writer:                    printable.NewWriter(stdout), // names and texts of others are shown
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {}, // run does it
 		Action:                    noCommand,

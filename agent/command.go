@@ -12,6 +12,7 @@ import (
 
 	"ossecd/keys/setting"
 	"ossecd/proto"
+	"ossecd/proto/printable"
 )
 
 const description = `The agent follows log files and sends their lines to a manager: ossecd, an OSSEC server, or a Wazuh manager that
@@ -173,7 +174,7 @@ func check(c *cli.Context, cfg Config, err error) error {
 	}
 	sources := cfg.collector()
 	for _, w := range sources.OldNames() {
-		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", w)
+		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", printable.Text(w))
 	}
 	fmt.Fprintln(c.App.Writer, "no faults found")
 	return nil

@@ -14,6 +14,7 @@ import (
 	"ossecd/keys"
 	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
+	"ossecd/proto/printable"
 )
 
 // Demo runs a manager and an agent in one process until ctx ends; the agent follows the files.
@@ -157,7 +158,7 @@ func check(c *cli.Context, cfg Config, err error) error {
 		return cli.Exit(err.Error(), 2)
 	}
 	for _, w := range cfg.warnings {
-		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", w)
+		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", printable.Text(w))
 	}
 	n := 0
 	if set != nil {

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
+
+	"ossecd/proto/printable"
 )
 
 // MaxOrder is the longest order in bytes: a stock agent reads datagrams of 1,024 bytes at most.
@@ -18,7 +19,7 @@ func CheckOrder(text string) error {
 	if len(text) > MaxOrder {
 		return fmt.Errorf("a text of %d bytes %w; use %d at most", len(text), ErrOrder, MaxOrder)
 	}
-	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
+	if i := strings.IndexFunc(text, printable.Steers); i >= 0 {
 		return fmt.Errorf("%.40q %w: it has control characters; write it without", text, ErrOrder)
 	}
 	return nil

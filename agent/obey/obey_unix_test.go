@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,14 @@ func TestOrdersToTheStockExecd(t *testing.T) {
 	}
 	if log.Count("handed to the stock execd", "host-deny600") != 2 { // one of them is that it was not
 		t.Errorf("with execd: %s", log)
+	}
+	tell(t, o, proto.Execd+"block - $(reboot) 1.2 5712") // execd gets what ours would obey, and no more
+	tell(t, o, proto.Execd+`{"version":1,"command":"block","parameters":{"extra_args":[],"alert":{"data":{"srcip":"10.0.0.1","srcuser":"$(reboot)"}}}}`)
+	if n, err = execd.Read(got); err != nil || strings.Contains(string(got[:n]), "reboot") || !strings.Contains(string(got[:n]), `"srcip":"10.0.0.1"`) {
+		t.Errorf("execd got %q, %v", got[:n], err)
+	}
+	if log.Count("refused, and not handed to the stock execd") != 1 {
+		t.Errorf("of a refused order: %s", log)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"ossecd/agent/response"
 )
 
 // execdWithin bounds the wait for an execd that does not read.
@@ -17,6 +19,12 @@ func (o *Orders) respond(order []byte) {
 	case o.cfg.Execd == "":
 		o.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "nothing was run; to allow it, enable [agent.active_response]")
 	default:
+		order, err := response.Check(order)
+		if err != nil {
+			o.limited.Warn("an order for an active response was refused, and not handed to the stock execd", "command", sample(order), "err", err,
+				"remedy", "look at the alert that caused it; it holds what somebody wrote into a log")
+			return
+		}
 		if err := toExecd(o.cfg.Execd, order); err != nil {
 			o.limited.Warn("an active response cannot be handed to the stock execd", "command", sample(order), "err", err,
 				"remedy", "start ossec-execd, or enable ossecd's own active responses: [agent.active_response]")

@@ -69,7 +69,7 @@ func checkArg(i int, a string) error {
 
 // isUser says that a can be the name of a user, and is no option.
 func isUser(a string) bool {
-	return len(a) <= maxArg && !strings.HasPrefix(a, "-") && strings.Trim(a, nameLetters) == ""
+	return len(a) <= maxArg && !strings.HasPrefix(a, "-") && strings.Trim(a, nameLetters) == "" && !expands(a)
 }
 
 // isAddress says that a is an IP address. A zone is refused: any text can stand in it.
@@ -93,9 +93,16 @@ func plainArg(a string) bool {
 		a = name + behind
 	}
 	a = strings.Replace(a, "->", "", 1)
-	return !strings.ContainsFunc(a, func(r rune) bool {
+	return !expands(a) && !strings.ContainsFunc(a, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-@+:/,=%$\\", r)
 	})
+}
+
+// expands says that a shell would put something in place of a $: it stands for itself at the end of a name alone, as in that of a
+// computer's account.
+func expands(a string) bool {
+	i := strings.IndexByte(a, '$')
+	return i >= 0 && (i == 0 || i < len(a)-1)
 }
 
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@$\\+"
@@ -113,7 +120,7 @@ func parseJSON(text []byte) (order, error) {
 	if err != nil {
 		return o, errors.New("an order in JSON has parameters that are no object")
 	}
-	if err := checkParameters(parameters); err != nil {
+	if parameters, err = checkParameters(parameters); err != nil {
 		return o, err
 	}
 	if o.json["parameters"], err = json.Marshal(parameters); err != nil {
@@ -123,36 +130,46 @@ func parseJSON(text []byte) (order, error) {
 	return o, nil
 }
 
-// checkParameters looks at what a program is likely to pass on to a command: the extra arguments, the user and the address.
-// It leaves in them what it has looked at, and no second value of the same name.
-func checkParameters(parameters map[string]json.RawMessage) error {
-	var extra []string
-	if p := parameters["extra_args"]; p != nil && json.Unmarshal(p, &extra) != nil || len(extra) > maxArgs {
-		return fmt.Errorf("an order in JSON has extra_args that are no list of up to %d texts", maxArgs)
-	}
-	for i, a := range extra {
-		if len(a) > maxArg || !plainArg(a) {
-			return fmt.Errorf("extra argument %d, %.40q, is too long or has characters that a shell could take for its own", i+1, a)
+// checkParameters looks at what a program is likely to pass on to a command: the extra arguments and the alert. It leaves in them what it has
+// looked at, by the names that managers use, and no second value of the same name.
+func checkParameters(parameters map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	checked := make(map[string]json.RawMessage)
+	if p := parameters["extra_args"]; p != nil {
+		var extra []string
+		if json.Unmarshal(p, &extra) != nil || len(extra) > maxArgs {
+			return nil, fmt.Errorf("an order in JSON has extra_args that are no list of up to %d texts", maxArgs)
 		}
+		for i, a := range extra {
+			if len(a) > maxArg || !plainArg(a) {
+				return nil, fmt.Errorf("extra argument %d, %.40q, is too long or has characters that a shell could take for its own", i+1, a)
+			}
+		}
+		checked["extra_args"], _ = json.Marshal(extra)
 	}
-	return checkAlert(parameters)
+	if parameters["alert"] == nil {
+		return checked, nil
+	}
+	alert, err := checkAlert(parameters["alert"])
+	if err != nil {
+		return nil, err
+	}
+	checked["alert"], err = json.Marshal(alert)
+	return checked, err
 }
 
-// checkAlert looks at the user and the address of an alert. What stands in data has names and values of a log line's making. So names are
-// taken as the most lenient program takes them, in capitals or not; and of a name that stands there twice the one that was looked at is left.
-func checkAlert(parameters map[string]json.RawMessage) error {
-	if parameters["alert"] == nil {
-		return nil
-	}
-	alert, err := objectOf(parameters["alert"])
+// checkAlert looks at an alert. What stands in its data has names and values of a log line's making, and so have most of its other fields. A user
+// or address that is none refuses the order. Any other text that would be no argument is left out, so that nobody keeps a
+// response from being run by what he writes there; and so is a name that would be none. The rule alone is the manager's own, and stays as it is.
+func checkAlert(text json.RawMessage) (map[string]any, error) {
+	alert, err := objectOf(text)
 	if err != nil {
-		return errors.New("an order in JSON has an alert that is no object")
+		return nil, errors.New("an order in JSON has an alert that is no object")
 	}
 	data, err := objectOf(alert["data"])
 	if err != nil {
-		return errors.New("an order in JSON has an alert with data that are no object")
+		return nil, errors.New("an order in JSON has an alert with data that are no object")
 	}
-	for name, value := range data {
+	for name, value := range data { // names are taken as the most lenient program takes them, in capitals or not
 		user, address := strings.EqualFold(name, "dstuser"), strings.EqualFold(name, "srcip")
 		if !user && !address {
 			continue
@@ -160,19 +177,79 @@ func checkAlert(parameters map[string]json.RawMessage) error {
 		var text string // of null it is empty
 		switch err := json.Unmarshal(value, &text); {
 		case err != nil:
-			return fmt.Errorf("%.40q of an order in JSON is no text", name)
+			return nil, fmt.Errorf("%.40q of an order in JSON is no text", name)
 		case text == "", text == "-":
 		case user && !isUser(text):
-			return fmt.Errorf("the user %.40q has characters that no user's name has", text)
+			return nil, fmt.Errorf("the user %.40q has characters that no user's name has", text)
 		case address && !isAddress(text):
-			return fmt.Errorf("the address %.40q is none", text)
+			return nil, fmt.Errorf("the address %.40q is none", text)
 		}
 	}
-	if alert["data"], err = json.Marshal(data); err != nil {
-		return err
+	checked := make(map[string]any)
+	for name, value := range alert {
+		switch {
+		case name == "rule":
+			checked[name] = value
+		case name == "data": // always an object
+			checked[name], _ = plainValue(data)
+		case len(name) <= maxArg && plainArg(name):
+			if v, ok := plainValue(value); ok {
+				checked[name] = v
+			}
+		}
 	}
-	parameters["alert"], err = json.Marshal(alert)
-	return err
+	return checked, nil
+}
+
+// plainValue is a value with what would be no argument left out; ok is false where nothing is left of it.
+func plainValue(value any) (plain any, ok bool) {
+	switch v := value.(type) {
+	case json.RawMessage:
+		d := json.NewDecoder(bytes.NewReader(v))
+		d.UseNumber()
+		var decoded any
+		if d.Decode(&decoded) != nil {
+			return nil, false
+		}
+		return plainValue(decoded)
+	case map[string]json.RawMessage:
+		object := make(map[string]any)
+		for name, value := range v {
+			if p, ok := plainValue(value); ok && len(name) <= maxArg && plainArg(name) {
+				object[name] = p
+			}
+		}
+		return object, true
+	case map[string]any:
+		object := make(map[string]any)
+		for name, value := range v {
+			if p, ok := plainValue(value); ok && len(name) <= maxArg && plainArg(name) {
+				object[name] = p
+			}
+		}
+		return object, true
+	case []any:
+		list := []any{}
+		for _, value := range v {
+			if p, ok := plainValue(value); ok {
+				list = append(list, p)
+			}
+		}
+		return list, true
+	case string:
+		return v, v == "" || len(v) <= maxArg && plainArg(v)
+	}
+	return value, true // a number, true, false, null
+}
+
+// Check says what of an order may be handed to another program that obeys it: all of one in OSSEC's form, and of one in Wazuh's what a program
+// of ours would get.
+func Check(text []byte) ([]byte, error) {
+	o, err := parse(text)
+	if err != nil || o.json == nil {
+		return text, err
+	}
+	return json.Marshal(map[string]json.RawMessage{"version": o.json["version"], "origin": o.json["origin"], "command": o.json["command"], "parameters": o.json["parameters"]})
 }
 
 // objectOf reads a JSON object. One that is absent or null is an empty one, and never a nil map.

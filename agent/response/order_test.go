@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "\x00", "x - 10.0.0.1;reboot", "x - host.example", "x null nul", "x -rf 10.0.0.1", "x - 10.0.0.1 --option", "x $(id) 10.0.0.1", "x a\x01b -",
 		"x - \xff", "x" + strings.Repeat(" -", 17), "x - - " + strings.Repeat("a", 1025), "x - fe80::1%$(reboot);*", "x - fe80::1%eth0",
-		"x - - 1.2 5712 $(reboot)", "x - - `id`", "x - - a;b", "x - - a|b", "x - - a>b", "x - - ((a))", "x - - (a", "x - - a&", "x - - *", "x - - a\u0081b",
+		"x - - 1.2 5712 $(reboot)", "x - - `id`", "x - - a;b", "x - - a|b", "x - - a>b", "x - - ((a))", "x - - (a", "x - - a&", "x - - *", "x - - a\u0081b", "x - - $", "x - - $HOME", "x - - a$b", "x - - a$$", "x $ 10.0.0.1", "x a$HOME 10.0.0.1", "x - - a\u202eb",
 		`{"command":null}`, `{"command":"x","parameters":{"extra_args":["$(reboot)"]}}`, `{"command":"x","parameters":{"extra_args":["--flag"]}}`,
 		`{"command":"x","parameters":{"extra_args":[null,7]}}`, `{"command":"x","parameters":{"extra_args":{}}}`,
 		`{"command":"x","parameters":{"alert":{"data":{"srcip":"fe80::1%;reboot"}}}}`, `{"command":"x","parameters":{"alert":7}}`,
@@ -75,6 +75,19 @@ func TestAlertOfAnOrder(t *testing.T) {
 		if err != nil || json.Unmarshal(b, &out) != nil || string(out.Parameters.Alert.Data) != want {
 			t.Errorf("%s: the program gets %s, %v", data, b, err)
 		}
+	}
+	alert := `{"command":"x","parameters":{"ALERT":{"data":{"srcip":"a;b"}},"Extra_Args":["c;d"],"other":"e;f","extra_args":["ok"],"alert":{"Data":{"srcuser":"g;h"},
+		"full_log":"i;j","location":"k;l","n;m":1,"agent":{"name":"web-1","ip":"n;o"},"rule":{"description":"a blank; and a semicolon","id":"5712"},
+		"data":{"srcuser":"$(p)","SrcUser":"q|r","win":{"list":["s;t","fine",{"u;v":"fine"}]},"port":22,"s $(u)":"fine","url":"w?x","srcip":"10.0.0.1"}}}}`
+	hostile, err := parse([]byte(alert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := line(hostile.json, "add", "/bin/x")
+	want := `{"command":"add","origin":{"name":"ossecd","module":"ossecd"},"parameters":{"alert":{"Data":{},"agent":{"name":"web-1"},"data":{"port":22,"srcip":"10.0.0.1","win":{"list":["fine",{}]}},` +
+		`"rule":{"description":"a blank; and a semicolon","id":"5712"}},"extra_args":["ok"],"program":"/bin/x"},"version":1}` + "\n"
+	if err != nil || string(b) != want {
+		t.Errorf("the program gets %s, %v\nwant %s", b, err, want)
 	}
 	twice := `{"command":"x","parameters":{"alert":{"data":{"srcip":"a;b"},"data":{}},"alert":{"data":{"srcip":"c;d"},"data":{}},"extra_args":["e;f"],"extra_args":[]}}`
 	o, err := parse([]byte(twice))

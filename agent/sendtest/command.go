@@ -20,6 +20,7 @@ import (
 	"ossecd/keys/durable"
 	"ossecd/keys/named"
 	"ossecd/proto"
+	"ossecd/proto/printable"
 )
 
 const (
@@ -116,7 +117,7 @@ func action(c *cli.Context) error {
 		}
 		defer func() {
 			if err := sender.Close(); err != nil {
-				fmt.Fprintf(c.App.ErrWriter, "warning: %v\n", err)
+				fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", printable.Text(err.Error()))
 			}
 		}()
 		makeCounts = func() (counts, error) { return sender, nil }
@@ -229,7 +230,7 @@ func (j *job) findKeys(c *cli.Context) error {
 	}
 	tell := func() {
 		for _, f := range faults {
-			fmt.Fprintf(c.App.ErrWriter, "warning: %v\n", f)
+			fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", printable.Text(f.Error()))
 		}
 	}
 	want, id := c.Int("agents"), c.String("id")

@@ -12,6 +12,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/named"
+	"ossecd/proto/printable"
 )
 
 // call is one run of a subcommand.
@@ -64,7 +65,7 @@ func (c *call) wrong(format string, args ...any) error {
 }
 
 func (c *call) warn(format string, args ...any) {
-	fmt.Fprintf(c.App.ErrWriter, "warning: "+format+"\n", args...)
+	fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", printable.Text(fmt.Sprintf(format, args...)))
 }
 
 // load reads the keys file and warns of what is wrong with it.

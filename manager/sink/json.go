@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"ossecd/proto/printable"
 )
 
 // JSON makes JSON lines of events, by hand: encoding/json takes some three times as long and allocates. The zero value is
@@ -104,8 +106,8 @@ var plain = func() (t [256]bool) {
 }()
 
 // appendString appends s as a JSON string (RFC 8259, 7). Each byte that is not part of valid UTF-8 becomes
-// U+FFFD. All control characters are escaped, DEL and U+0080 to U+009F among them, so that a line shown on a
-// terminal cannot steer it.
+// U+FFFD. All control characters are escaped, DEL and U+0080 to U+009F among them, and what turns the direction of writing, so that a line
+// shown on a terminal cannot steer it.
 func appendString(b, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
@@ -131,8 +133,8 @@ func appendString(b, s []byte) []byte {
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
 			r, n := utf8.DecodeRune(s[i:])
-			if r < 0xa0 {
-				b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+			if printable.Steers(r) {
+				b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 			} else {
 				b = utf8.AppendRune(b, r) // U+FFFD, 1 byte read, for what is not UTF-8
 			}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
 	"ossecd/proto"
+	"ossecd/proto/printable"
 )
 
 // AgentInfo writes the stock agent information files, NAME-IP: the first line of the last keepalive and the cipher. Their
@@ -47,7 +47,7 @@ func (i *AgentInfo) Note(k keys.Key, keepalive []byte, cipher proto.Method) {
 		method = "aes"
 	}
 	i.mu.Lock()
-	i.waiting[infoName(k)] = strings.Map(printable, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
+	i.waiting[infoName(k)] = strings.Map(withoutSteering, strings.ToValidUTF8(line, "")) + "\ncrypto_method:" + method + "\n"
 	i.mu.Unlock()
 	select {
 	case i.wake <- struct{}{}:
@@ -76,9 +76,9 @@ func (l Layout) LastHeard(k keys.Key) time.Time {
 
 const maxInfo = 1024 // bytes of a keepalive that a stock manager looks at
 
-// printable has control characters left out, those from U+0080 to U+009F too, which some terminals obey.
-func printable(r rune) rune {
-	if unicode.IsControl(r) {
+// withoutSteering leaves out control characters, those from U+0080 to U+009F too, which some terminals obey, and what turns the direction of writing.
+func withoutSteering(r rune) rune {
+	if printable.Steers(r) {
 		return -1
 	}
 	return r
