@@ -1,4 +1,4 @@
-// Command ossecd is both ends of OSSEC's agent–manager channel, and the tools for it.
+// Command ossecd collects logs from many hosts. It is the agent and the manager of OSSEC's agent–manager protocol, and the tools for both.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package keys is everything about an agent's identity: its line of client.keys and what is derived from it, the
-// files that hold such lines, and the counts that make each of its messages worth something once.
+// Package keys holds what identifies an agent: its line of client.keys, what is derived from that line, the files with such lines,
+// and the message counts by which each message is accepted only once.
 package keys
 
 import (

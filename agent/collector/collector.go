@@ -1,5 +1,5 @@
-// Package collector assembles the agent's sources and runs them: those that the host's configuration names, and those that a manager
-// pushes. A new kind of source is a package below agent/source and a line in kinds.
+// Package collector builds the agent's sources and runs them: those of the host's configuration, and those that a manager pushes. To
+// add a kind of source, write a package below agent/source and add a line to kinds.
 package collector
 
 import (

@@ -1,5 +1,5 @@
-// Package sendtest is "ossecd send-test": it speaks as one agent, step by step, and explains what goes wrong; or as
-// many agents, to put load on a manager.
+// Package sendtest is the command "ossecd send-test". It speaks to a manager as one agent, step by step, and explains what goes
+// wrong; or as many agents, to put load on the manager.
 package sendtest
 
 import (

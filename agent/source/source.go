@@ -1,5 +1,5 @@
-// Package source says what the agent's sources have in common. Each kind of source has a package of its
-// own below this one; the agent knows them by [Source] alone.
+// Package source has what the agent's sources have in common. Each kind of source is a package below this one. The rest of the
+// agent knows it only as a [Source].
 package source
 
 import "context"

@@ -1,5 +1,5 @@
-// Package durable keeps files whole: replaced in one step and on disk before the call returns, and a state
-// directory held by one process at a time.
+// Package durable keeps files whole. It replaces a file in one step, on disk before the call returns, and lets one process at a time
+// use a state directory.
 package durable
 
 import (

@@ -1,5 +1,5 @@
-// Package keygen is "ossecd keygen": it makes, shows, hands on and ends the agents' keys in a keys file, and has a
-// manager forget how far it counted an agent.
+// Package keygen is the command "ossecd keygen". It makes, shows, exports, changes and removes the keys in a keys file, and makes a
+// manager forget an agent's message count.
 package keygen
 
 import (

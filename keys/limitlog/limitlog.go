@@ -1,4 +1,4 @@
-// Package limitlog keeps a log readable while something goes wrong again and again.
+// Package limitlog logs each message at most once a minute, so that a log stays readable while something goes wrong again and again.
 package limitlog
 
 import (

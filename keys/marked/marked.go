@@ -1,4 +1,4 @@
-// Package marked reads short texts as editors and shells of Windows leave them: with a byte order mark, in UTF-16 (what PowerShell
+// Package marked reads short texts that editors and shells of Windows wrote: with a byte order mark, in UTF-16 (as PowerShell
 // redirects), and with lines that end in a carriage return and a newline.
 package marked
 

@@ -1,4 +1,4 @@
-// Package named finds the agent that a person means, by what he types for it.
+// Package named finds the agent that somebody means: by its ID, by its name, or by the ID without leading zeros.
 package named
 
 import (

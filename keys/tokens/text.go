@@ -1,5 +1,5 @@
-// Package tokens is what lets an agent get a key by itself (docs/decisions/enrolment.md): the tokens as they are handed to
-// agents, and the manager's file of those that it honours.
+// Package tokens has the tokens with which agents get keys by themselves (docs/decisions/enrolment.md): their form, and the
+// manager's file of those that it accepts.
 package tokens
 
 import (

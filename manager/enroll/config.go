@@ -5,8 +5,8 @@
 //	connection ─┼───────▶ clerk: all that came meanwhile ──┤
 //	connection ─┘            ◀── key or refusal            └─ keys file: a line more
 //
-// Each connection has a goroutine. The clerk is one more, which does for all orders that wait what costs a disk sync: so a
-// thousand agents that come at once cost few of these.
+// Each connection has a goroutine. The clerk is one more. It does what costs a disk sync for all orders that wait, so a thousand
+// agents that come at once cost only a few syncs.
 package enroll
 
 import (

@@ -1,6 +1,6 @@
-// Package buffer holds events of senders that cannot be made to wait, while the agent takes none: a bounded number
-// of bytes, in their order. What does not fit is lost, counted, logged, and told to the manager in the place in the
-// stream where it is missing.
+// Package buffer holds events of senders that cannot wait, while the agent takes none. It holds them in order, up to a number of
+// bytes. What does not fit is lost, counted and logged, and an event tells the manager of it, at the place in the stream where it
+// is missing.
 //
 //	Add ─┐                                   one batch at a time
 //	Add ─┼─▶ filling ── taken as a whole ─▶ flying ─▶ Emit, then the event about what was lost

@@ -1,8 +1,8 @@
-// Package command runs a program now and then; what it prints becomes events as the stock collector makes them
-// (docs/protocol.md, "Events"): one for each line, or one for the whole.
+// Package command runs a program at intervals. What it prints becomes events, in the form of the stock collector
+// (docs/protocol.md, "Events"): one for each line, or one for the whole output.
 //
-// Unlike the stock collector it runs a program without a shell unless asked to, ends one that takes too long together with
-// all it started, bounds what is read of it, and keeps a last line that has no newline.
+// Unlike the stock collector, it uses no shell unless asked to. It kills a program that takes too long, with all that it started. It
+// bounds what it reads, and keeps a last line that has no newline.
 package command
 
 import (

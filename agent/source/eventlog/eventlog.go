@@ -5,8 +5,8 @@
 //	   ▲                          │ bookmark behind what was sent
 //	   └─ subscribed behind it ◀──┴─ state file
 //
-// A bookmark is Windows' own name of a place in a channel. What is saved is the one behind the last entry of which all was sent; so
-// an entry is repeated after a kill at worst, never left out.
+// A bookmark is Windows' own name of a position in a channel. The saved one is behind the last entry that was sent whole. So a kill
+// can have an entry sent twice, but never left out.
 package eventlog
 
 import (

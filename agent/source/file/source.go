@@ -20,13 +20,13 @@
 //
 // A file that is new, or was truncated, is read once the positions file knows it.
 //
-// What is promised: each line once, in the order of its file, except that lines whose delivery was not saved
-// yet are repeated after a kill. A file rotated while the agent was down is found by its identity in the same
-// directory, and read first, with those rotated after it. What cannot be had: lines that were truncated away
-// before they were read, what was compressed or moved elsewhere meanwhile, and a file that came and went again
-// between two looks. A copy that copy-truncate leaves under a name which matches a glob is recognised
-// (copies.go). A truncated file that has grown past
-// the old offset with the same first 256 bytes looks unchanged.
+// Each line is sent once, in the order of its file. Only after a kill are lines sent again whose delivery was not saved yet. A file
+// that was rotated while the agent was down is found by its identity in the same directory. It is read first, with those that were
+// rotated after it. A copy that copy-truncate leaves under a name that matches a glob is recognised (copies.go).
+//
+// These are lost: lines that were truncated away before they were read, what was compressed or moved elsewhere meanwhile, and a file
+// that came and went between two looks. A truncated file that has grown past the old offset, with the same first 256 bytes, looks
+// unchanged.
 package file
 
 import (

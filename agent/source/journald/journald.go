@@ -1,13 +1,13 @@
-// Package journald follows the journal of systemd: a journalctl that writes JSON is run, and run anew where it ends. Its
-// entries become events in the form of the stock collector (docs/protocol.md, "Events"), with the number of the process
-// behind its name where the entry has one, as in a syslog file.
+// Package journald follows systemd's journal. It runs a journalctl that writes JSON, and runs it again if it ends. Entries become
+// events in the form of the stock collector (docs/protocol.md, "Events"). If an entry has the number of the process, it stands after
+// the name, as in a syslog file.
 //
 //	journalctl ─ JSON lines ─▶ reader ─ entries ─▶ Run ─▶ Emit
 //	     ▲                                          │ cursor of what was sent
 //	     └────────── --after-cursor ◀── state file ◀┘
 //
-// A cursor names an entry. What is saved is the one of the last entry of which all was sent; so an entry is repeated after a
-// kill at worst, never left out. It takes a journalctl of systemd 236 (2017) or later.
+// A cursor names an entry. The saved one is that of the last entry that was sent whole. So a kill can have an entry sent twice, but
+// never left out. It takes a journalctl of systemd 236 (2017) or later.
 package journald
 
 import (

@@ -1,8 +1,8 @@
 // Package socket is the local queue of a stock agent: a unix datagram socket to which the stock collectors write
 // QUEUE:LOCATION:MESSAGE (docs/protocol.md, "Events"). So they can feed this agent in place of ossec-agentd.
 //
-// A collector writes without asking whether anybody can take it; so events that wait are bounded, and what does not fit
-// is lost and counted (package buffer).
+// A collector does not wait until its message can be taken. So the events that wait here are bounded, and what does not fit is lost
+// and counted (package buffer).
 package socket
 
 import (

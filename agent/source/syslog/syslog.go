@@ -1,8 +1,7 @@
-// Package syslog receives syslog from the network, by UDP and TCP, in whatever form: RFC 3164 and RFC 5424 lines are passed
-// on whole, without the priority in front, as the stock remote daemon does (docs/protocol.md, "Events"): queue '2', the
-// sender's address for a location.
+// Package syslog receives syslog from the network, over UDP and TCP. It passes lines of any form on whole, without the priority in
+// front, as the stock remote daemon does (docs/protocol.md, "Events"). The queue is '2', and the location is the sender's address.
 //
-// A sender by TCP waits while the agent cannot pass its messages on. One by UDP cannot; what does not fit the buffer is lost
+// A TCP sender waits while the agent cannot pass its messages on. A UDP sender cannot wait: what does not fit into the buffer is lost
 // and counted (package buffer).
 package syslog
 

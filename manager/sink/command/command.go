@@ -1,5 +1,5 @@
-// Package command runs a program for each event, with its JSON on standard input. It is meant for the few that somebody should
-// act on.
+// Package command runs a program for each event, with the event's JSON on standard input. It is meant for the few events that
+// somebody should act on.
 package command
 
 import (

@@ -1,5 +1,5 @@
-// Package nats publishes events to JetStream, NATS's streams: each event is acknowledged by the servers that keep it, and has
-// an identity by which they recognise it should it be sent twice.
+// Package nats publishes events to NATS JetStream. The servers acknowledge each event, and recognise by its ID one that is sent
+// twice.
 package nats
 
 import (
