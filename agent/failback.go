@@ -23,6 +23,7 @@ type failback struct {
 	dialed chan dialed
 	cancel context.CancelFunc // of the resolution under way, nil without one
 	conn   net.Conn           // asking
+	proves bool               // a keepalive may be sent for an acknowledgement with an old count
 	recv   *receiver          // likewise
 }
 
@@ -64,6 +65,7 @@ func (s *session) hello(now time.Time) {
 	}
 	s.sealed.write(s.back.conn, []byte(proto.Startup)) // where it fails nobody answers
 	s.back.hellos++
+	s.back.proves = true
 	s.back.due = now.Add(startupAt[1])
 }
 
@@ -82,6 +84,14 @@ func (s *session) failBackDialed(ctx context.Context, d dialed) {
 
 // failBackAnswer takes a message of the first manager: the session moves there at an ack.
 func (s *session) failBackAnswer(in conversation.Message) {
+	if in.Sign == conversation.OldAck && s.back.proves { // as askForProof
+		s.back.proves = false
+		s.about.nonce = s.back.recv.talk.nonce
+		s.about.forget()
+		s.sealed.write(s.back.conn, s.about.keepalive(s.back.conn, s.orders.Sums()))
+		s.about.nonce = s.recv.talk.nonce
+		s.about.forget()
+	}
 	if in.Sign != conversation.Said {
 		return
 	}

@@ -226,6 +226,44 @@ func TestAConversationEndsALockOut(t *testing.T) {
 	})
 }
 
+// So it does where the agent looks whether the first manager is back.
+func TestFailBackEndsALockOut(t *testing.T) {
+	two(t, func(c *Config) { c.FailBack = time.Minute }, func(r *rig, first, second *fakeManager) {
+		second.setCount(high)
+		first.asOssecd("FIRST")
+		second.asOssecd("SECOND")
+		r.start()
+		time.Sleep(time.Second)
+		first.answerWith(silent)
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(20 * time.Minute)
+		second.take()
+		if n := r.log.Count("msg=connected"); n < 2 {
+			t.Fatalf("%d connected:\n%s", n, r.log)
+		}
+		stolen := second.seal(proto.Ack)
+		first.take()
+		for range 300 { // somebody shows the second's acknowledgement in the place of the first's
+			time.Sleep(time.Second)
+			if len(first.take()) > 0 {
+				first.sendRaw(stolen)
+				break
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		first.asOssecd("FIRST")
+		r.feed.batches <- lines(10, 10)
+		time.Sleep(20 * time.Minute)
+		first.take()
+		r.feed.batches <- lines(20, 10)
+		time.Sleep(time.Minute)
+		if got := numbers(first.take()); got != "20-29" {
+			t.Errorf("the first heard %s, the second %s:\n%s", got, numbers(second.take()), r.log)
+		}
+		r.mustStop()
+	})
+}
+
 // A stock manager, or an ossecd of before, that takes the place of one which named conversations is found soon.
 func TestAnotherProgramTakesTheManagersPlace(t *testing.T) {
 	two(t, func(c *Config) { c.TimeReconnect, c.NotifyTime = time.Hour, 10*time.Minute }, func(r *rig, m, second *fakeManager) {

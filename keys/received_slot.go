@@ -24,6 +24,7 @@ const (
 	slotEnd      = slotKnown + 48 // zeros from here on
 
 	flagConnected = 1
+	flagConverses = 2
 )
 
 var _ [slotSize - slotEnd]byte // it fits
@@ -86,12 +87,25 @@ func (s *Slot) Reset() {
 func (s *Slot) Connected() bool { return s.get(slotFlags)&flagConnected != 0 }
 
 // SetConnected records it.
-func (s *Slot) SetConnected(yes bool) {
-	var flags uint64
+func (s *Slot) SetConnected(yes bool) { s.setFlag(flagConnected, yes) }
+
+// Converses says whether the agent's last keepalive offered a conversation, and no startup came since.
+func (s *Slot) Converses() bool { return s.get(slotFlags)&flagConverses != 0 }
+
+// SetConverses records it.
+func (s *Slot) SetConverses(yes bool) { s.setFlag(flagConverses, yes) }
+
+func (s *Slot) setFlag(flag uint64, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	flags := s.word(slotFlags) &^ flag
 	if yes {
-		flags = flagConnected
+		flags |= flag
 	}
-	s.set(slotFlags, flags)
+	if flags != s.word(slotFlags) {
+		s.put(slotFlags, flags)
+		s.save()
+	}
 }
 
 // LastSeen is when the agent last sent something authentic and fresh, to the second; the zero time if never.

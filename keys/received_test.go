@@ -77,6 +77,7 @@ func TestReceivedOutlives(t *testing.T) {
 		}
 		seen := time.Unix(1_700_000_000, 0)
 		s.SetConnected(true)
+		s.SetConverses(true)
 		s.SetLastSeen(seen.Add(time.Millisecond))
 		s.SetInterval(10 * time.Minute)
 		if again := slot(t, r, "001", "key", "", none); again != s {
@@ -91,10 +92,14 @@ func TestReceivedOutlives(t *testing.T) {
 				t.Errorf("after opening again Judge(%d) = %v, want %v", v, got, want)
 			}
 		}
-		if s.ID() != "001" || !s.Connected() || !s.LastSeen().Equal(seen) || s.Interval() != 10*time.Minute {
+		if s.ID() != "001" || !s.Connected() || !s.Converses() || !s.LastSeen().Equal(seen) || s.Interval() != 10*time.Minute {
 			t.Errorf("after opening again: %q, %v, %v, %v", s.ID(), s.Connected(), s.LastSeen(), s.Interval())
 		}
 		s.SetConnected(false)
+		if !s.Converses() {
+			t.Error("whether it converses went with whether it is connected")
+		}
+		s.SetConverses(false)
 		if s.Connected() {
 			t.Error("still connected")
 		}

@@ -66,6 +66,7 @@ func (a *agent) startsAnew(behind []byte) {
 	a.ours, a.takes, a.talk, a.json = false, false, "", order.StartupReadsJSON(behind)
 	a.life.forgetInterval()
 	a.slot.SetInterval(0)
+	a.slot.SetConverses(false)
 	if a.method == proto.Blowfish { // AES shows the dialect by itself
 		a.dialect = 0
 		if bytes.HasPrefix(behind, []byte("{")) {

@@ -111,6 +111,43 @@ func TestOrdersInAConversation(t *testing.T) {
 	}
 }
 
+// After a start of the manager an agent that takes part in a conversation would refuse an order that does not name it. So an event does not show
+// where orders reach it, as with stock agents; its next keepalive does.
+func TestOrderAfterAStart(t *testing.T) {
+	t.Parallel()
+	const body = `{"agents":["001"],"action":"syscheck-restart"}`
+	for _, again := range []bool{false, true} { // whether another program has the key meanwhile
+		r := onSockets(t, "", anyLine)
+		p := r.dial(anyLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 100)
+		p.hello()
+		p.send(converses("NONCE"))
+		p.answer()
+		if again {
+			p.hello()
+		}
+		r.end()
+		r.start()
+		p.send("1:/var/log/auth.log:x")
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(r.out.String(), "auth.log") && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		if _, got := r.request("POST", "/v1/orders", body); strings.Contains(got, `"reachable":true`) != again {
+			t.Errorf("another program: %t: %s", again, got)
+		}
+		if again {
+			p.answer()
+		} else {
+			p.send(converses("NONCE"))
+			p.answer()
+			_, told := r.request("POST", "/v1/orders", body)
+			if got := p.answer(); !strings.HasPrefix(got, proto.Named) || !strings.HasSuffix(got, proto.SyscheckNow) {
+				t.Errorf("got %q: %s", got, told)
+			}
+		}
+		r.end()
+	}
+}
+
 // What is pushed is said in the conversation, too, and so are a new key and that the agent was removed.
 func TestAllIsSaidInTheConversation(t *testing.T) {
 	sharedRig(t, func(r *rig, all, _ string) {

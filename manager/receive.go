@@ -151,8 +151,9 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 			a.dialect = message.Dialect
 		}
 		// A stock agent's events do not move its return address. Where there is none yet, since we started, they show it: its keepalives can
-		// be ten minutes apart. Wazuh's speak every few seconds, and of them it must be known which orders they read.
-		if control || a.ours || a.back == nil && a.dialect != proto.Wazuh {
+		// be ten minutes apart. Wazuh's speak every few seconds, and of them it must be known which orders they read. Ours speak soon after an event,
+		// and do not obey before.
+		if control || a.ours || a.back == nil && a.dialect != proto.Wazuh && !a.unnameable() {
 			a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
 		}
 	}

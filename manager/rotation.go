@@ -94,6 +94,7 @@ func (a *agent) goOn(was *agent) {
 	a.life.watched = time.Time{} // that was the other one
 	a.slot.SetConnected(a.life.state == connected)
 	a.slot.SetInterval(a.life.interval())
+	a.slot.SetConverses(was.slot.Converses())
 }
 
 // inUse is the cipher of the agent's last fresh message. a.mu is held.
