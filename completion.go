@@ -40,8 +40,8 @@ if [[ ${funcstack[1]} == _ossecd ]]; then _ossecd "$@"; else compdef _ossecd oss
 `
 )
 
-// forShells is the category of the commands that install what a shell and man know of ossecd.
-const forShells = "completion and manual"
+// forPackages is the category of the commands that print what packages install beside ossecd.
+const forPackages = "what packages install"
 
 // shells are those that completion knows, with what makes the script for each.
 var shells = []struct {
@@ -56,7 +56,7 @@ var shells = []struct {
 func completionCommand() *cli.Command {
 	c := &cli.Command{
 		Name:      "completion",
-		Category:  forShells,
+		Category:  forPackages,
 		Usage:     "print a script that completes ossecd's command lines in a shell",
 		ArgsUsage: "bash|zsh|fish",
 		Description: `Examples:

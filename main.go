@@ -113,7 +113,7 @@ Examples:
 		Version:                   version(), // the agent says it in its keepalives
 		HideVersion:               true,      // cli's own flag prints no more than that
 		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version, and what it was built from and with"}},
-		Commands:                  append(daemons, keygen.Command(), sendtest.Command(), completionCommand(), manCommand()),
+		Commands:                  append(daemons, keygen.Command(), sendtest.Command(), completionCommand(), manCommand(), exampleConfigCommand()),
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true,                        // file names may hold commas
 		Writer:                    printable.NewWriter(stdout), // names and texts of others are shown

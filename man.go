@@ -10,7 +10,7 @@ import (
 
 func manCommand() *cli.Command {
 	return &cli.Command{
-		Name: "man", Category: forShells, Usage: "print the man page in roff", ArgsUsage: " ",
+		Name: "man", Category: forPackages, Usage: "print the man page in roff", ArgsUsage: " ",
 		Description: `Examples:
    ossecd man | man -l -
    ossecd man > /usr/local/share/man/man8/ossecd.8`,
