@@ -31,6 +31,7 @@ import (
 	"ossecd/agent/source"
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/keys/readiness"
 	"ossecd/proto"
 )
 
@@ -144,6 +145,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 			cancel()
 		}
 	})
+	readiness.Announce(ctx)
 	err = runSessions(ctx, sessions)
 	box.Close()
 	cancel()

@@ -19,6 +19,7 @@ import (
 	"ossecd/keys/durable"
 	"ossecd/keys/limitlog"
 	"ossecd/keys/named"
+	"ossecd/keys/readiness"
 	"ossecd/manager/enroll"
 	"ossecd/manager/listen"
 	"ossecd/manager/sink"
@@ -97,6 +98,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	m.sinks.Start()
 	m.sayListening(conns)
+	readiness.Announce(ctx)
 
 	err = m.serve(ctx, conns, services)
 	began := time.Now()
