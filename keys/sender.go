@@ -203,7 +203,8 @@ func rebased(last uint32, now int64) uint32 {
 	return max(last+1, uint32(now))
 }
 
-// Close saves the exact count for whoever takes the directory next, and gives out no more.
+// Close saves the exact count for whoever takes the directory next, and gives out no more. Where the file says more than we ever granted,
+// somebody has it already, as a stock daemon that was started beside us, and reads what we would write: that is left.
 func (s *Sender) Close() error {
 	s.mu.Lock()
 	closed, last := s.closed, s.last
@@ -213,6 +214,10 @@ func (s *Sender) Close() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	if closed {
+		return nil
+	}
+	stored, ok, err := readRidsFile(s.dir, senderFile)
+	if granted := (proto.Counter{Global: s.saved, Local: lastLocal}); ok && err == nil && stored.Value() > granted.Value() {
 		return nil
 	}
 	return s.write(last)

@@ -184,6 +184,32 @@ func TestSenderFile(t *testing.T) {
 	})
 }
 
+// A stock daemon that was started beside us goes on above what we granted, and reads the file anew when it is replaced: a lower count there
+// would have its manager refuse it.
+func TestSenderLeavesWhatAnotherCounted(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ found, want string }{
+		"another went on": {"2000000001:1:", "2000000001:1:"},
+		"as we left it":   {"2000000000:9997:", "2000000000:2:"},
+		"an older one":    {"5:5:", "2000000000:2:"},
+		"no counter":      {"x", "2000000000:2:"},
+		"empty":           {"", "2000000000:2:"},
+	} {
+		dir := t.TempDir()
+		setSenderText(t, dir, "1999999999:9997:") // above any clock of these years
+		s := openSender(t, dir)
+		next(t, s)
+		next(t, s)
+		setSenderText(t, dir, tt.found)
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := senderText(t, dir); got != tt.want {
+			t.Errorf("%s: left %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestSenderPast2038(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -240,7 +240,7 @@ func TestARQueueTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Conns = []listen.PacketConn{conn}
-	if err := Run(t.Context(), cfg, slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))); err == nil || !strings.Contains(err.Error(), "another process reads") {
+	if err := Run(t.Context(), cfg, slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))); err == nil || !strings.Contains(err.Error(), "active responses: ") || !strings.Contains(err.Error(), "is in use by ") {
 		t.Errorf("got %v", err)
 	}
 	r.end()

@@ -54,11 +54,11 @@ func (m *manager) openServices() (services []service, err error) {
 		return services, err
 	}
 	services = append(services, service{m.info.Run, m.info.Close})
-	queue, err := stock.ListenAR(m.cfg.stock())
+	queue, err := stock.ListenAR(m.cfg.stock(), m.log)
 	if err != nil {
 		return services, err
 	}
-	return append(services, service{func(ctx context.Context) { stock.ServeAR(ctx, queue, m.obey, m.limited) }, func() { queue.Close() }}), nil
+	return append(services, service{func(ctx context.Context) { stock.ServeAR(ctx, queue, m.obey, m.limited) }, queue.Close}), nil
 }
 
 func closeServices(services []service) {

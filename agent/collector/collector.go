@@ -62,7 +62,7 @@ func (c *Config) Make(log *slog.Logger) ([]source.Source, error) {
 	}
 	list = append(list, c.Made...)
 	if c.StockQueue != "" {
-		s, err := socket.New(socket.Config{Path: c.StockQueue, MaxEvent: c.MaxEvent, Log: log.With("source", source.OssecQueue)})
+		s, err := socket.New(socket.Config{Path: c.StockQueue, MaxEvent: c.MaxEvent, StandIn: true, Log: log.With("source", source.OssecQueue)})
 		if err != nil {
 			err = fmt.Errorf("ossec-home: %w", err)
 		}

@@ -10,12 +10,14 @@ import (
 )
 
 // Run runs sources until ctx ends; outputs gives each of them, by its place, where to put its events. A source that fails is logged, and
-// the others go on; once all have failed, or with the first of them where untilOne is set, Run ends the others and returns the errors.
+// the others go on; once all have failed, or with the first of them where untilOne is set or its error is a [source.Fatal], Run ends the
+// others and returns the errors.
 func Run(ctx context.Context, list []source.Source, outputs []source.Output, untilOne bool, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
 	var failed []error
+	ends := untilOne
 	var running sync.WaitGroup
 	for i, src := range list {
 		running.Go(func() {
@@ -24,18 +26,24 @@ func Run(ctx context.Context, list []source.Source, outputs []source.Output, unt
 			if err == nil || ctx.Err() != nil || errors.Is(err, context.Canceled) {
 				return // Emit says Canceled as soon as nobody takes events, a moment before ctx ends
 			}
-			log.Error("a source ended", "err", err, "remedy", "correct what the error names, and restart the agent; other sources go on")
+			all := untilOne || errors.As(err, new(source.Fatal))
+			remedy := "correct what the error names, and restart the agent; other sources go on"
+			if all {
+				remedy = "correct what the error names, and restart the agent"
+			}
+			log.Error("a source ended", "err", err, "remedy", remedy)
 			mu.Lock()
 			failed = append(failed, err)
+			ends = ends || all
 			mu.Unlock()
-			if untilOne {
+			if all {
 				cancel()
 			}
 		})
 	}
 	logFiles(list, log)
 	running.Wait()
-	if untilOne || len(failed) == len(list) {
+	if ends || len(failed) == len(list) {
 		return errors.Join(failed...)
 	}
 	return nil

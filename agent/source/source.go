@@ -40,6 +40,13 @@ type Source interface {
 	Run(ctx context.Context, out Output) error
 }
 
+// Fatal marks an error of a source with which the agent as a whole has to end.
+type Fatal struct{ Err error }
+
+func (f Fatal) Error() string { return f.Err.Error() }
+
+func (f Fatal) Unwrap() error { return f.Err }
+
 // Room is the largest message in bytes that fits an event of this location, where the channel takes max bytes of
 // "QUEUE:LOCATION:MESSAGE". A channel that escapes a location makes each of the two characters one longer.
 func Room(max int, location string) int {

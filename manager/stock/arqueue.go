@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"strings"
-	"time"
 
-	"ossecd/keys/durable"
 	"ossecd/keys/limitlog"
+	"ossecd/keys/localqueue"
 	"ossecd/proto"
 )
 
@@ -140,53 +139,28 @@ func parseFlags(s string) (r Request, err error) {
 	return r, nil
 }
 
-// ListenAR opens the active-response queue: a unix datagram socket, 0660, with the group of its directory. One that is
-// there already is replaced if nobody reads it.
-func ListenAR(l Layout) (*net.UnixConn, error) {
-	path := l.ARQueue()
-	address := &net.UnixAddr{Name: path, Net: "unixgram"}
-	if c, err := net.DialUnix("unixgram", nil, address); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("active responses: another process reads %s; stop the stock remote daemon first (ossec-control stop)", path)
-	}
-	if err := durable.RemoveSocket(path); err != nil {
-		return nil, err
-	}
-	c, err := net.ListenUnixgram("unixgram", address)
+// ListenAR opens the active-response queue. One that is there already is replaced if nobody reads it.
+func ListenAR(l Layout, log *slog.Logger) (*localqueue.Queue, error) {
+	q, err := localqueue.Open(l.ARQueue(), log)
 	if err != nil {
-		return nil, fmt.Errorf("active responses: %w; make the directory writable for this user", err)
+		return nil, fmt.Errorf("active responses: %w", err)
 	}
-	if err := durable.OpenToGroup(path); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("active responses: %w; make the directory writable for this user", err)
-	}
-	return c, nil
+	return q, nil
 }
 
-// ServeAR has each request obeyed until ctx ends, and closes the queue.
-func ServeAR(ctx context.Context, c *net.UnixConn, obey func(Request) error, log *limitlog.Logger) {
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	b := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(b)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			log.Error("active responses are not read", "err", err)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
-			}
-			continue
-		}
-		r, err := ParseRequest(b[:n])
+// ServeAR has each request obeyed until ctx ends, and closes the queue. Events do not need it, so that a process that takes it from us does
+// not end the manager.
+func ServeAR(ctx context.Context, q *localqueue.Queue, obey func(Request) error, log *limitlog.Logger) {
+	q.Serve(ctx, func(datagram []byte) {
+		r, err := ParseRequest(datagram)
 		if err == nil {
 			err = obey(r)
 		}
 		if err != nil {
 			log.Error("an active response was not passed on", "err", err)
 		}
-	}
+	}, func(by error) error {
+		log.Error("active responses go to another process", "err", by, "remedy", "stop that process, and restart the analysis daemon afterwards")
+		return nil
+	})
 }

@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 
 	"ossecd/agent/source"
 	"ossecd/agent/source/buffer"
+	"ossecd/keys/localqueue"
 )
 
 // Config says where the socket is.
@@ -22,6 +22,7 @@ type Config struct {
 	Path     string // of the socket; it is made with mode 0660 and the group of its directory, and removed at the end
 	Location string // of all events, default: the one that the collector gives
 	MaxEvent int    // largest QUEUE:LOCATION:MESSAGE in bytes that the channel takes; longer ones are cut
+	StandIn  bool   // it is a stock agent's, in whose place we run: when the socket cannot be had, the agent ends
 	Log      *slog.Logger
 }
 
@@ -29,7 +30,6 @@ const (
 	// maxPath is what fits the system's address with its last NUL: 108 bytes on Linux, 104 on the BSDs and macOS.
 	maxPath     = 103
 	maxLocation = 1024 // bytes
-	maxDatagram = 1 << 16
 )
 
 // Source reads a socket. Make it with [New].
@@ -50,14 +50,13 @@ func New(cfg Config) (*Source, error) {
 	return &Source{cfg}, errors.Join(faults...)
 }
 
-// Run makes the socket and reads it until ctx ends. It returns an error where the socket cannot be made, or another process
-// reads it.
+// Run makes the socket and reads it until ctx ends. It returns an error where the socket cannot be made, or another process reads it, be it
+// later: then that one has the collectors.
 func (s *Source) Run(ctx context.Context, out source.Output) error {
-	conn, remove, err := listen(s.cfg.Path)
+	queue, err := localqueue.Open(s.cfg.Path, s.cfg.Log)
 	if err != nil {
-		return fmt.Errorf("socket: %w", err)
+		return s.fault(err)
 	}
-	defer remove()
 	s.cfg.Log.Info("reading the local queue", "path", s.cfg.Path)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -66,17 +65,26 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	var failed error
 	reading.Go(func() {
 		defer cancel()
-		failed = r.read(ctx, conn)
+		failed = queue.Serve(ctx, r.take, func(by error) error { return s.fault(fmt.Errorf("another program took it: %w", by)) })
 	})
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err = r.events.Run(ctx, out)
 	cancel()
-	stop()
-	conn.Close()
 	reading.Wait()
 	r.events.End()
 	return errors.Join(err, failed)
 }
+
+// fault is why the socket cannot be read.
+func (s *Source) fault(err error) error {
+	err = fmt.Errorf("socket: %w", err)
+	if s.cfg.StandIn {
+		return source.Fatal{Err: err}
+	}
+	return err
+}
+
+// InUse says who reads a socket, if anybody does.
+func InUse(path string) error { return localqueue.InUse(path) }
 
 // reader takes the datagrams of one socket.
 type reader struct {
@@ -88,21 +96,6 @@ var (
 	malformed = buffer.Note{Text: "messages in the local queue were dropped: they are not QUEUE:LOCATION:MESSAGE", Remedy: "find out what writes to it"}
 	cut       = buffer.Note{Text: "messages in the local queue were cut: they are longer than a manager takes", Remedy: "make the program that writes them write shorter ones"}
 )
-
-// read returns nil when the socket was closed since ctx has ended.
-func (r *reader) read(ctx context.Context, conn net.PacketConn) error {
-	buf := make([]byte, maxDatagram)
-	for {
-		n, _, err := conn.ReadFrom(buf)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("socket: %w", err)
-		}
-		r.take(buf[:n])
-	}
-}
 
 // take passes on what a collector wrote.
 func (r *reader) take(datagram []byte) {

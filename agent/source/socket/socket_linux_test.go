@@ -5,6 +5,7 @@ package socket
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -239,6 +240,41 @@ func TestNoSocket(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); string(text) != "precious" {
 		t.Errorf("the file was changed: %q, %v", text, err)
+	}
+}
+
+// Another process that takes the socket has the collectors from then on. Where that is a stock agent's, it is the agent now.
+func TestTakenSocket(t *testing.T) {
+	t.Parallel()
+	for _, standIn := range []bool{false, true} {
+		path := filepath.Join(shortDir(t), "queue")
+		s, err := New(Config{Path: path, MaxEvent: 6016, StandIn: standIn, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, out := make(chan error, 1), &output{}
+		go func() { done <- s.Run(t.Context(), out) }()
+		for end := time.Now().Add(deadline); InUse(path) == nil; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("no socket")
+			}
+		}
+		other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + "2", Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		if err := os.Rename(path+"2", path); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), "in use by another process") || errors.As(err, new(source.Fatal)) != standIn {
+				t.Errorf("stands in: %v: ended with %v", standIn, err)
+			}
+		case <-time.After(deadline):
+			t.Errorf("stands in: %v: it was not noticed", standIn)
+		}
 	}
 }
 
