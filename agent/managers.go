@@ -61,7 +61,7 @@ func (s *session) obeyWith(all *Config, i int, o obey.Config) (err error) {
 
 // prepareKey is obey.Config.UseKey.
 func (s *session) prepareKey(key keys.Key) (use func(), err error) {
-	next := &nextKey{cipher: proto.NewCipher(key.CipherKey())}
+	next := &nextKey{line: key.Line(), cipher: proto.NewCipher(key.CipherKey())}
 	if next.slot, err = s.counts.received.Slot(key.ID, key.Secret, s.managers[0], proto.Counter{}); err != nil {
 		return nil, err
 	}

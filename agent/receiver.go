@@ -13,6 +13,7 @@ import (
 
 // nextKey is what is made of a key for receiving.
 type nextKey struct {
+	line   string // of the keys file
 	cipher *proto.Cipher
 	slot   *keys.Slot
 }
@@ -113,6 +114,8 @@ func (r *receiver) open(d []byte) (conversation.Message, bool) {
 	switch {
 	case proto.OnlyAgentsSay(text), kind == proto.ManagerNamed, kind == proto.ManagerChunk && !named && !r.pushing:
 		return r.refuse(notAManagers)
+	case retired && kind == proto.ManagerNewKey && string(rest) == next.line: // told once more before it heard that we have it
+		return conversation.Message{}, false
 	case retired && kind != proto.ManagerAck:
 		return r.refuse(retiredKey)
 	}

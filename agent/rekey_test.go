@@ -57,11 +57,13 @@ func TestNewKey(t *testing.T) {
 			t.Errorf("the keepalive ends with %q", last[max(0, len(last)-40):])
 		}
 		order := m.seal(proto.NewKey + newLine)
-		late := m.seal(proto.Ack) // under the old key, and on its way
-		m.use(newLine)            // what comes from the agent must open under it
+		again := m.seal(proto.NewKey + newLine) // under the old key, and on its way, as is what follows
+		late := m.seal(proto.Ack)
+		m.use(newLine) // what comes from the agent must open under it
 		m.answerWith(silent)
 		m.sendRaw(order)
 		time.Sleep(time.Second / 2)
+		m.sendRaw(again)
 		m.sendRaw(late)
 		time.Sleep(time.Second / 2)
 		m.answerWith(acknowledge)
