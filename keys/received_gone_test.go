@@ -119,8 +119,8 @@ func TestRemovedWhileUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	last := uint64(0)
-	go func() { // one that receives meanwhile
+	last := uint64(100) // should the other goroutine not get to run
+	go func() {         // one that receives meanwhile
 		defer close(stopped)
 		for v := uint64(1000); ; v++ {
 			select {

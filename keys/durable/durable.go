@@ -13,7 +13,8 @@ import (
 
 // ReplaceFile puts data in place of the file at path so that a reader, a crash or a power cut finds either the
 // old content or the new, never a part. An existing file keeps its mode, owner and group, and stays as it is where
-// the process may not give them to the new content; a new file gets perm. The new content is synced before it gets its
+// the process may not give them to the new content; a new file gets perm, and what the superuser makes belongs to the owner and
+// group of its directory. The new content is synced before it gets its
 // name, and the directory after.
 func ReplaceFile(path string, data []byte, perm fs.FileMode) error {
 	return ReplaceFileLike(path, path, data, perm)
@@ -67,6 +68,9 @@ func replace(path, like string, data []byte, perm fs.FileMode) (err error) {
 	}
 	if statErr != nil {
 		like = ""
+		if err := OwnAs(filepath.Dir(path), tmp); err != nil {
+			return fmt.Errorf("%s: give it to the owner of its directory: %w", path, err)
+		}
 	}
 	if err := tmp.Chmod(perm); err != nil {
 		return err
@@ -124,7 +128,7 @@ func removeStale(path string) {
 	}
 }
 
-// CreateFile puts data in a new file at path (perm) so that it is there whole or not at all. Where there is something
+// CreateFile puts data in a new file at path (perm, owned as by ReplaceFile) so that it is there whole or not at all. Where there is something
 // already, it stays, and the error is fs.ErrExist.
 func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), newPattern(path))
@@ -135,6 +139,9 @@ func CreateFile(path string, data []byte, perm fs.FileMode) (err error) {
 		tmp.Close()
 		os.Remove(tmp.Name())
 	}()
+	if err := OwnAs(filepath.Dir(path), tmp); err != nil {
+		return fmt.Errorf("%s: give it to the owner of its directory: %w", path, err)
+	}
 	if err := tmp.Chmod(perm); err != nil {
 		return err
 	}

@@ -39,6 +39,33 @@ func TestReplaceFileOwner(t *testing.T) {
 	}
 }
 
+// What root makes in the directory of another user's daemon that daemon can read. It needs root to tell.
+func TestNewFileOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 4711, 4712
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, write := range map[string]func(string, []byte, fs.FileMode) error{"replaced": ReplaceFile, "created": CreateFile} {
+		path := filepath.Join(dir, name)
+		if err := write(path, []byte("new"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := info.Sys().(*syscall.Stat_t)
+		if int(got.Uid) != uid || int(got.Gid) != gid || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: got %d:%d %v, want %d:%d 0600", name, got.Uid, got.Gid, info.Mode(), uid, gid)
+		}
+	}
+}
+
 // A lock that root makes beside another user's file is that user's, who could not lock the file otherwise. It needs root to tell.
 func TestLockFileOwner(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Directories and running services. $1 is "configure" (deb), the number of installed versions (rpm), or a version (apk).
 set -e
-install -d -m 0770 -o root -g ossecd /etc/ossecd
+install -d -m 0750 -o ossecd -g ossecd /etc/ossecd
 install -d -m 0755 /var/lib/ossecd
 install -d -m 0750 -o ossecd -g ossecd /var/log/ossecd
 if [ -d /run/systemd/system ]; then
