@@ -2,6 +2,7 @@ package agent
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"ossecd/keys"
@@ -25,6 +26,7 @@ type claims struct {
 	owners map[uint64]string // by digest
 	runs   map[string]string // by name
 	names  []string          // of runs, oldest first
+	talks  map[string]string // the run in each manager's conversation
 }
 
 const (
@@ -37,7 +39,7 @@ func newClaims(cfg *Config) *claims {
 	if len(cfg.Managers) < 2 {
 		return nil
 	}
-	return &claims{runsToo: cfg.AllManagers, seed: maphash.MakeSeed(), owners: make(map[uint64]string), runs: make(map[string]string)}
+	return &claims{runsToo: cfg.AllManagers, seed: maphash.MakeSeed(), owners: make(map[uint64]string), runs: make(map[string]string), talks: make(map[string]string)}
 }
 
 // accept judges the count of an authentic message, and notes whose datagram and run it is where the count passes. another says that
@@ -69,15 +71,25 @@ func (c *claims) accept(slot *keys.Slot, count uint64, datagram, behindAck []byt
 	return verdict, false
 }
 
-// takesRun says whether a manager may have a run of this name, and notes that it has.
+// takesRun says whether a manager may have a run of this name in its conversation, and notes that it has. It has one at a time: the
+// one before is nobody's from then on, so that an acknowledgement of another manager that was carried to its socket keeps that one out
+// only until its own next one.
 func (c *claims) takesRun(name, manager string) bool {
 	if c == nil || !c.runsToo {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if owner, known := c.runs[name]; known {
-		return owner == manager
+	owner, known := c.runs[name]
+	if known && owner != manager {
+		return false
+	}
+	if before := c.talks[manager]; before != name {
+		if c.runs[before] == manager {
+			delete(c.runs, before)
+			c.names = slices.DeleteFunc(c.names, func(n string) bool { return n == before })
+		}
+		c.talks[manager] = name
 	}
 	c.note(name, manager)
 	return true

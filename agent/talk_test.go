@@ -153,13 +153,18 @@ func TestAnAckNamesWhatItAnswers(t *testing.T) {
 		if got := numbers(m.take()); got != "10-19" {
 			t.Errorf("heard %s", got)
 		}
-		m.asOssecd("A")
-		time.Sleep(2 * time.Minute)
 		r.mustStop()
-		r.start() // what is not covered is sent again
+		m.asOssecd("A")
+		r.start()
 		time.Sleep(20 * time.Second)
-		if got := numbers(m.take()); got != "" && got != "10-19" {
-			t.Errorf("then %s", got)
+		if got := numbers(m.take()); got != "10-19" {
+			t.Errorf("what nothing answered for is not sent again: %s", got)
+		}
+		r.mustStop()
+		r.start()
+		time.Sleep(20 * time.Second)
+		if got := numbers(m.take()); got != "" {
+			t.Errorf("what was answered for is sent again: %s", got)
 		}
 		r.mustStop()
 	})
@@ -187,6 +192,34 @@ func TestANewRunInAConversation(t *testing.T) {
 		second.asOssecd("FIRST") // as if its keepalives were carried to the first, and the answers back
 		time.Sleep(15 * time.Second)
 		if r.log.Count("another manager's message") == 0 {
+			t.Errorf("the log says\n%s", r.log)
+		}
+		r.mustStop()
+	})
+}
+
+// Where an acknowledgement of a manager's new run was carried to the socket towards another before it came to its own, that is over with the
+// other's own next one.
+func TestARunCarriedToAnother(t *testing.T) {
+	two(t, func(c *Config) { c.AllManagers = true }, func(r *rig, first, second *fakeManager) {
+		first.asOssecd("FIRST")
+		second.asOssecd("SECOND")
+		r.start()
+		time.Sleep(25 * time.Second)
+		first.answerWith(silent) // it starts anew
+		second.asOssecd("FIRSTAGAIN")
+		time.Sleep(11 * time.Second)
+		first.asOssecd("FIRSTAGAIN")
+		second.asOssecd("SECOND")
+		time.Sleep(time.Minute)
+		before := r.log.Count("refused")
+		r.feed.batches <- lines(0, 10)
+		time.Sleep(time.Minute)
+		for _, m := range []*fakeManager{first, second} {
+			m.send(m.named(proto.ForceReconnect))
+		}
+		time.Sleep(time.Second)
+		if r.log.Count("refused") != before || r.log.Count("msg=offline") != 2 {
 			t.Errorf("the log says\n%s", r.log)
 		}
 		r.mustStop()

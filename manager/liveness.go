@@ -57,6 +57,7 @@ func (l *life) resume(s *keys.Slot, now time.Time) {
 func heardByStock(s *keys.Slot, at, now time.Time) {
 	if at.After(s.LastSeen()) && !at.After(now) {
 		s.SetLastSeen(at)
+		s.SetConverses(false)
 		s.SetConnected(now.Sub(at) < missedKeepalives*stockNotifyTime+keepaliveGrace)
 	}
 }
