@@ -1,17 +1,12 @@
 // Package agent is the sending end of the channel: it reads sources and delivers what they say to one of its
-// managers.
+// managers, or to all of them.
 //
-//	source ─┐ Emit                               ┌─ seal, count ── write ─▶ socket
-//	source ─┼───────▶ spool ──▶ session, the owner ─┤                            │
-//	source ─┘                   of all state        └─ shared files, orders      │
-//	                                ▲                                            │
-//	                                └── inbox ── open ── judge the count ── read ┘
+//	sources ─▶ outbox ─▶ link ─▶ conversation ─▶ socket
+//	                       └─ orders
 //
-// The [session] is one goroutine with one timer; there is one, or with AllManagers one for each manager. It seals in that goroutine rather than in those of the sources:
-// so the state needs no locks, the order of counts is that of sending, and a source reads on while another one's
-// events are sealed. Without a spool the session takes batches from Emit itself. A socket has one more goroutine, the receiver, which
-// passes on only what was found authentic and fresh, so that noise costs the session nothing. docs/decisions has
-// the reasons.
+// A link is one goroutine with one timer; there is one, or with AllManagers one for each manager. It seals in that goroutine rather than in
+// those of the sources: so its state needs no locks, and a source reads on while another one's events are sealed. This package assembles
+// the parts and runs them; docs/decisions has the reasons.
 package agent
 
 import (
@@ -19,24 +14,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
+	"ossecd/agent/channel"
 	"ossecd/agent/collector"
+	"ossecd/agent/link"
 	"ossecd/agent/obey"
 	"ossecd/agent/outbox"
+	"ossecd/agent/shared"
 	"ossecd/agent/source"
-	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/readiness"
-	"ossecd/proto"
 )
 
 // ErrNotAnswered is how an agent with ExitWhenIdle ends that heard nothing from its manager for TimeReconnect.
-var ErrNotAnswered = errors.New("the manager did not answer")
+var ErrNotAnswered = link.ErrNotAnswered
 
 // Run is an agent. It returns nil once ctx has ended, or with ExitWhenIdle once all is sent and answered, and all
 // its goroutines have ended. Other errors are those of starting (the configuration, the key, the state directory)
@@ -73,11 +67,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err := from.Prepare(); err != nil {
 		return err
 	}
-	counts, err := openCounts(&cfg, key)
+	managers := make([]string, len(cfg.Managers))
+	for i, m := range cfg.Managers {
+		managers[i], _ = link.ParseAddress(m) // Validate found nothing wrong
+	}
+	counts, err := channel.OpenCounts(cfg.State, cfg.ridsDir(), key, managers, cfg.AllManagers)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, counts.close()) }()
+	defer func() { err = errors.Join(err, counts.Close()) }()
 	queue, err := cfg.openSpool(log)
 	if err != nil {
 		return err
@@ -93,15 +91,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	sessions, err := newSessions(&cfg, key, counts, log)
-	if err != nil {
-		return err
-	}
-	box := outbox.New(outbox.Config{Spool: queue, Readers: len(sessions), Fill: cfg.shareOf(2), ResendMax: cfg.ResendMax, Finish: cfg.ExitWhenIdle, Log: log})
-	mode := "first"
+	lists, mode := [][]string{managers}, "first" // the managers of each link
 	if cfg.AllManagers {
-		mode = "all"
+		lists, mode = slices.Collect(slices.Chunk(managers, 1)), "all"
 	}
+	box := outbox.New(outbox.Config{Spool: queue, Readers: len(lists), Fill: cfg.shareOf(2), ResendMax: cfg.ResendMax, Finish: cfg.ExitWhenIdle, Log: log})
 	log.Info("started", "version", cfg.Version, "managers", cfg.Managers, "mode", mode, "sources", len(sources))
 	outputs := make([]source.Output, len(sources))
 	for i := range sources {
@@ -114,21 +108,33 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 			return err
 		}
 	}
-	for i, s := range sessions {
-		orders := obey.Config{Responses: responses}
-		if i == 0 && pushed != nil {
-			orders.Stored = pushed.Changed
+	orders := obey.Config{
+		Dialect: cfg.Dialect, Responses: responses, Execd: cfg.inStock(stockExecd), Syscheck: cfg.stockRoots(),
+		TakesKey: cfg.mayTakeKey(), Key: key, Keys: cfg.Keys, Log: log,
+	}
+	if pushed != nil {
+		orders.Stored = pushed.Changed
+	}
+	var links []*link.Link
+	for i, list := range lists {
+		if cfg.AllManagers {
+			orders.Log = log.With("to", cfg.Managers[i])
 		}
-		if err := s.obeyWith(&cfg, i, orders); err != nil {
+		ch, obeyer, err := cfg.conversations(list, i, counts, box.Reader(i), orders)
+		if err != nil {
 			return err
 		}
-		s.out = box.Reader(i)
+		links = append(links, link.New(link.Config{
+			Managers: list, Dialer: ch, Outbox: box.Reader(i), Orders: obeyer,
+			TimeReconnect: cfg.TimeReconnect, FailBack: cfg.FailBack, ExitWhenIdle: cfg.ExitWhenIdle, Log: orders.Log,
+		}))
+		orders.Stored = nil // those of the first manager alone are run
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
-	running.Go(func() { counts.keep(ctx, log) })
+	running.Go(func() { counts.Keep(ctx, log) })
 	if pushed != nil {
 		running.Go(func() { pushed.Run(ctx) })
 	}
@@ -146,7 +152,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		}
 	})
 	readiness.Announce(ctx)
-	err = runSessions(ctx, sessions)
+	err = runLinks(ctx, links)
 	box.Close()
 	cancel()
 	running.Wait()
@@ -156,91 +162,44 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	return err
 }
 
-// counts are the agent's message counts, which outlive the process.
-type counts struct {
-	rids     string // the stock directory
-	sender   *keys.Sender
-	received *keys.Received
-
-	mu    *sync.Mutex  // guards the first of
-	slots []*keys.Slot // one for each manager of the list
-
-	claims *claims // nil with one manager
-}
-
-// use has a new slot, of another key, take the place of the first.
-func (c *counts) use(s *keys.Slot) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.slots[0] = s
-}
-
-func openCounts(cfg *Config, key keys.Key) (*counts, error) {
-	c := &counts{mu: new(sync.Mutex), rids: cfg.ridsDir(), claims: newClaims(cfg)}
-	if err := os.MkdirAll(c.rids, 0o750); err != nil {
-		return nil, fmt.Errorf("state: %w; make the directory writable for this user", err)
+// conversations makes what speaks and what obeys on a link to these managers, of which the first has this place in Config.Managers.
+//
+// Each manager's shared files are kept apart, since two that push other files would take turns for ever: those of the first in
+// STATE/shared or the directory of a stock layout, those of another in STATE/shared-HOST%3APORT.
+func (c *Config) conversations(managers []string, first int, counts *channel.Counts, out *outbox.Reader, o obey.Config) (*channel.Channel, *obey.Orders, error) {
+	dir := c.sharedDir()
+	if first > 0 {
+		dir = filepath.Join(c.State, "shared-"+c.readers()[first])
 	}
 	var err error
-	if c.received, err = keys.OpenReceived(filepath.Join(cfg.State, "received")); err != nil {
-		return nil, err
+	if o.Shared, err = shared.Open(dir); err != nil {
+		return nil, nil, err
 	}
-	rids, _, err := keys.ReadRids(c.rids, key.ID)
-	for _, m := range cfg.Managers {
-		if err != nil {
-			break
-		}
-		var address string
-		var slot *keys.Slot
-		if address, err = managerAddress(m); err == nil {
-			slot, err = c.received.Slot(key.ID, key.Secret, address, rids)
-		}
-		c.slots = append(c.slots, slot)
-		rids = proto.Counter{} // the stock file speaks of the first manager alone
-	}
-	if err == nil {
-		c.sender, err = keys.OpenSender(c.rids)
-	}
+	var orders *obey.Orders
+	ch, err := channel.New(channel.Config{
+		Managers: managers, Dial: c.Dial, Key: o.Key, Method: c.Method, Dialect: c.Dialect, Outbox: out, MaxEvent: c.maxEvent(),
+		About:      channel.About{Version: c.Version, TakesKey: o.TakesKey, Sums: func() (merged, config string) { s := orders.Sums(); return s.Merged, s.Config }},
+		NotifyTime: c.NotifyTime, ProbeInterval: c.ProbeInterval, Rate: c.Rate, Burst: c.Burst, Log: o.Log,
+	}, counts, first)
 	if err != nil {
-		return nil, errors.Join(err, c.received.Close())
+		return nil, nil, err
 	}
-	return c, nil
+	o.UseKey = ch.UseKey
+	orders = obey.New(o)
+	return ch, orders, nil
 }
 
-// inUse are the slots of the keys that are in use.
-func (c *counts) inUse() []*keys.Slot {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.slots)
-}
-
-// flush brings the stock file up to date.
-func (c *counts) flush(ctx context.Context) error {
-	_, err := c.received.Flush(ctx, c.rids, func(yield func(*keys.Slot) bool) {
-		c.mu.Lock()
-		first := c.slots[0]
-		c.mu.Unlock()
-		yield(first)
-	})
-	return err
-}
-
-// keep calls flush now and then until ctx ends.
-func (c *counts) keep(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(ridsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("the message counters or their rids file are not as they should be", "err", err)
-		}
-		c.received.Tidy(time.Now(), slices.Values(c.inUse()))
+// runLinks returns once all of them have ended.
+func runLinks(ctx context.Context, links []*link.Link) error {
+	var running sync.WaitGroup
+	errs := make([]error, len(links))
+	for i, l := range links {
+		running.Go(func() {
+			if errs[i] = l.Run(ctx); errs[i] != nil && len(links) > 1 {
+				errs[i] = fmt.Errorf("%s: %w", l.Name(), errs[i])
+			}
+		})
 	}
-}
-
-func (c *counts) close() error {
-	return errors.Join(c.flush(context.Background()), c.sender.Close(), c.received.Close())
+	running.Wait()
+	return errors.Join(errs...)
 }

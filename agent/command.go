@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ossecd/agent/link"
 	"ossecd/keys/setting"
 	"ossecd/proto"
 	"ossecd/proto/printable"
@@ -46,7 +47,7 @@ func Command() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
 			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's key, one line"},
 			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for message counts, file positions, the spool and shared files; used by one process at a time"},
-			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + defaultPort + " by default; can be repeated: they are tried in turn, but see --mode"},
+			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + link.DefaultPort + " by default; can be repeated: they are tried in turn, but see --mode"},
 			&cli.StringFlag{Name: "mode", Value: "first", Usage: "`WHICH` managers get the events: first (the first that answers) or all (each of them)"},
 			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "after this `TIME` with another manager, try the first one again, and return to it; 0 never does"},
 			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},

@@ -6,20 +6,47 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
-	"strconv"
+	"runtime"
 	"strings"
 	"time"
 
 	"ossecd/agent/collector"
+	"ossecd/agent/link"
 	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
+	"ossecd/agent/udp"
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/durable/queue"
 	"ossecd/keys/setting"
 	"ossecd/proto"
+)
+
+// What the protocol prescribes, or the stock agent does (docs/protocol.md, "Timing").
+const (
+	defaultNotify = 5 * time.Minute
+	minFailBack   = time.Second
+	minNotify     = 100 * time.Millisecond // keepalives are no way of sending data
+
+	// missedKeepalives is how many intervals of silence make the manager gone where TimeReconnect is not set.
+	missedKeepalives = 3
+
+	// maxEventWazuh leaves room for the case that an event does not compress at all: sealed, it must fit a
+	// datagram of IPv4.
+	maxEventWazuh = 65_000
+)
+
+// Defaults of flags.
+const (
+	defaultSpool     = 256 // MB
+	defaultSpoolSync = 5 * time.Second
+	defaultProbe     = 5 * time.Second
+	defaultShare     = 50 // percent
+	defaultResend    = 10_000
+	defaultFailBack  = 10 * time.Minute
 )
 
 // Config says what an agent does. The zero value of a field has the default named there, if any.
@@ -127,7 +154,7 @@ func (c Config) Validate() error {
 	}
 	seen := map[string]bool{}
 	for _, m := range c.Managers {
-		address, err := managerAddress(m)
+		address, err := link.ParseAddress(m)
 		switch {
 		case err != nil:
 			faults = append(faults, err)
@@ -186,31 +213,6 @@ func (c Config) Validate() error {
 		fault("notify-time: %v is too short; use %v or more, and for time-reconnect 3 times that or more", c.NotifyTime, minNotify)
 	}
 	return errors.Join(faults...)
-}
-
-// managerAddress makes HOST or HOST:PORT a HOST:PORT. An IPv6 address may stand with or without brackets; with a
-// port it needs them.
-func managerAddress(m string) (string, error) {
-	host, port := m, defaultPort
-	switch {
-	case strings.HasPrefix(m, "[") && strings.HasSuffix(m, "]"):
-		host = m[1 : len(m)-1]
-		if !strings.Contains(host, ":") {
-			return "", fmt.Errorf("manager: %q: only an IPv6 address stands in brackets", m)
-		}
-	case strings.HasPrefix(m, "[") || strings.Count(m, ":") == 1:
-		var err error
-		if host, port, err = net.SplitHostPort(m); err != nil {
-			return "", fmt.Errorf("manager: %q is not HOST or HOST:PORT; write an IPv6 address with a port as [2001:db8::1]:1514", m)
-		}
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("manager: %q: the port %q is not a number from 1 to 65535", m, port)
-	}
-	if host == "" || len(host) > 253 || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
-		return "", fmt.Errorf("manager: %q names no host; write HOST or HOST:PORT", m)
-	}
-	return net.JoinHostPort(strings.ToLower(host), port), nil
 }
 
 // maxEvent is the longest "QUEUE:LOCATION:MESSAGE" that the agent sends.
@@ -279,4 +281,38 @@ func (c *Config) shareOf(sources int) int64 {
 		return 0
 	}
 	return c.SpoolSize / 100 * int64(c.SourceShare)
+}
+
+// cores is how many cores an agent uses at most: nearly all that is to be done for a manager is done by one goroutine, and to have a core
+// woken for the little that another one does costs more than to do it here.
+func (c *Config) cores() int { return min(runtime.GOMAXPROCS(0), max(len(c.readers()), 1)) }
+
+// readers names the readers of the spool: none but the one that has no name, or with AllManagers one for each manager.
+func (c *Config) readers() (names []string) {
+	if !c.AllManagers {
+		return nil
+	}
+	for _, m := range c.Managers {
+		address, _ := link.ParseAddress(m) // Validate says what is wrong with it
+		names = append(names, url.QueryEscape(address))
+	}
+	return names
+}
+
+// localAddress is what LocalAddr says, nil where it says nothing.
+func (c *Config) localAddress() (*net.UDPAddr, error) {
+	at, err := udp.ParseLocal(c.LocalAddr)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("local-addr: %w", err)
+	case at != nil && at.Port != 0 && len(c.Managers) > 1 && (c.AllManagers || c.FailBack > 0):
+		return nil, fmt.Errorf("local-addr: the port %d is for one socket, and several managers take more at times; leave it out, or use mode first with fail-back 0", at.Port)
+	}
+	return at, nil
+}
+
+// dial makes a socket, at the local address if one is given.
+func (c *Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	at, _ := c.localAddress() // Validate says what is wrong with it
+	return udp.Dial(ctx, network, address, at)
 }

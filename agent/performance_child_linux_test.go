@@ -180,7 +180,7 @@ func (c *performanceChild) manage(opens bool, method proto.Method) {
 	}
 	opener, cipher := proto.NewOpener(), proto.NewCipher(key.CipherKey())
 	envelope := proto.Envelope{Method: method, Dialect: proto.OSSEC, Counter: proto.Counter{Global: uint32(time.Now().Unix())}}
-	buf := make([]byte, readDatagram)
+	buf := make([]byte, 1<<16)
 	var answer []byte
 	for {
 		n, from, err := c.conn.ReadFromUDPAddrPort(buf)

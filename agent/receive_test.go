@@ -5,7 +5,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,39 +15,6 @@ import (
 	"ossecd/proto"
 	"ossecd/proto/simnet"
 )
-
-// What the agent sent opens under its own key, too. Sent back it is nothing, and its count does not make the manager's look
-// old.
-func TestOwnMessagesSentBack(t *testing.T) {
-	t.Parallel()
-	s := bareSession(t, Config{}, func() net.Conn { return newDeaf(func() {}) })
-	sealer, err := proto.NewSealer(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(global uint32, message string) bool {
-		d, err := sealer.Seal(nil, s.sealed.cipher, &proto.Envelope{Method: s.cfg.Method, Counter: proto.Counter{Global: global, Local: 1}}, []byte(message))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, ok := s.recv.open(d)
-		return ok
-	}
-	for i, message := range []string{proto.Startup, proto.Startup + `{"version":"v4.9.0"}`, proto.Shutdown, "1:ossec:ossec: Agent started: 'a->any'.",
-		"#!-Linux web01 6.1 - ossecd v1 / ab\n0 merged.mg\n", "1:/var/log/test:line"} {
-		if open(2_000_000_000+uint32(i), message) {
-			t.Errorf("%q was taken", message)
-		}
-	}
-	for i, message := range []string{proto.Ack, "#!-err something new", "#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n", "1:a:what a file can hold", proto.CloseFile} {
-		if !open(5+uint32(i), message) {
-			t.Errorf("%q was not taken", message)
-		}
-	}
-	if open(20, "more of a file that has ended") {
-		t.Error("a piece of no file was taken")
-	}
-}
 
 // Nothing but an authentic, fresh ack of the manager lets an agent in.
 func TestNoiseChangesNothing(t *testing.T) {

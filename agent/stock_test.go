@@ -166,12 +166,21 @@ func TestStartupKeepsStockPauses(t *testing.T) {
 			stock = append(stock, fmt.Sprint((d.at - first).Round(time.Second)))
 		}
 	}
-	var ours []string
-	for _, at := range startupAt {
-		ours = append(ours, at.String())
-	}
-	ours = append(ours, (startupAt[len(startupAt)-1] + roundPause).String())
-	if got, want := strings.Join(ours, " "), strings.Join(stock, " "); got != want {
-		t.Errorf("ours %s, stock %s", got, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Conditions{})
+		m := newFakeManager(t, n, managerAddr, anyKey, proto.Blowfish, proto.OSSEC)
+		m.answerWith(silent)
+		r := newRig(t, n, anyKey)
+		r.start()
+		time.Sleep(24 * time.Second)
+		r.mustStop()
+		m.close()
+		var ours []string
+		for _, h := range m.take() {
+			ours = append(ours, h.at.String())
+		}
+		if got, want := strings.Join(ours, " "), strings.Join(stock, " "); got != want {
+			t.Errorf("ours %s, stock %s", got, want)
+		}
+	})
 }

@@ -70,9 +70,6 @@ func (o *Orders) Begin() {
 // Close waits for what is being written.
 func (o *Orders) Close() { o.running.Wait() }
 
-// RemovedRemedy says what to do about a manager that removed this agent.
-const RemovedRemedy = "to use this host again, give it a new key: remove the keys file, enrol or import a key, and restart the agent"
-
 // Obey does what a message orders; say answers it. If the conversation is to end, leave says why, and remedy what a person can do.
 func (o *Orders) Obey(m conversation.Message, say func(message []byte) error) (leave, remedy string) {
 	switch m.Kind {
@@ -92,7 +89,7 @@ func (o *Orders) Obey(m conversation.Message, say func(message []byte) error) (l
 		}
 	case proto.ManagerRemoved:
 		if o.may(toReconnect) {
-			return "the manager removed this agent", RemovedRemedy
+			return "the manager removed this agent", conversation.RemovedRemedy
 		}
 	case proto.ManagerNewKey:
 		o.takeKey(m.Rest)

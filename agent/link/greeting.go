@@ -1,0 +1,174 @@
+package link
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"ossecd/agent/conversation"
+)
+
+var (
+	// greetAt is when one manager is greeted, counted from the first greeting of a round, as the stock agent does.
+	greetAt = [...]time.Duration{0, 6 * time.Second, 10 * time.Second, 15 * time.Second, 21 * time.Second}
+
+	// roundPause is the pause after a round before the next manager of the list is tried, and after the first
+	// pass through the whole list. The socket still listens meanwhile.
+	roundPause = 2 * time.Second
+
+	// passPauses are the pauses after the second pass, the third, and all later ones. Each is drawn from three
+	// quarters to five quarters of it, so that the agents of a manager that comes back do not all speak at once.
+	passPauses = [...]time.Duration{20 * time.Second, time.Minute}
+)
+
+// round is one attempt to reach the present manager.
+type round struct {
+	number  int             // rounds since the last manager was lost
+	began   time.Time       // its first greeting
+	greeted int             // how often
+	due     time.Time       // of its next step, zero while a name is resolved
+	said    map[string]bool // what was complained about since a manager was last there
+}
+
+// dialWithin bounds the resolution of a name.
+const dialWithin = 10 * time.Second
+
+// dial is an attempt to make a conversation, in a goroutine of its own.
+type dial struct {
+	done   chan dialed // has room for the result of the one
+	cancel context.CancelFunc
+}
+
+type dialed struct {
+	conv conversation.Conversation
+	err  error
+}
+
+func newDial() dial { return dial{done: make(chan dialed, 1)} }
+
+func (d *dial) start(ctx context.Context, dialer conversation.Dialer, manager, pass int) {
+	ctx, d.cancel = context.WithTimeout(ctx, dialWithin)
+	go func() {
+		conv, err := dialer.Dial(ctx, manager, pass)
+		d.done <- dialed{conv, err}
+	}()
+}
+
+// ended says that the result was taken.
+func (d *dial) ended() {
+	d.cancel()
+	d.cancel = nil
+}
+
+// stop ends the attempt, if one is under way.
+func (d *dial) stop() {
+	if d.cancel == nil {
+		return
+	}
+	d.ended()
+	if r := <-d.done; r.err == nil {
+		r.conv.Close()
+	}
+}
+
+// connect begins a round: it resolves the manager's name and makes a socket, in the background.
+func (l *Link) connect(ctx context.Context) {
+	l.rewind()
+	l.state, l.round.due = connecting, time.Time{}
+	l.dial.start(ctx, l.cfg.Dialer, l.manager, l.pass())
+}
+
+// rewind has what no answer covered sent once more.
+func (l *Link) rewind() {
+	if n := l.out.Rewind(); n > 0 {
+		l.log.Info("events that nothing answered for are sent again", "count", n)
+	}
+}
+
+// pass counts how often the whole list of managers was tried since one was last there.
+func (l *Link) pass() int { return l.round.number / len(l.cfg.Managers) }
+
+// dialed goes on with a round once there is a socket, or none.
+func (l *Link) dialed(ctx context.Context, d dialed) {
+	l.dial.ended()
+	now := time.Now()
+	r := &l.round
+	if d.err != nil {
+		l.complain("no connection to the manager", "err", d.err, "remedy", "check --manager, and this host's network and name service; ossecd keeps trying")
+		r.greeted, r.due = len(greetAt), now.Add(l.pause())
+		return
+	}
+	l.conv = d.conv
+	l.conv.Open(ctx, false)
+	l.state = greeting
+	r.began, r.greeted, r.due = now, 0, now
+}
+
+// greet greets the manager, or goes on to the next one.
+func (l *Link) greet(ctx context.Context, now time.Time) {
+	r := &l.round
+	if r.greeted == len(greetAt) {
+		l.hangUp()
+		r.number++
+		l.manager = (l.manager + 1) % len(l.cfg.Managers)
+		l.connect(ctx)
+		return
+	}
+	if r.greeted > 0 {
+		l.complain("the manager does not answer", "remedy", "run ossecd send-test with the same key, which tells more. Most often: a different key "+
+			"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
+	}
+	l.log.Debug("startup", "manager", l.name(), "try", r.greeted+1)
+	l.conv.Greet(now)
+	if r.greeted++; r.greeted < len(greetAt) {
+		r.due = r.began.Add(greetAt[r.greeted])
+	} else {
+		r.due = now.Add(l.pause())
+	}
+}
+
+// pause is how long to wait after this round.
+func (l *Link) pause() time.Duration {
+	if pass := l.pass(); pass > 0 && (l.round.number+1)%len(l.cfg.Managers) == 0 {
+		p := passPauses[min(pass, len(passPauses))-1]
+		return p*3/4 + rand.N(p/2)
+	}
+	return roundPause
+}
+
+// welcome goes online on the manager's first answer.
+func (l *Link) welcome(now time.Time) {
+	l.log.Info("connected", "manager", l.name(), "addr", l.conv.Addr())
+	clear(l.round.said)
+	l.state, l.round.number = online, 0
+	l.failBackLater(now)
+	l.conv.Begin(now)
+}
+
+// offline starts over, with the same manager first.
+func (l *Link) offline(ctx context.Context, why, remedy string) {
+	l.log.Warn("offline", "reason", why, "manager", l.name(), "silent", time.Since(l.heard).Round(time.Second), "remedy", remedy)
+	l.stopFailBack()
+	l.hangUp()
+	l.connect(ctx)
+}
+
+// hangUp ends the conversation, if there is one.
+func (l *Link) hangUp() {
+	if l.conv != nil {
+		l.conv.Close()
+		l.conv = nil
+	}
+	l.cfg.Orders.Begin()
+}
+
+// name is what the log calls the present manager.
+func (l *Link) name() string { return l.cfg.Managers[l.manager] }
+
+// complain logs what keeps us from a manager, once for each manager until one answers.
+func (l *Link) complain(what string, attrs ...any) {
+	if key := what + l.name(); !l.round.said[key] {
+		l.round.said[key] = true
+		l.log.Warn(what, append([]any{"manager", l.name()}, attrs...)...)
+	}
+}
