@@ -173,7 +173,7 @@ func wrongFlag(c *cli.Context, err error, _ bool) error {
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		name = strings.TrimLeft(name, "-")
 		if sub := commandWith(c.Command.Subcommands, name); sub != nil {
-			return cli.Exit(fmt.Sprintf("--%s stands behind the subcommand, as in: %s --%s …", name, sub.HelpName, name), exitUsage)
+			return cli.Exit(fmt.Sprintf("put --%s after the subcommand, as in: %s --%s …", name, sub.HelpName, name), exitUsage)
 		}
 		text = "unknown flag --" + name
 		if best, ok := setting.Close(name, flagNames(c.Command.Flags)); ok {

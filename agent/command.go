@@ -104,7 +104,7 @@ func Command() *cli.Command {
 func configOf(c *cli.Context) (Config, error) {
 	var faults []error
 	if c.Args().Present() {
-		faults = append(faults, fmt.Errorf("unexpected %q; all is said by flags, and globs need quotes: --file '/var/log/*.log'", c.Args().First()))
+		faults = append(faults, fmt.Errorf("unexpected %q; use flags only, and put globs into quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
 		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: setting.TablesOf(c, "source"),
@@ -135,7 +135,7 @@ func configOf(c *cli.Context) (Config, error) {
 	}
 	for d, interval := range map[string]*time.Duration{"notify-time": &cfg.NotifyTime, "time-reconnect": &cfg.TimeReconnect} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {
-			faults = append(faults, fmt.Errorf("%s: %v is no interval; use one above zero, as in 300s or 5m", d, c.Duration(d)))
+			faults = append(faults, fmt.Errorf("%s: %v is not an interval; use one above zero, as in 300s or 5m", d, c.Duration(d)))
 			*interval = 0 // this is fault enough
 		}
 	}
@@ -168,7 +168,7 @@ func check(c *cli.Context, cfg Config, err error) error {
 		faults = append(append(faults, warnings...), err)
 	}
 	if info, err := os.Stat(cfg.State); err == nil && !info.IsDir() {
-		faults = append(faults, fmt.Errorf("state: %s is no directory; name another", cfg.State))
+		faults = append(faults, fmt.Errorf("state: %s is not a directory; name another", cfg.State))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return cli.Exit(err.Error(), 2)

@@ -168,7 +168,7 @@ func (c Config) Validate() error {
 	}
 	for _, f := range c.Files {
 		if _, err := filepath.Match(f, ""); err != nil || f == "" {
-			fault("file: %q is no path or glob; see that each [ has its ], and write [[] for a [ that stands in the name itself", f)
+			fault("file: %q is not a path or glob; check that each [ has its ], and write [[] for a [ that stands in the name itself", f)
 		}
 	}
 	sources := c.collector()
@@ -177,7 +177,7 @@ func (c Config) Validate() error {
 	_, err2 := c.responses(slog.New(slog.DiscardHandler))
 	faults = append(faults, err, err2)
 	if c.PushedCommands && !c.PushedSources {
-		fault("pushed-commands: goes with pushed-sources, which has the manager's sources run")
+		fault("pushed-commands: goes with pushed-sources, which turns on sources from the manager")
 	}
 	if c.Method != proto.Blowfish && c.Method != proto.AES {
 		fault("crypto: unknown; use blowfish or aes")

@@ -75,7 +75,7 @@ func TestCommand(t *testing.T) {
 	}{
 		{"check", append([]string{"--check"}, good...), 0, []string{"no faults"}},
 		{"all faults", []string{"--check", "--keys", faulty, "--state", keys, "--crypto", "des", "--dialect", "x", "--notify-time", "-1s", "--manager", "a:b", "stray"}, 2,
-			[]string{"faulty.keys:2:", "no directory", `"des"`, `"x"`, "-1s", `"a:b"`, `"stray"`, "file: nothing"}},
+			[]string{"faulty.keys:2:", "not a directory", `"des"`, `"x"`, "-1s", `"a:b"`, `"stray"`, "file: nothing"}},
 		{"no manager", []string{"--keys", keys, "--file", "/x"}, 2, []string{"manager: none"}},
 		{"no key file", append(good, "--keys", filepath.Join(dir, "none")), 2, []string{"no such file", "keygen import"}},
 		{"notify time over the silence", append(good, "--check", "--notify-time", "1m", "--time-reconnect", "1m"), 0, []string{"no faults"}},

@@ -62,7 +62,7 @@ func (c *Config) checkStock() error {
 		path = c.inStock(path)
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no directory", path)
+			err = fmt.Errorf("%s is not a directory", path)
 		}
 		if err != nil {
 			return fmt.Errorf("ossec-home: %w; is %s the directory of a stock agent, and may this user enter it?", err, c.OssecHome)

@@ -53,7 +53,7 @@ func TestStockLayout(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-		}, "etc/shared is no directory"},
+		}, "etc/shared is not a directory"},
 		{"in use", home, func() func() {
 			c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: queue, Net: "unixgram"})
 			if err != nil {

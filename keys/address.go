@@ -23,7 +23,7 @@ const maxAddress = 64
 // Any is the address from which an agent may send wherever it is.
 var Any = Address{text: "any", any: true}
 
-var errAddress = errors.New("is no address; use any, an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
+var errAddress = errors.New("is not an address; use any, an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
 
 // ParseAddress reads "any", an IPv4 or IPv6 address, or one with "/PREFIX" or an IPv4 "/MASK" behind it; with "!"
 // in front it is everything else. A v4-mapped IPv6 address is taken for the IPv4 address.

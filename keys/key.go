@@ -75,8 +75,8 @@ func NewSecret() string {
 }
 
 var (
-	errID     = errors.New("is no agent ID; use 1 to 8 digits, as in 001 (000 is the manager itself)")
-	errName   = errors.New("is no agent name; use 2 to 128 letters, digits, dots, dashes and underscores")
+	errID     = errors.New("is not an agent ID; use 1 to 8 digits, as in 001 (000 is the manager itself)")
+	errName   = errors.New("is not an agent name; use 2 to 128 letters, digits, dots, dashes and underscores")
 	errSecret = errors.New("use 1 to 1024 printable characters without blanks")
 	errFields = errors.New("want four fields with single blanks between them: ID NAME IP KEY")
 )

@@ -53,8 +53,8 @@ const (
 )
 
 var (
-	errNote  = errors.New("want seven fields with single blanks between them, as ossecd writes them: ID PRINT MADE GROUPS TOKEN NEXT ORDERED; mend the line or remove it")
-	errGroup = errors.New("is no name of a group; use 1 to 64 letters, digits, dots, dashes and underscores, and at most 16 groups")
+	errNote  = errors.New("want seven fields with single blanks between them, as ossecd writes them: ID PRINT MADE GROUPS TOKEN NEXT ORDERED; correct the line, or remove it")
+	errGroup = errors.New("is not a group name; use 1 to 64 letters, digits, dots, dashes and underscores, and at most 16 groups")
 )
 
 // NotesPath is where the notes on a keys file are.
@@ -164,7 +164,7 @@ func parseNoteTime(s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if year := t.UTC().Year(); err != nil || year < 1 || year > 9999 || t.IsZero() { // else it could not be written again
-		return t, fmt.Errorf("%s is no time; %w", shown(s), errNote)
+		return t, fmt.Errorf("%s is not a time; %w", shown(s), errNote)
 	}
 	return t.UTC().Truncate(time.Second), nil
 }

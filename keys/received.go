@@ -113,7 +113,7 @@ func makeReceived(path string) error {
 }
 
 func damaged(path, format string, args ...any) error {
-	return fmt.Errorf("%s: %w: %s; restore it from a backup, or move it away and let rids/ tell how far the agents had counted (old traffic above that can then come in once more)",
+	return fmt.Errorf("%s: %w: %s; restore it from a backup, or move it away and let rids/ tell how far the agents had counted (recorded messages above that are then accepted once more)",
 		path, ErrReceived, fmt.Sprintf(format, args...))
 }
 

@@ -27,9 +27,9 @@ func (r *Received) inPlace() error {
 		return fmt.Errorf("%s was removed or replaced while in use: %s", r.path, ends)
 	}
 	if err := r.makeAnew(); err != nil {
-		return fmt.Errorf("%s was removed while in use, and cannot be made anew: %w; %s", r.path, err, ends)
+		return fmt.Errorf("%s was removed while in use, and cannot be made again: %w; %s", r.path, err, ends)
 	}
-	return fmt.Errorf("%s was removed while in use; it is made anew with all counts; leave the state directory alone", r.path)
+	return fmt.Errorf("%s was removed while in use; it was made again, with all counts; leave the state directory alone", r.path)
 }
 
 // makeAnew writes the file again and maps that one. mu is held.

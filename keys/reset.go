@@ -113,7 +113,7 @@ func requestReset(ctx context.Context, stateDir, id string) (applied bool, err e
 	case err != nil:
 		return false, fmt.Errorf("%w; the manager may still reset the counter of agent %s: remove that file", err, id)
 	}
-	return false, fmt.Errorf("the process that holds %s did not reset the counter of agent %s: %w; see its log: it may have no such agent (ossecd keygen list --keys FILE shows all)", stateDir, id, context.Cause(ctx))
+	return false, fmt.Errorf("the process that holds %s did not reset the counter of agent %s: %w; look at its log: it may have no such agent (ossecd keygen list --keys FILE shows all)", stateDir, id, context.Cause(ctx))
 }
 
 func makeRequest(stateDir, dir, path string) error {

@@ -97,7 +97,7 @@ func readRidsFile(dir, name string) (proto.Counter, bool, error) {
 		return proto.Counter{}, false, fmt.Errorf("read counter: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return proto.Counter{}, false, fmt.Errorf("%s: %w, found no regular file: remove it", path, errRids)
+		return proto.Counter{}, false, fmt.Errorf("%s: %w, found something other than a regular file: remove it", path, errRids)
 	}
 	var buf [ridsFileSize]byte
 	n, err := f.Read(buf[:])

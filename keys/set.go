@@ -91,7 +91,7 @@ var (
 	errDuplicate = errors.New("is taken")
 
 	// errNoKeysFile is about the content of a file: to read it again is of no use before it changes.
-	errNoKeysFile = errors.New("this is no keys file, or too much for one; name the right file with --keys")
+	errNoKeysFile = errors.New("this is not a keys file, or too large for one; name the right file with --keys")
 )
 
 // Load reads a keys file. The set has all lines that are right; the faults are all others. The error is for

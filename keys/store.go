@@ -90,7 +90,7 @@ func (s *Store) Reload() (changed bool, err error) {
 	}
 	s.logFaults(faults)
 	if len(set.Keys) == 0 && len(set.Removed) == 0 && len(faults) > 0 {
-		return false, fmt.Errorf("keys: %s has faults and not one good line; the keys read before stay in force", s.path)
+		return false, fmt.Errorf("keys: %s has faults and not one good line; the keys read before stay in use", s.path)
 	}
 	old := s.set.Load()
 	set.keep(old, faults)

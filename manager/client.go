@@ -215,7 +215,7 @@ func ask(c *cli.Context, method, path string, request, v any) (raw []byte, err e
 		if errors.As(err, &of) {
 			err = of.Err
 		}
-		return nil, fmt.Errorf("control socket: %w; look whether the manager runs, name its --state, and be of the group of %s", err, socket)
+		return nil, fmt.Errorf("control socket: %w; check that the manager runs, name its --state, and be in the group of %s", err, socket)
 	}
 	defer answer.Body.Close()
 	if raw, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer)); err != nil {

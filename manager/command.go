@@ -85,7 +85,7 @@ func action(c *cli.Context, demo Demo) error {
 	log := slog.Default()
 	var err error
 	if c.Args().Present() {
-		err = fmt.Errorf("unexpected argument %q; all is told by flags, see ossecd manager --help", c.Args().First())
+		err = fmt.Errorf("unexpected argument %q; use flags only, see ossecd manager --help", c.Args().First())
 	}
 	if c.IsSet("file") && !c.Bool("demo") {
 		err = errors.Join(err, errors.New("file: goes with --demo; a manager reads no files, agents do (ossecd agent --file)"))

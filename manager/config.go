@@ -109,12 +109,12 @@ func (c *Config) Validate() error {
 	}
 	for i, l := range c.Listen {
 		if slices.Contains(c.Listen[:i], l) && !strings.HasSuffix(l, ":0") {
-			fault("listen: %q stands there twice; name each address once", l)
+			fault("listen: %q is given twice; name each address once", l)
 		}
 		if _, port, err := net.SplitHostPort(l); err != nil {
 			fault("listen: %q is not host:port, as in 0.0.0.0:1514, [::]:1514 or :1514", l)
 		} else if _, err := net.LookupPort("udp", port); err != nil {
-			fault("listen: %q: %q is no port; use 0 to 65535", l, port)
+			fault("listen: %q: %q is not a port; use 0 to 65535", l, port)
 		}
 	}
 	if c.DisconnectAfter < 0 {
@@ -177,7 +177,7 @@ func parseDisconnectAfter(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("disconnect_after: %q is no waiting time; use auto, or a duration such as 15m", s)
+		return 0, fmt.Errorf("disconnect_after: %q is not a waiting time; use auto, or a duration such as 15m", s)
 	}
 	return d, nil
 }

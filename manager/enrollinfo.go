@@ -29,7 +29,7 @@ Examples:
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return cli.Exit(fmt.Sprintf("unexpected argument %q; enroll-info takes flags alone", c.Args().First()), 2)
+				return cli.Exit(fmt.Sprintf("unexpected argument %q; enroll-info takes only flags", c.Args().First()), 2)
 			}
 			cfg := Config{State: c.String("state"), Enroll: enroll.Config{Cert: c.String("enroll-cert")}}
 			e := cfg.enrolment()

@@ -43,7 +43,7 @@ func (c *Config) planGroups() (groups []*sharing, labels []labelling, err error)
 		}
 		for _, pattern := range agents {
 			if _, err := path.Match(pattern, ""); err != nil {
-				t.Fault("agents", "%.40q is no pattern; use * for any text, ? for one character, and no [ without ]", pattern)
+				t.Fault("agents", "%.40q is not a pattern; use * for any text, ? for one character, and no [ without ]", pattern)
 			}
 		}
 		l.check(t)
@@ -71,7 +71,7 @@ func (c *Config) planGroups() (groups []*sharing, labels []labelling, err error)
 func (l *labelling) check(t *setting.Table) {
 	for _, name := range slices.Sorted(maps.Keys(l.labels)) {
 		if !labelName.MatchString(name) {
-			t.Fault("labels", `%.80q is no name; use letters, digits, ".", "_" and "-", up to 64`, name)
+			t.Fault("labels", `%.80q is not a name; use letters, digits, ".", "_" and "-", up to 64`, name)
 		}
 		if len(l.labels[name]) > maxLabel {
 			t.Fault("labels", "%s is longer than %d bytes", name, maxLabel)

@@ -52,7 +52,7 @@ func natsSink(c *Config, t *setting.Table, p *plan) opener {
 		}
 	}
 	if s := o.Stream; s.Name != "" && !streamName.MatchString(s.Name) {
-		t.Fault("stream", `%.80q is no name of a stream; use letters, digits, "-" and "_"`, s.Name)
+		t.Fault("stream", `%.80q is not a stream name; use letters, digits, "-" and "_"`, s.Name)
 	}
 	if o.Stream.Name == "" && t.Has("replicas", "max_age", "max_size", "duplicate_window", "storage") {
 		t.Fault("stream", "missing; replicas, max_age, max_size, duplicate_window and storage are about a stream that is to be made")
@@ -86,7 +86,7 @@ func managerID(state string) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	if id = strings.TrimSpace(string(b)); err == nil && len(id) != len(rand.Text()) {
-		err = errors.New(path + " is not as we made it; remove it for a new one")
+		err = errors.New(path + " is not as ossecd made it; remove it to have a new one made")
 	}
 	return id, err
 }

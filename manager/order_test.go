@@ -224,7 +224,7 @@ func TestControlSocketTaken(t *testing.T) {
 	if err := os.WriteFile(r.cfg.Control, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Error(err)
 	}
 }

@@ -256,7 +256,7 @@ func TestFaultsOfGroups(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ table, want string }{
 		{`{"agents":["x"]}`, "labels = {"},
-		{`{"agents":["x"],"labels":{"a b":"x"}}`, "is no name"},
+		{`{"agents":["x"],"labels":{"a b":"x"}}`, "is not a name"},
 		{`{"agents":["x"],"labels":{"a":1}}`, "table of strings"},
 		{`{"agents":["x"],"labels":{}}`, "table of strings"},
 		{`{"agents":["x"],"labels":{"a":"` + strings.Repeat("x", 257) + `"}}`, "longer than 256"},

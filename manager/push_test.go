@@ -202,7 +202,7 @@ func TestGroupFaults(t *testing.T) {
 	for table, want := range map[string]string{
 		`{"name":"a"}`:                               "group[1]: agents: missing",
 		`{"agents":["a"]}`:                           "group[1]: shared: missing",
-		`{"agents":["["],"shared":"d"}`:              "no pattern",
+		`{"agents":["["],"shared":"d"}`:              "not a pattern",
 		`{"agents":["a"],"shared":"d","sharde":"x"}`: `did you mean "shared"`,
 	} {
 		cfg := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Groups: settingtest.Tables(t, "group", table)}

@@ -158,7 +158,7 @@ func fileSink(_ *Config, t *setting.Table, p *plan) opener {
 		t.Fault("path", "missing; name the file, as in path = \"/var/log/ossecd/events.json\"")
 	}
 	if (o.Keep > 0 || o.MaxAge > 0 || o.Compress) && o.MaxSize == 0 && !o.Daily {
-		t.Fault("", "keep, max_age and compress are about files that were set aside; give max_size or daily = true, too")
+		t.Fault("", "keep, max_age and compress are for rotated files; give max_size or daily = true, too")
 	}
 	p.path, p.aside = filepath.Clean(o.Path), o.MaxSize > 0 || o.Daily
 	return openFile(o)

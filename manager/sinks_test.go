@@ -33,7 +33,7 @@ func TestSinkFaults(t *testing.T) {
 		{"nats", `{"type":"nats","servers":["nats://192.0.2.20:4222","tls://x"],"subject":"a.{agent.name}","stream":"S","replicas":3,"max_age":"24h","max_size":"1000 MB","duplicate_window":"5m","storage":"memory","user":"u","password_file":"p","ca":"c","cert":"c","key":"k"}`, nil},
 		{"no type", `{}`, []string{`sink[1]: type: none given; say what it is: command, file, nats, ossec-queue`}},
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
-		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, max_age and compress are about files"}},
+		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, max_age and compress are for rotated files"}},
 		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"; use "actions", "agents", "format", `}},
 		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue_size":1.5,"name":"\u001b"}`, []string{
 			"sink[1]: name: ", "sink[1]: queue_size: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",

@@ -62,7 +62,7 @@ func (c *Config) Validate() error {
 	if c.Name == "" {
 		c.Name, _ = os.Hostname()
 		if err := keys.CheckName(c.Name); err != nil {
-			fault("enroll_name: none given, and this host's name does not serve: %w", err)
+			fault("enroll_name: none given, and this host's name cannot be used: %w", err)
 		}
 	} else if err := keys.CheckName(c.Name); err != nil {
 		fault("enroll_name: %w", err)
@@ -82,10 +82,10 @@ func (c *Config) Validate() error {
 	}
 	known := len(c.fingerprints) > 0 || c.CA != ""
 	if !known && !c.Insecure && len(faults) == 0 { // the fault may be what hides the fingerprint
-		fault("enroll: nothing says how to know the manager; use a token with a fingerprint in it, --enroll-fingerprint, --enroll-ca, or where the network is trusted --enroll-insecure")
+		fault("enroll: nothing says how to know the manager; use a token with a fingerprint in it, --enroll-fingerprint, --enroll-ca, or, if you trust the network, --enroll-insecure")
 	}
 	if known && c.Insecure {
-		fault("enroll_insecure: does not go with a fingerprint or enroll_ca; leave it out, and the manager is verified")
+		fault("enroll_insecure: cannot stand beside a fingerprint or enroll_ca; leave it out")
 	}
 	return errors.Join(faults...)
 }

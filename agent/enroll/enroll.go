@@ -83,7 +83,7 @@ func attempt(ctx context.Context, cfg *Config) (keys.Key, error) {
 		return key, fmt.Errorf("enroll at %s: %w", cfg.address, err)
 	}
 	if err := durable.CreateFile(cfg.Keys, []byte(key.Line()+"\n"), 0o600); err != nil {
-		return key, fmt.Errorf("%w: the key of agent %s is lost: %w; remove that agent on the manager, and see that the file can be made here", errStore, key.ID, err)
+		return key, fmt.Errorf("%w: the key of agent %s is lost: %w; remove that agent on the manager, and check that the file can be made here", errStore, key.ID, err)
 	}
 	return key, nil
 }
@@ -113,7 +113,7 @@ func ask(ctx context.Context, cfg *Config) (keys.Key, error) {
 	}
 	raw, err := dial(ctx, "tcp", cfg.address)
 	if err != nil {
-		return keys.Key{}, fmt.Errorf("%w; see that the manager runs with --enroll-listen, and that no firewall stands between", err)
+		return keys.Key{}, fmt.Errorf("%w; check that the manager runs with --enroll-listen, and that no firewall is in the way", err)
 	}
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
@@ -151,13 +151,13 @@ func handshakeError(err error) error {
 	case errors.Is(err, ErrNotVerified):
 		return err
 	case errors.As(err, &unknown), errors.As(err, &host):
-		return fmt.Errorf("%w; see that enroll-ca has what signed the manager's certificate, and that the name is in it, or use --enroll-fingerprint", err)
+		return fmt.Errorf("%w; check that enroll-ca has what signed the manager's certificate, and that the name is in it, or use --enroll-fingerprint", err)
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the manager closed the connection: %w; it may have too many, or take us for somebody who guesses: its log says", err)
+		return fmt.Errorf("the manager closed the connection: %w; it may have too many, or take this agent for somebody who guesses: its log says which", err)
 	case isRemote(err):
 		return brokenOff(err)
 	}
-	return fmt.Errorf("TLS: %w; see that this is the port of the enrolment", err)
+	return fmt.Errorf("TLS: %w; check that this is the port of the enrolment", err)
 }
 
 // isRemote says whether an error is one that the manager sent over TLS.
@@ -169,7 +169,7 @@ func isRemote(err error) bool {
 // brokenOff is for a manager that took part in the handshake, or all of it, and went away before it answered. Under TLS 1.3 it looks at our
 // certificate only when we have begun to speak, and may be gone before we have read what is wrong with it.
 func brokenOff(err error) error {
-	return fmt.Errorf("the manager broke off: %w; it may ask for a certificate, or for another than ours (--enroll-cert, --enroll-key): its log says", err)
+	return fmt.Errorf("the manager broke off: %w; it may ask for a certificate, or for another one (--enroll-cert, --enroll-key): its log says which", err)
 }
 
 // readAnswer reads until the answer is whole.
@@ -185,7 +185,7 @@ func readAnswer(r io.Reader) (line string, err error) {
 		}
 		switch {
 		case n == 0 && errors.Is(readErr, io.EOF):
-			return "", errors.New("the manager closed the connection without a word, as stock ones do at a wrong password, and at any password if they want none; see its log")
+			return "", errors.New("the manager closed the connection without an answer, as stock managers do if the password is wrong, or if they want none; look at its log")
 		case n == 0 && readErr != nil && !errors.Is(readErr, os.ErrDeadlineExceeded):
 			return "", brokenOff(readErr)
 		case readErr != nil:
@@ -213,7 +213,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 		got := tokens.Fingerprint(state.PeerCertificates[0].Raw)
 		for _, want := range c.fingerprints {
 			if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
-				return fmt.Errorf("%w, %s, and not %s; compare with the one that the manager logs at its start: if they differ, somebody stands between", ErrNotVerified, got, want)
+				return fmt.Errorf("%w, %s, and not %s; compare with the one that the manager logs at its start: if they differ, somebody is between the two", ErrNotVerified, got, want)
 			}
 		}
 		return nil
@@ -221,7 +221,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 	if c.Cert != "" {
 		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 		if err != nil {
-			return nil, fmt.Errorf("enroll_cert: %w; name our certificate and its key in PEM", err)
+			return nil, fmt.Errorf("enroll_cert: %w; name this agent's certificate and its key in PEM", err)
 		}
 		config.Certificates = []tls.Certificate{cert}
 	}

@@ -231,7 +231,7 @@ func TestNotVerified(t *testing.T) {
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ answer, want string }{
-		{"", "without a word"},
+		{"", "without an answer"},
 		{"ERROR: Invalid password\n\n", `the manager refused: "Invalid password"`},
 		{"ERROR: Duplicate agent name: web01. Unable to add agent", `refused: "Duplicate agent name: web01"`},
 		{"ERROR: \x1b[2J\n", `refused: "\x1b[2J"`},

@@ -73,7 +73,7 @@ func replaceKey(path string, old, key keys.Key) error {
 	case now == key:
 		return durable.SyncDir(filepath.Dir(path)) // it was written before, and that it lasts was not sure
 	case now != old:
-		return fmt.Errorf("%s was changed since we read it; %s is in use until the agent is started anew", path, old)
+		return fmt.Errorf("%s was changed since ossecd read it; %s is in use until the agent is restarted", path, old)
 	}
 	return durable.ReplaceFile(path, []byte(key.Line()+"\n"), 0o600)
 }

@@ -56,11 +56,11 @@ func checkArg(i int, a string) error {
 		return fmt.Errorf("argument %d, %.40q, is too long or has control characters", i+1, a)
 	case a == "-", i == address && a == "null": // the stock words for none
 	case a[0] == '-':
-		return fmt.Errorf("argument %d, %.40q, would be an option", i+1, a)
+		return fmt.Errorf("argument %d, %.40q, looks like an option", i+1, a)
 	case i == user && !isUser(a):
 		return fmt.Errorf("the user %.40q has characters that no user's name has", a)
 	case i == address && !isAddress(a):
-		return fmt.Errorf("the address %.40q is none", a)
+		return fmt.Errorf("%.40q is not an address", a)
 	case !plainArg(a):
 		return fmt.Errorf("argument %d, %.40q, has characters that a shell could take for its own", i+1, a)
 	}
@@ -111,14 +111,14 @@ func parseJSON(text []byte) (order, error) {
 	var o order
 	var name string
 	if err := json.Unmarshal(text, &o.json); err != nil {
-		return o, fmt.Errorf("an order is no JSON object: %w", err)
+		return o, fmt.Errorf("an order is not a JSON object: %w", err)
 	}
 	if err := json.Unmarshal(o.json["command"], &name); err != nil || name == "" {
 		return o, errors.New("an order in JSON has no command")
 	}
 	parameters, err := objectOf(o.json["parameters"])
 	if err != nil {
-		return o, errors.New("an order in JSON has parameters that are no object")
+		return o, errors.New("an order in JSON has parameters that are not an object")
 	}
 	if parameters, err = checkParameters(parameters); err != nil {
 		return o, err
@@ -137,7 +137,7 @@ func checkParameters(parameters map[string]json.RawMessage) (map[string]json.Raw
 	if p := parameters["extra_args"]; p != nil {
 		var extra []string
 		if json.Unmarshal(p, &extra) != nil || len(extra) > maxArgs {
-			return nil, fmt.Errorf("an order in JSON has extra_args that are no list of up to %d texts", maxArgs)
+			return nil, fmt.Errorf("an order in JSON has extra_args that are not a list of up to %d texts", maxArgs)
 		}
 		for i, a := range extra {
 			if len(a) > maxArg || !plainArg(a) {
@@ -163,11 +163,11 @@ func checkParameters(parameters map[string]json.RawMessage) (map[string]json.Raw
 func checkAlert(text json.RawMessage) (map[string]any, error) {
 	alert, err := objectOf(text)
 	if err != nil {
-		return nil, errors.New("an order in JSON has an alert that is no object")
+		return nil, errors.New("an order in JSON has an alert that is not an object")
 	}
 	data, err := objectOf(alert["data"])
 	if err != nil {
-		return nil, errors.New("an order in JSON has an alert with data that are no object")
+		return nil, errors.New("an order in JSON has an alert with data that is not an object")
 	}
 	for name, value := range data { // names are taken as the most lenient program takes them, in capitals or not
 		user, address := strings.EqualFold(name, "dstuser"), strings.EqualFold(name, "srcip")
@@ -177,12 +177,12 @@ func checkAlert(text json.RawMessage) (map[string]any, error) {
 		var text string // of null it is empty
 		switch err := json.Unmarshal(value, &text); {
 		case err != nil:
-			return nil, fmt.Errorf("%.40q of an order in JSON is no text", name)
+			return nil, fmt.Errorf("%.40q of an order in JSON is not a text", name)
 		case text == "", text == "-":
 		case user && !isUser(text):
 			return nil, fmt.Errorf("the user %.40q has characters that no user's name has", text)
 		case address && !isAddress(text):
-			return nil, fmt.Errorf("the address %.40q is none", text)
+			return nil, fmt.Errorf("%.40q is not an address", text)
 		}
 	}
 	checked := make(map[string]any)

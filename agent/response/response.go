@@ -70,7 +70,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	for _, name := range cfg.Allow {
 		if !plainName(name) {
-			faults = append(faults, fmt.Errorf("allow: %.80q is no name of a file; give names in dir, without a path", name))
+			faults = append(faults, fmt.Errorf("allow: %.80q is not a file name; give names in dir, without a path", name))
 		}
 	}
 	faults = append(faults, supported())
@@ -103,7 +103,7 @@ func (s *Source) Order(text []byte) {
 	}
 }
 
-var errTooMany = errors.New("too many at once; see what has the manager order so many")
+var errTooMany = errors.New("too many at once; find out why the manager orders so many")
 
 // refuse logs why an order is not obeyed, at most once a minute for orders that are not understood or allowed.
 func (s *Source) refuse(err error) {

@@ -34,13 +34,13 @@ func find(dir, name string) (string, error) {
 		info, err := os.Lstat(at)
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("%w; put the program there, or take it off allow", err)
+			return "", fmt.Errorf("%w; put the program there, or remove it from allow", err)
 		case info.Mode().Perm()&0o022 != 0:
-			return "", fmt.Errorf("%s may be changed by its group or by others; chmod go-w it", at)
+			return "", fmt.Errorf("%s is writable for its group or for others; run chmod go-w on it", at)
 		case !trusted(info, os.Geteuid()):
-			return "", fmt.Errorf("%s is another user's, who could change what is run as this one; chown it to root", at)
+			return "", fmt.Errorf("%s belongs to another user, who could change what runs as this one; chown it to root", at)
 		case at == dir && !info.IsDir() || at == path && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0):
-			return "", fmt.Errorf("%s is not what it has to be: a directory, and in it programs, neither of them by a link", at)
+			return "", fmt.Errorf("%s must be a directory with programs in it, and neither may be a link", at)
 		}
 	}
 	return path, nil

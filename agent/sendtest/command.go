@@ -193,7 +193,7 @@ func parse(c *cli.Context) (*job, error) {
 		if info, err := os.Stat(j.state); err != nil {
 			fault("--state: %w; name the state directory of an agent", err)
 		} else if !info.IsDir() {
-			fault("--state: %q is no directory; name the state directory of an agent", j.state)
+			fault("--state: %q is not a directory; name the state directory of an agent", j.state)
 		}
 	}
 	longest := len("1::") + len(j.location) + len(j.message) + len(" ") + len(strconv.Itoa(maxCount))

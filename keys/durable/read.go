@@ -26,7 +26,7 @@ func ReadIn(dir, name string, most int) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file; remove it", filepath.Join(dir, name))
+		return nil, fmt.Errorf("%s is not a regular file; remove it", filepath.Join(dir, name))
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err == nil && len(data) > most {

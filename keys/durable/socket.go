@@ -14,7 +14,7 @@ func RemoveSocket(path string) error {
 		return nil
 	}
 	if err == nil && info.Mode().Type() != fs.ModeSocket {
-		err = fmt.Errorf("%s is there and is no socket; remove it, or name another place", path)
+		err = fmt.Errorf("%s exists and is not a socket; remove it, or name another place", path)
 	}
 	if err == nil {
 		err = os.Remove(path)

@@ -270,7 +270,7 @@ func resetCounter(c *call) error {
 	if _, err := keys.ResetCounter(c.Context.Context, state, k.ID, k.Secret); err != nil {
 		return err
 	}
-	c.warn("what was captured of this agent's traffic before passes once more; where that matters give it a new key:\n"+
+	c.warn("captured messages of this agent are now accepted once more; if that matters, give it a new key:\n"+
 		"ossecd keygen remove %s, and add it anew", k.ID)
 	text := "the manager forgot the counter of agent " + k.ID
 	if k.Name != "" {

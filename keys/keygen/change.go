@@ -114,7 +114,7 @@ func rotate(c *call) error {
 		if r.Ordered {
 			text.WriteString("a new key is ordered")
 		} else {
-			fmt.Fprintf(&text, "ordered on %s, and not used yet; if it is no ossecd: ossecd keygen export %s --next", day(*r.Rotating), r.ID)
+			fmt.Fprintf(&text, "ordered on %s, and not used yet; if it is not ossecd: ossecd keygen export %s --next", day(*r.Rotating), r.ID)
 		}
 	}
 	if len(all) == 0 {

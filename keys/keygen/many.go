@@ -28,7 +28,7 @@ type outcome struct {
 
 // errSome says that some of many lines were not taken; each was told.
 func errSome(n, all int) error {
-	return cli.Exit(fmt.Sprintf("%d of %d lines were not taken; mend them and give them again", n, all), 1)
+	return cli.Exit(fmt.Sprintf("%d of %d lines were not added; correct them and add them again", n, all), 1)
 }
 
 // tell prints an outcome a line, and says whether all are good.

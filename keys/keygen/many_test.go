@@ -24,9 +24,9 @@ func TestAddMany(t *testing.T) {
 		{"UTF-16, as PowerShell writes it", "\xff\xfew\x00e\x00b\x00\r\x00\n\x00", "web any 001 -"},
 		{"a mark before a quote", "\ufeff\"web01\"\n", "web01 any 001 -"},
 		{"a name twice", "web01\nweb01\nweb02\n", "web01 any 001 -|error: line 2: the name web01 is taken|web02 any 002 -"},
-		{"bad fields", "a b\nxx,300.1.1.1\nyy,any,0x1\nzz,any,1,a b\nqq,any,1,a,b\n", `error: line 1: "a b" is no agent name|error: line 2: "300.1.1.1" is no address|` +
-			`error: line 3: "0x1" is no agent ID|error: line 4: "a b" is no name of a group|error: line 5: it has 5 fields`},
-		{"an escape", "\x1b[2Jx\n", `error: line 1: "\x1b[2Jx" is no agent name`},
+		{"bad fields", "a b\nxx,300.1.1.1\nyy,any,0x1\nzz,any,1,a b\nqq,any,1,a,b\n", `error: line 1: "a b" is not an agent name|error: line 2: "300.1.1.1" is not an address|` +
+			`error: line 3: "0x1" is not an agent ID|error: line 4: "a b" is not a group name|error: line 5: it has 5 fields`},
+		{"an escape", "\x1b[2Jx\n", `error: line 1: "\x1b[2Jx" is not an agent name`},
 		{"nothing", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -134,7 +134,7 @@ func fingerprintOf(c *call) (string, error) {
 	}
 	info, err := os.Stat(path)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxCert) {
-		err = errors.New("it is no file of at most 1 MB")
+		err = errors.New("it is not a file of at most 1 MB")
 	}
 	var der []byte
 	if err == nil {

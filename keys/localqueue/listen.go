@@ -18,7 +18,7 @@ func listen(path string) (*held, error) {
 	}
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
-		return nil, fmt.Errorf("%w; see that its directory is there and writable for this user", err)
+		return nil, fmt.Errorf("%w; check that its directory is there and writable for this user", err)
 	}
 	conn.SetReadBuffer(1 << 20) // what the system allows; as it is, is fine, too
 	if err := durable.OpenToGroup(path); err != nil {
@@ -101,7 +101,7 @@ func clearStale(path string) error {
 	case err != nil:
 		return fmt.Errorf("%w; let this user reach it", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is no socket; move it away, or name another path", path)
+		return fmt.Errorf("%s is not a socket; move it away, or name another path", path)
 	}
 	probe, err := dial(path)
 	if err == nil {

@@ -26,7 +26,7 @@ func ParseSize(text string, plain int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || factor == 0 || n > math.MaxInt64/factor {
-		return 0, fmt.Errorf("%.40q is no size; use a whole number with B, KB, MB, GB or TB, as in \"64 MB\"", text)
+		return 0, fmt.Errorf("%.40q is not a size; use a whole number with B, KB, MB, GB or TB, as in \"64 MB\"", text)
 	}
 	return n * factor, nil
 }

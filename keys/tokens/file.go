@@ -66,7 +66,7 @@ func (f *File) parse(text string) error {
 		}
 		t, err := parseLine(text)
 		if _, has := f.bySum[t.Sum]; has && err == nil {
-			err = errors.New("the token stands there twice; remove one of the two lines")
+			err = errors.New("the token is there twice; remove one of the two lines")
 		}
 		if err != nil {
 			return fmt.Errorf("tokens: %s:%d: %w", filepath.Base(f.path), n, err)

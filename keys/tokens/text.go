@@ -27,8 +27,8 @@ const (
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 var (
-	errText        = errors.New("this is no token; use what ossecd keygen token add printed, whole")
-	errFingerprint = errors.New("is no fingerprint; use the SHA-256 of the manager's certificate, 64 hexadecimal digits, as the manager logs it when it starts")
+	errText        = errors.New("this is not a token; use the whole text that ossecd keygen token add printed")
+	errFingerprint = errors.New("is not a fingerprint; use the SHA-256 of the manager's certificate, 64 hexadecimal digits, as the manager logs it when it starts")
 )
 
 // New makes a token for a manager whose certificate has the fingerprint, which may be empty.

@@ -62,7 +62,7 @@ func (t *Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now
 func CheckNames(glob string) error {
 	_, err := path.Match(glob, "")
 	if glob == "" || len(glob) > maxNames || err != nil || strings.ContainsFunc(glob, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
-		return fmt.Errorf("%.140q is no pattern of names; use letters, digits, * and ?, as in web*", glob)
+		return fmt.Errorf("%.140q is not a pattern for names; use letters, digits, * and ?, as in web*", glob)
 	}
 	return nil
 }
@@ -98,13 +98,13 @@ func parseLine(line string) (Token, error) {
 	if len(f) == 5 {
 		t.Groups = f[4]
 		if groups, err := keys.ParseGroups(t.Groups); err != nil || strings.Join(groups, ",") != t.Groups {
-			return t, fmt.Errorf("%.40q is no sorted row of groups with commas between them; %w", t.Groups, errLine)
+			return t, fmt.Errorf("%.40q is not a sorted list of groups, separated by commas; %w", t.Groups, errLine)
 		} else if len(groups) == 0 {
 			return t, errLine
 		}
 	}
 	if !isHex(f[0], sha256.Size) {
-		return t, fmt.Errorf("%.70q is no SHA-256; %w", f[0], errLine)
+		return t, fmt.Errorf("%.70q is not a SHA-256; %w", f[0], errLine)
 	}
 	if _, err := hex.Decode(t.Sum[:], []byte(f[0])); err != nil {
 		return t, err
@@ -112,7 +112,7 @@ func parseLine(line string) (Token, error) {
 	if f[1] != none {
 		n, err := strconv.ParseUint(f[1], 10, 32)
 		if err != nil || n > MaxUses {
-			return t, fmt.Errorf("%.20q is no number of uses; write 0 to %d, or - for any number", f[1], MaxUses)
+			return t, fmt.Errorf("%.20q is not a number of uses; write 0 to %d, or - for any number", f[1], MaxUses)
 		}
 		t.Uses = int(n)
 	}
@@ -120,7 +120,7 @@ func parseLine(line string) (Token, error) {
 		var err error
 		t.Expires, err = time.Parse(time.RFC3339, f[2])
 		if year := t.Expires.UTC().Year(); err != nil || year < 1 || year > 9999 || t.Expires.IsZero() { // else it could not be written again
-			return t, fmt.Errorf("%.40q is no time; write it as 2026-12-24T18:00:00Z, or - for never", f[2])
+			return t, fmt.Errorf("%.40q is not a time; write it as 2026-12-24T18:00:00Z, or - for never", f[2])
 		}
 		t.Expires = t.Expires.UTC().Truncate(time.Second)
 	}

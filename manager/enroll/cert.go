@@ -45,7 +45,7 @@ func (c *Config) certificate() (tls.Certificate, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(c.CertFile(), c.keyFile())
 	if err != nil {
-		return cert, fmt.Errorf("enroll.cert: %s with %s: %w; name a certificate and its key in PEM, or remove both files and have new ones made (agents that hold on to the old fingerprint are then refused)",
+		return cert, fmt.Errorf("enroll.cert: %s with %s: %w; name a certificate and its key in PEM, or remove both files to have new ones made (agents with the old fingerprint then do not trust the manager)",
 			c.CertFile(), c.keyFile(), err)
 	}
 	return cert, nil

@@ -74,13 +74,13 @@ func (c *Config) Validate() error {
 	} else if _, port, err := net.SplitHostPort(c.Listen); err != nil {
 		fault("enroll.listen: %q is not host:port, as in 0.0.0.0:1515, [::]:1515 or :1515", c.Listen)
 	} else if _, err := net.LookupPort("tcp", port); err != nil {
-		fault("enroll.listen: %q: %q is no port; use 0 to 65535", c.Listen, port)
+		fault("enroll.listen: %q: %q is not a port; use 0 to 65535", c.Listen, port)
 	}
 	if (c.Cert == "") != (c.Key == "") {
 		fault("enroll.cert: goes with enroll.key; give both files, or neither")
 	}
 	if _, err := path.Match(c.Names, ""); err != nil {
-		fault("enroll.names: %q is no pattern of names; use letters, digits, * and ?, as in web*", c.Names)
+		fault("enroll.names: %q is not a pattern for names; use letters, digits, * and ?, as in web*", c.Names)
 	}
 	switch c.Address {
 	case "", "any", "source":
@@ -100,11 +100,11 @@ func (c *Config) Validate() error {
 	case replace:
 		d, err := time.ParseDuration(after)
 		if err != nil || d < minReplace {
-			fault("enroll.duplicates: %q is no time to wait; use %v or more, as in replace-after=1h", after, minReplace)
+			fault("enroll.duplicates: %q is not a time to wait; use %v or more, as in replace-after=1h", after, minReplace)
 		}
 		c.policy, c.replace = replaceSilent, d
 	default:
-		fault("enroll.duplicates: %q is unknown; use refuse, number, or replace-after=1h, with return, before it if agents are to get their keys back", c.Duplicates)
+		fault("enroll.duplicates: %q is unknown; use refuse, number, or replace-after=1h, with return, in front of it if agents may get their keys back", c.Duplicates)
 	}
 	return errors.Join(faults...)
 }

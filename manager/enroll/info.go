@@ -37,11 +37,11 @@ func (c *Config) Info() (Info, error) {
 	}
 	block, _ := pem.Decode(marked.Text(text))
 	if block == nil || block.Type != "CERTIFICATE" {
-		return i, fmt.Errorf("enroll.cert: %s does not begin with a certificate in PEM; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate)
+		return i, fmt.Errorf("enroll.cert: %s does not begin with a certificate in PEM; name that of the manager, usually STATE/enroll/cert.pem", i.Certificate)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return i, fmt.Errorf("enroll.cert: %s: %w; name the manager's, STATE/enroll/cert.pem as a rule", i.Certificate, err)
+		return i, fmt.Errorf("enroll.cert: %s: %w; name that of the manager, usually STATE/enroll/cert.pem", i.Certificate, err)
 	}
 	i.Fingerprint, i.From, i.Until = tokens.Fingerprint(cert.Raw), cert.NotBefore.UTC(), cert.NotAfter.UTC()
 	i.Names = append(i.Names, cert.DNSNames...)

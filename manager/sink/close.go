@@ -41,7 +41,7 @@ func (q *eventQueue) close(deadline <-chan struct{}, within time.Duration) error
 		q.log.Info("events wait on the disk for the next start", "events", q.name, "count", kept)
 	}
 	if n := q.counts.Pending - kept + q.lost; n > 0 {
-		return errors.Join(err, fmt.Errorf("%d %w to %s within %v; look at what reads them", n, ErrUnwritten, q.name, within))
+		return errors.Join(err, fmt.Errorf("%d %w to %s within %v; check what reads them", n, ErrUnwritten, q.name, within))
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func ReadFilter(t *setting.Table) Filter {
 	f := Filter{Agents: t.Strings("agents"), Queues: t.Strings("queues"), Locations: t.Strings("locations"), Actions: t.Strings("actions")}
 	for _, q := range f.Queues {
 		if len(q) != 1 {
-			t.Fault("queues", "%.40q is no queue; these have one character, as in [\"1\", \"8\"]", q)
+			t.Fault("queues", "%.40q is not a queue; a queue is one character, as in [\"1\", \"8\"]", q)
 			break
 		}
 	}

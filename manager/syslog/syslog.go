@@ -50,7 +50,7 @@ func ParseTables(tables []*setting.Table) (inputs []Input, warnings []string, er
 		}
 		for j, p := range protocols {
 			if p != "udp" && p != "tcp" || slices.Contains(protocols[:j], p) {
-				t.Fault("protocols", "%.40q is unknown, or stands there twice; use udp, tcp, or both", p)
+				t.Fault("protocols", "%.40q is unknown, or given twice; use udp, tcp, or both", p)
 			}
 		}
 		in := Input{listen: t.String("listen", syslog.DefaultListen), senders: syslog.Senders{Allow: senders(t, "allow"), Deny: senders(t, "deny")},
@@ -58,7 +58,7 @@ func ParseTables(tables []*setting.Table) (inputs []Input, warnings []string, er
 		host, port, splitErr := net.SplitHostPort(in.listen)
 		address, hostErr := netip.ParseAddr(host)
 		if _, portErr := net.LookupPort("udp", port); splitErr != nil || portErr != nil || host != "" && hostErr != nil {
-			t.Fault("listen", `%.100q is no address and port; use one such as "192.0.2.10:514" or ":514"`, in.listen)
+			t.Fault("listen", `%.100q is not an address with a port; use one such as "192.0.2.10:514" or ":514"`, in.listen)
 		} else if !t.Has("allow") && !address.IsLoopback() {
 			t.Fault("allow", `missing; name the senders, as in allow = ["192.0.2.0/24"]`)
 		}
@@ -82,7 +82,7 @@ func senders(t *setting.Table, key string) (list []netip.Prefix) {
 	for _, text := range t.Strings(key) {
 		p, err := syslog.ParseSenders(text)
 		if err != nil {
-			t.Fault(key, "%.100q is no address or CIDR block; write one as 192.0.2.7 or 192.0.2.0/24", text)
+			t.Fault(key, "%.100q is not an address or CIDR block; write it as 192.0.2.7 or 192.0.2.0/24", text)
 		}
 		list = append(list, p)
 	}
@@ -133,7 +133,7 @@ func (s *Server) open(in *input, log *slog.Logger) error {
 	if in.network == "tcp" {
 		l, err := net.Listen("tcp", in.listen)
 		if err != nil {
-			return fmt.Errorf("syslog: %w; see whether another program has that port (ss -lnp), and whether this user may take one below 1024", err)
+			return fmt.Errorf("syslog: %w; check whether another program has that port (ss -lnp), and whether this user may take one below 1024", err)
 		}
 		log.Info("listening for syslog", "network", "tcp", "addr", l.Addr().String())
 		s.listeners = append(s.listeners, l)

@@ -11,9 +11,9 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ table, want string }{
 		{`{"listen":":514"}`, "allow: missing"},
-		{`{"listen":"x"}`, "is no address and port"},
+		{`{"listen":"x"}`, "is not an address with a port"},
 		{`{"listen":"127.0.0.1:514","protocols":["sctp"]}`, "protocols: "},
-		{`{"allow":["10.0.0.0/8","any"]}`, `allow: "any" is no address`},
+		{`{"allow":["10.0.0.0/8","any"]}`, `allow: "any" is not an address`},
 		{`{"allow":["::1"],"deny":["1.2.3"]}`, `deny: "1.2.3"`},
 		{`{"allow":["::1"],"idle_timeout":"5m"}`, `goes with protocols = ["tcp"]`},
 	}

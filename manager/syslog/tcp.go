@@ -55,7 +55,7 @@ func (d *input) admit(conn net.Conn) {
 	defer d.mu.Unlock()
 	if d.closed || len(d.conns) >= maxConns {
 		if !d.closed {
-			d.limited.Error("a connection for syslog was refused", "err", fmt.Errorf("%s: there are %d already; have fewer senders connect, or relay them", from, maxConns))
+			d.limited.Error("a connection for syslog was refused", "err", fmt.Errorf("%s: there are %d already; connect fewer senders, or relay them", from, maxConns))
 		}
 		conn.Close()
 		return
@@ -84,7 +84,7 @@ func (d *input) serve(conn net.Conn, from netip.AddrPort) error {
 			events.Clear()
 		}
 		if errors.Is(err, syslog.ErrFrame) {
-			return fmt.Errorf("%w; have it write %d bytes at most", err, syslog.MaxMessage)
+			return fmt.Errorf("%w; make it write %d bytes at most", err, syslog.MaxMessage)
 		}
 		if err != nil {
 			return nil

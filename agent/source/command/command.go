@@ -60,7 +60,7 @@ func New(cfg Config) (*Source, error) {
 	name := strings.Join(cfg.Command, " ")
 	switch {
 	case len(cfg.Command) > 0 && cfg.Shell != "":
-		fault("shell: stands beside command; use one of them")
+		fault("shell: cannot stand beside command; use one of them")
 	case cfg.Shell != "":
 		name = cfg.Shell
 		if runtime.GOOS == "windows" {

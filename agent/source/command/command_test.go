@@ -288,7 +288,7 @@ func TestNewFaults(t *testing.T) {
 	}{
 		{"nothing", Config{}, "command: none given"},
 		{"empty program", Config{Command: []string{""}}, "command: none given"},
-		{"both", Config{Command: []string{"df"}, Shell: "df"}, "shell: stands beside command"},
+		{"both", Config{Command: []string{"df"}, Shell: "df"}, "shell: cannot stand beside command"},
 		{"short interval", Config{Command: []string{"df"}, Interval: time.Millisecond}, "interval: 1ms"},
 		{"long timeout", Config{Command: []string{"df"}, Timeout: 25 * time.Hour}, "timeout: 25h"},
 		{"output", Config{Command: []string{"df"}, MaxOutput: 1 << 30}, "max_output: 1073741824"},

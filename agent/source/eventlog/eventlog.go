@@ -81,7 +81,7 @@ func New(cfg Config) (*Source, error) {
 		case name == "" || len(name) > maxChannel || strings.ContainsFunc(name, isControl):
 			fault(`channels: %.100q is no name of a channel; wevtutil el lists them`, name)
 		case seen[low]:
-			fault("channels: %q stands there twice; once is enough", name)
+			fault("channels: %q is given twice; once is enough", name)
 		}
 		seen[low] = true
 	}

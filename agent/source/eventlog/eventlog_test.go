@@ -25,7 +25,7 @@ func TestNew(t *testing.T) {
 		"":                        {Channels: []string{"Security", "Microsoft-Windows-Sysmon/Operational"}, Query: "*[System[Level<=3]]", State: "x"},
 		"channels: none given":    {State: "x"},
 		"is no name of a channel": {Channels: []string{"a\x00b"}, State: "x"},
-		"stands there twice":      {Channels: []string{"Security", "security"}, State: "x"},
+		"is given twice":          {Channels: []string{"Security", "security"}, State: "x"},
 		"query: has control":      {Channels: []string{"Security"}, Query: "a\nb", State: "x"},
 		"use up to 60":            {Channels: slices.Repeat([]string{"x"}, 61), State: "x"},
 		"state: no file":          {Channels: []string{"Security"}},

@@ -70,7 +70,7 @@ func New(cfg Config) (*Source, error) {
 		}
 		for _, name := range names {
 			if name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-				fault("%s: %.100q is no name; write it as journalctl shows it", key, name)
+				fault("%s: %.100q is not a name; write it as journalctl shows it", key, name)
 			}
 		}
 	}

@@ -229,7 +229,7 @@ func TestNoSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{path: "is no socket", filepath.Join(dir, "none", "queue"): "its directory"} {
+	for path, want := range map[string]string{path: "is not a socket", filepath.Join(dir, "none", "queue"): "its directory"} {
 		s, err := New(Config{Path: path, MaxEvent: 6016, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

@@ -61,7 +61,7 @@ func New(cfg Config) (*Source, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	address, hostErr := netip.ParseAddr(host)
 	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host != "" && hostErr != nil {
-		fault(`listen: %.100q is no address and port; use one such as "127.0.0.1:5140" or ":5140"`, cfg.Listen)
+		fault(`listen: %.100q is not an address with a port; use one such as "127.0.0.1:5140" or ":5140"`, cfg.Listen)
 	}
 	if len(cfg.Protocols) == 0 {
 		cfg.Protocols = []string{"udp"}
@@ -73,14 +73,14 @@ func New(cfg Config) (*Source, error) {
 		case p == "tcp" && !s.tcp:
 			s.tcp = true
 		default:
-			fault("protocols: %.20q is unknown, or stands there twice; use udp, tcp, or both", p)
+			fault("protocols: %.20q is unknown, or given twice; use udp, tcp, or both", p)
 		}
 	}
 	senders := func(key string, texts []string) (list []netip.Prefix) {
 		for _, text := range texts {
 			p, err := syslog.ParseSenders(text)
 			if err != nil {
-				fault("%s: %.100q is no address or CIDR block; write one as 192.0.2.7 or 192.0.2.0/24", key, text)
+				fault("%s: %.100q is not an address or CIDR block; write it as 192.0.2.7 or 192.0.2.0/24", key, text)
 			}
 			list = append(list, p)
 		}
@@ -176,7 +176,7 @@ func (r *receiver) listen(ctx context.Context) error {
 }
 
 func cannotListen(err error) error {
-	return fmt.Errorf("syslog: %w; see whether another program has that port (ss -lnp), and whether this user may take one below 1024", err)
+	return fmt.Errorf("syslog: %w; check whether another program has that port (ss -lnp), and whether this user may take one below 1024", err)
 }
 
 func (r *receiver) started(network string, socket interface{ Close() error }, addr net.Addr, read func(context.Context) error) {

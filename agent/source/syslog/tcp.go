@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	crowded = buffer.Note{Text: fmt.Sprintf("connections for syslog were refused: there are %d already", maxConns), Remedy: "have fewer senders connect, or relay them"}
+	crowded = buffer.Note{Text: fmt.Sprintf("connections for syslog were refused: there are %d already", maxConns), Remedy: "connect fewer senders, or relay them"}
 	broken  = buffer.Note{Text: "connections for syslog were closed: a message was announced that is too long", Remedy: fmt.Sprintf("have the sender write at most %d bytes", syslog.MaxMessage)}
 )
 

@@ -198,7 +198,7 @@ func (f *File) reopen() error {
 	}
 	old := f.f
 	if err := f.open(); err != nil {
-		return fmt.Errorf("%w; the old file is written on", err)
+		return fmt.Errorf("%w; ossecd goes on writing to the old file", err)
 	}
 	if f.lines.begun > 0 {
 		f.lines.begun = 0

@@ -40,7 +40,7 @@ func asideName(path string, now time.Time) (string, time.Time, error) {
 		}
 		now = now.Add(time.Millisecond)
 	}
-	return "", now, fmt.Errorf("%s: there is a file for every name it could be set aside under; move these away", path)
+	return "", now, fmt.Errorf("%s: there is a file for every name that a rotated file could get; move these away", path)
 }
 
 // tidy compresses files that were set aside and removes the oldest of them, in a goroutine of its own. What a stop

@@ -125,7 +125,7 @@ func (n *NATS) connect(ctx context.Context) error {
 			if err == nil {
 				err = errors.New("the connection was lost")
 			}
-			return fmt.Errorf("%w; look whether the NATS servers run: %s", err, strings.Join(n.o.Servers, ", "))
+			return fmt.Errorf("%w; check that the NATS servers run: %s", err, strings.Join(n.o.Servers, ", "))
 		}
 		return nil
 	}
@@ -165,7 +165,7 @@ func (n *NATS) connect(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("%w; look whether the NATS servers run and let us in: %s", err, strings.Join(n.o.Servers, ", "))
+		return fmt.Errorf("%w; check that the NATS servers run and let this user in: %s", err, strings.Join(n.o.Servers, ", "))
 	}
 	n.log.Info("connected to NATS", "server", nc.ConnectedUrlRedacted())
 	n.nc, n.ready = nc, false

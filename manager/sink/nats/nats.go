@@ -107,7 +107,7 @@ func (n *NATS) publish(events sink.Batch) error {
 		case errors.Is(err, nats.ErrMaxPayload):
 			n.complain(len(data))
 		case err != nil:
-			return fmt.Errorf("%w; look whether the NATS servers run: %s", err, strings.Join(n.o.Servers, ", "))
+			return fmt.Errorf("%w; check that the NATS servers run: %s", err, strings.Join(n.o.Servers, ", "))
 		}
 		n.sent = append(n.sent, f)
 	}

@@ -49,7 +49,7 @@ func ParseSubject(template string) (s Subject, err error) {
 	tokens := strings.Split(filled, ".")
 	if slices.Contains(tokens, "") || len(template) > 200 || strings.Contains(strings.Join(s.texts, ""), "*") || strings.HasPrefix(filled, "$") ||
 		strings.ContainsFunc(filled, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '>' || r == '}' }) {
-		return s, fmt.Errorf(`%.80q is no subject to publish to; use words of letters, digits, "-" and "_" with dots between them, as in %s`, template, DefaultSubject)
+		return s, fmt.Errorf(`%.80q is not a subject to publish to; use words of letters, digits, "-" and "_" with dots between them, as in %s`, template, DefaultSubject)
 	}
 	return s, nil
 }

@@ -87,7 +87,7 @@ func (q *Queue) send(ctx context.Context, c net.Conn) error {
 		_, err := c.Write(q.datagram)
 		if !errors.Is(err, syscall.ENOBUFS) && !errors.Is(err, syscall.EAGAIN) {
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				err = fmt.Errorf("%w; look whether the analysis daemon runs", err)
+				err = fmt.Errorf("%w; check that the analysis daemon runs", err)
 			}
 			return err
 		}

@@ -30,7 +30,7 @@ const maxAnswer = 64 << 10
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return fmt.Errorf("is no address of a web server; write one such as \"https://alerts.example.com/hook\", with no password in it (token_file)")
+		return fmt.Errorf("is not the address of a web server; write it as \"https://alerts.example.com/hook\", with no password in it (token_file)")
 	}
 	return nil
 }
