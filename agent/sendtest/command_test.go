@@ -94,17 +94,17 @@ func TestFailuresAreExplained(t *testing.T) {
 		{"silence", nil, func(*scripted, netip.AddrPort, proto.Message) {}, "tcpdump", "connection refused"},
 		{"the other cipher", nil, func(m *scripted, from netip.AddrPort, got proto.Message) {
 			m.send(from, proto.AES, proto.OSSEC, proto.Ack)
-		}, "try --crypto aes", "tcpdump"},
+		}, "Try --crypto aes", "tcpdump"},
 		{"the other AES", []string{"--crypto", "aes"}, func(m *scripted, from netip.AddrPort, got proto.Message) {
 			m.send(from, proto.AES, proto.Wazuh, proto.Ack)
-		}, "try --dialect wazuh", "tcpdump"},
+		}, "Try --dialect wazuh", "tcpdump"},
 		{"another key", nil, func(m *scripted, from netip.AddrPort, got proto.Message) {
 			m.key.Secret = "another"
 			m.send(from, proto.Blowfish, proto.OSSEC, proto.Ack)
 		}, "cannot be opened with this key", "tcpdump"},
 		{"another program", nil, func(m *scripted, from netip.AddrPort, got proto.Message) {
 			m.conn.WriteToUDPAddrPort([]byte("HTTP/1.1 400 Bad Request"), from)
-		}, "not with this protocol", "tcpdump"},
+		}, "not in this protocol", "tcpdump"},
 		{"refused in words", []string{"--dialect", "wazuh"}, func(m *scripted, from netip.AddrPort, got proto.Message) {
 			m.send(from, proto.Blowfish, proto.Wazuh, "#!-err {\"message\":\"Agent version \x1b[31m\"}")
 		}, `Agent version \x1b[31m`, "tcpdump"},
