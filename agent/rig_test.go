@@ -151,6 +151,9 @@ func (m *fakeManager) run() {
 		m.seen++
 		m.counts[msg.Counter.Value()]++
 		text := string(msg.Payload)
+		if text == proto.Startup && msg.Random != cipher.StartupRandom(msg.Counter) {
+			m.t.Error("a startup does not bear the mark of an ossecd")
+		}
 		var answers []string
 		if m.counts[msg.Counter.Value()] == 1 {
 			m.got = append(m.got, heard{time.Since(m.began), text})

@@ -40,7 +40,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 		if k, err := proto.ParseKeepalive(rest); err == nil {
 			r.keepalive(a, &k, now)
 			if r.m.pusher != nil {
-				r.m.pusher.reported(a, &k, now)
+				r.m.pusher.reported(a, &k, r.came, now)
 			}
 			if r.m.info != nil {
 				r.m.info.Note(a.key, rest, a.method)
@@ -49,7 +49,7 @@ func (r *receiver) control(a *agent, payload []byte, count uint64, late bool, no
 	}
 	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
 	if a.back != nil {
-		r.answer(a, kind, count)
+		r.answer(a, kind, count, now)
 		r.offerKey(a)
 	}
 	if a.life.state != connected {
@@ -94,8 +94,9 @@ func (m *manager) cameBack(a *agent, now time.Time) {
 }
 
 // answer answers a control message. Who sends a startup, however late it comes, may be a stock agent, and compare exactly. Within a
-// conversation the answer names what it is for. a.mu is held.
-func (r *receiver) answer(a *agent, kind proto.FromAgent, count uint64) {
+// conversation the answer names what it is for. Where nothing shows that the address hears us, an answer that is longer than what came has the
+// stock form: whoever sends what is shorter than our agents' keepalives has no use for more. a.mu is held.
+func (r *receiver) answer(a *agent, kind proto.FromAgent, count uint64, now time.Time) {
 	switch {
 	case kind == proto.AgentStartup:
 		r.voice.sayPlain(a, []byte(proto.Ack))
@@ -108,8 +109,17 @@ func (r *receiver) answer(a *agent, kind proto.FromAgent, count uint64) {
 	if a.talk != "" {
 		run.Of = proto.CounterAt(count)
 	}
-	r.voice.say(a, proto.AppendAck(nil, &run))
+	most := 0
+	if !a.hears(now) {
+		most = r.came
+	}
+	if r.voice.sayWithin(a, proto.AppendAck(nil, &run), most) == errTooLong {
+		r.voice.sayPlain(a, []byte(proto.Ack))
+	}
 }
+
+// isOssecd says that a keepalive is of an agent of ours.
+func isOssecd(k *proto.Keepalive) bool { return strings.HasPrefix(k.Program, "ossecd ") }
 
 func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	before := a.life.interval()
@@ -117,7 +127,7 @@ func (r *receiver) keepalive(a *agent, k *proto.Keepalive, now time.Time) {
 	if interval := a.life.interval(); interval != before {
 		a.slot.SetInterval(interval)
 	}
-	a.ours = strings.HasPrefix(k.Program, "ossecd ")
+	a.ours = isOssecd(k)
 	a.takes = a.ours && k.TakesKey
 	r.m.converse(a, k)
 	version, wazuh := strings.CutPrefix(k.Program, "Wazuh ")

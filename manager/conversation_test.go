@@ -12,7 +12,7 @@ import (
 // converses is a keepalive of an ossecd that offers a conversation.
 func converses(nonce string) string {
 	return string(proto.AppendKeepalive(nil, &proto.Keepalive{
-		Uname: "Linux host", Program: "ossecd v2", Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: time.Minute,
+		Uname: hostUname, Program: "ossecd v2", Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: time.Minute,
 		TakesKey: true, SaysWord: true, Nonce: nonce,
 	}))
 }
@@ -203,6 +203,7 @@ func TestAllIsSaidInTheConversation(t *testing.T) {
 		if got := p.said("ANOTHER"); got != proto.Removed {
 			t.Errorf("removed: %q", got)
 		}
+		p.ours = true
 		p.send(proto.Startup)
 		if got := p.answer(); got != proto.Removed {
 			t.Errorf("removed, and started anew: %q", got)

@@ -44,6 +44,7 @@ type pushState struct {
 	again  time.Time
 	says   bool   // it repeats words, by its keepalive
 	reach  *reach // nil until it is needed
+	came   int    // bytes of the keepalive that told it
 }
 
 const (
@@ -71,7 +72,7 @@ func (m *manager) newPusher(groups []*sharing) (*pusher, error) {
 }
 
 // reported takes an agent's keepalive. a.mu is held.
-func (p *pusher) reported(a *agent, k *proto.Keepalive, now time.Time) {
+func (p *pusher) reported(a *agent, k *proto.Keepalive, size int, now time.Time) {
 	for _, f := range k.Files {
 		if f.Name != proto.MergedName {
 			continue
@@ -79,7 +80,7 @@ func (p *pusher) reported(a *agent, k *proto.Keepalive, now time.Time) {
 		if a.push == nil {
 			a.push = &pushState{from: p.groupOf(a)}
 		}
-		a.push.told, a.push.has = true, f.Sum
+		a.push.told, a.push.has, a.push.came = true, f.Sum, size
 		a.push.says = a.ours && k.SaysWord
 		a.heardWord(k.Word, now)
 		p.want(a, now)

@@ -12,6 +12,7 @@ import (
 // its datagrams seem to come from, or somebody on the way does, and could have us flood it. So (docs/protocol.md, "No flood by us"):
 //
 //   - an agent of ours that offers it has to repeat a word that was sent to that address;
+//   - until it has, no answer and no word is longer than what came, but for the stock acknowledgement;
 //   - for others, who cannot, there is a bound on bytes over time;
 //   - a push ends where the address changes.
 
@@ -41,6 +42,14 @@ const (
 func (a *agent) anywhere() bool {
 	_, single := a.key.Address.Single()
 	return !single
+}
+
+// hears says whether the address that answers go to has shown that it hears us, or can be no other. a.mu is held.
+func (a *agent) hears(now time.Time) bool {
+	if !a.anywhere() {
+		return true
+	}
+	return a.push != nil && a.push.reach != nil && a.push.reach.at == a.back.To.Addr() && now.Before(a.push.reach.until)
 }
 
 // heardWord takes the word that came with a keepalive. a.mu is held.
@@ -79,7 +88,9 @@ func (p *pusher) mayBegin(a *agent, now time.Time) (ok, free bool) {
 		return false, false
 	}
 	r.word, r.at, r.again, r.until = rand.Text(), at, now.Add(pushAgain), time.Time{}
-	p.voice.say(a, []byte(proto.AnyHere+r.word))
+	if p.voice.sayWithin(a, []byte(proto.AnyHere+r.word), a.push.came) == errTooLong {
+		r.word, r.again = "", time.Time{} // no keepalive of ours is so short
+	}
 	return false, false
 }
 

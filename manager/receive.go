@@ -23,6 +23,7 @@ type receiver struct {
 	voice  *voice
 
 	events sink.Lot // of the batch at hand
+	came   int      // bytes of the datagram at hand
 }
 
 func (m *manager) newReceiver(conn listen.PacketConn) (*receiver, error) {
@@ -68,6 +69,7 @@ func (r *receiver) run(ctx context.Context) error {
 // reader, and never lets a datagram in twice.
 func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now time.Time) {
 	m := r.m
+	r.came = len(d)
 	f, err := proto.ParseFrame(d)
 	if err != nil {
 		m.refusals.unauthenticated(reasonOf(err), from, nil)

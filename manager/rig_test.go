@@ -211,6 +211,7 @@ func (r *rig) actions() string {
 
 // peer is one agent, played by a test.
 type peer struct {
+	ours   bool // marks its startups as an ossecd does
 	r      *rig
 	key    keys.Key
 	cipher *proto.Cipher
@@ -248,6 +249,9 @@ func (p *peer) seal(message string) []byte {
 	p.r.t.Helper()
 	p.e.Counter = p.e.Counter.Next()
 	p.e.Random = uint16(rand.Uint32())
+	if p.ours && message == proto.Startup {
+		p.e.Random = p.cipher.StartupRandom(p.e.Counter)
+	}
 	p.r.sealing.Lock()
 	defer p.r.sealing.Unlock()
 	if p.r.sealer == nil {
@@ -318,9 +322,12 @@ func (p *peer) hello() {
 	}
 }
 
+// hostUname is what a host says of itself; no answer to a keepalive of ours may be longer than that is.
+const hostUname = "Linux host.example.net 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) x86_64"
+
 func keepalive(program string, notify time.Duration) string {
 	return string(proto.AppendKeepalive(nil, &proto.Keepalive{
-		Uname: "Linux host", Program: program, Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: notify,
+		Uname: hostUname, Program: program, Files: []proto.FileSum{{Name: proto.MergedName}}, NotifyTime: notify,
 	}))
 }
 

@@ -241,8 +241,8 @@ func (m *manager) sayRemoved(gone []*agent) {
 	}
 }
 
-// farewell tells an agent of ours that was removed, and speaks again, so that its log says why nobody answers. Who
-// repeats what it sent gets no answer. It says whether the agent was told.
+// farewell tells an agent of ours that was removed, and speaks again, so that its log says why nobody answers. Only a startup or a keepalive that an
+// ossecd marked is answered: another program may use the key by now. Who repeats what it sent gets no answer. It says whether the agent was told.
 func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, now time.Time) bool {
 	gone := r.m.roster.Load().gone
 	if len(gone) == 0 {
@@ -262,17 +262,25 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.ours || a.slot.Accept(message.Counter.Value()) != proto.Fresh {
-		return false
-	}
+	talk := ""
 	switch kind, rest := proto.ParseFromAgent(message.Payload); kind {
 	case proto.AgentStartup:
-		a.talk = ""
-	case proto.AgentKeepalive:
-		if k, err := proto.ParseKeepalive(rest); err == nil {
-			r.m.converse(a, &k)
+		if message.Random != a.cipher.StartupRandom(message.Counter) {
+			return false
 		}
+	case proto.AgentKeepalive:
+		k, err := proto.ParseKeepalive(rest)
+		if err != nil || !isOssecd(&k) {
+			return false
+		}
+		talk = r.m.talkWith(&k)
+	default:
+		return false
 	}
+	if a.slot.Accept(message.Counter.Value()) != proto.Fresh {
+		return false
+	}
+	a.talk = talk
 	a.uses, a.method = nil, message.Method
 	a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
 	r.voice.say(a, []byte(proto.Removed))

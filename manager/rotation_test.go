@@ -212,6 +212,7 @@ func TestRemovedAgentIsTold(t *testing.T) {
 		ours := r.dial(anyLine, hostA, proto.Blowfish, proto.OSSEC, 1000)
 		single := r.dial(fixedLine, "192.0.2.7", proto.AES, proto.OSSEC, 1000)
 		stock := r.dial(subnetLine, "198.51.100.9", proto.Blowfish, proto.OSSEC, 1000)
+		ours.ours, single.ours = true, true
 		old := ours.send(keepalive("ossecd v1", time.Minute))
 		single.send(keepalive("ossecd v1", time.Minute))
 		stock.send(keepalive("OSSEC HIDS v4.2.0", 0))
@@ -240,6 +241,18 @@ func TestRemovedAgentIsTold(t *testing.T) {
 		if got := ours.answer(); got != "" {
 			t.Errorf("what comes back is answered with %q", got)
 		}
+		ours.ours = false // a stock program under the removed key
+		for _, text := range []string{proto.Startup, keepalive("OSSEC HIDS v4.2.0", 0), "#!-x", proto.Startup} {
+			ours.send(text)
+			if got := ours.answer(); got != "" {
+				t.Errorf("a stock program that says %q is told %q", text, got)
+			}
+		}
+		ours.send(keepalive("ossecd v1", time.Minute))
+		if got := ours.answer(); got != proto.Removed {
+			t.Errorf("an ossecd's keepalive is answered with %q", got)
+		}
+		ours.ours = true
 		ours.write(old)
 		ours.use(mustKey(t, fixedLine))
 		ours.send(proto.Startup)

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"crypto/rand"
+	"errors"
 
 	"ossecd/proto"
 )
@@ -12,6 +13,7 @@ type voice struct {
 	sealer   *proto.Sealer
 	datagram []byte // at hand
 	named    []byte // the message at hand, with the name of the conversation
+	most     int    // bytes that the datagram may have; 0 is no bound
 }
 
 func (m *manager) newVoice() (*voice, error) {
@@ -32,6 +34,16 @@ func (v *voice) say(a *agent, message []byte) error {
 	return v.sayPlain(a, message)
 }
 
+// errTooLong says that a message was not sent, since it is larger than what it answers.
+var errTooLong = errors.New("larger than what it answers")
+
+// sayWithin is say, where the datagram has no more than some bytes; else it is errTooLong.
+func (v *voice) sayWithin(a *agent, message []byte, most int) error {
+	v.most = most
+	defer func() { v.most = 0 }()
+	return v.say(a, message)
+}
+
 // sayPlain is say, outside any conversation.
 func (v *voice) sayPlain(a *agent, message []byte) error {
 	count, err := v.m.sender.TryNext() // a.mu is held, for which receivers wait
@@ -45,6 +57,9 @@ func (v *voice) sayPlain(a *agent, message []byte) error {
 		rand.Read(e.IV[:])
 	}
 	v.datagram, err = v.sealer.Seal(v.datagram[:0], cipher, &e, message)
+	if err == nil && v.most > 0 && len(v.datagram) > v.most {
+		return errTooLong
+	}
 	if err == nil {
 		err = a.back.Write(v.datagram)
 	}

@@ -27,9 +27,15 @@ func OnlyAgentsSay(message []byte) bool {
 // ManagersRandom is the random number of a message that a manager of ours seals with this count. Others cannot tell it from random;
 // who has the key can, so a manager knows what it sent, or another one that is an ossecd, when it comes back. One in 65,536 messages of
 // agents has it by chance.
-func (c *Cipher) ManagersRandom(count Counter) uint16 {
+func (c *Cipher) ManagersRandom(count Counter) uint16 { return c.random("ossecd manager 1", count) }
+
+// StartupRandom is the random number of a startup message that an agent of ours seals with this count. By it a manager of ours
+// tells such an agent from a stock one, whose startup has the same text. One in 65,536 startups of stock agents has it by chance.
+func (c *Cipher) StartupRandom(count Counter) uint16 { return c.random("ossecd startup 1", count) }
+
+func (c *Cipher) random(what string, count Counter) uint16 {
 	h := hmac.New(sha256.New, c.key[:])
-	h.Write([]byte("ossecd manager 1"))
+	h.Write([]byte(what))
 	h.Write(binary.BigEndian.AppendUint64(nil, count.Value()))
 	return binary.BigEndian.Uint16(h.Sum(nil))
 }

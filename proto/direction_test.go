@@ -24,3 +24,17 @@ func TestManagersRandom(t *testing.T) {
 		t.Errorf("of 1,000 pairs of counts %d have one number", met)
 	}
 }
+
+// So do those of startups.
+func TestStartupRandom(t *testing.T) {
+	t.Parallel()
+	c := NewCipher(Key([]byte("acf4f37c38fc7b6aa1983fa403a43a83725a2967a61c602")))
+	for _, tt := range []struct {
+		count Counter
+		want  uint16
+	}{{Counter{0, 1}, 22114}, {Counter{1763850000, 41}, 13991}, {Counter{4294967295, 9997}, 19445}} {
+		if got := c.StartupRandom(tt.count); got != tt.want || got == c.ManagersRandom(tt.count) {
+			t.Errorf("%v: %d, want %d", tt.count, got, tt.want)
+		}
+	}
+}

@@ -74,6 +74,9 @@ func (w *sealer) seal(dst, message []byte) (_ []byte, err error) {
 		return dst, fmt.Errorf("%w: %w", errCount, err)
 	}
 	w.random.fill(&w.envelope)
+	if string(message) == proto.Startup {
+		w.envelope.Random = w.cipher.StartupRandom(w.envelope.Counter) // tells a manager of ours who starts
+	}
 	if dst, err = w.sealer.Seal(dst, w.cipher, &w.envelope, message); err != nil {
 		return dst, fmt.Errorf("%w: %w", errNever, err)
 	}

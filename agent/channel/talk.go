@@ -14,7 +14,7 @@ import (
 // The counts of its messages are judged apart from those that the agent keeps on disk, which are for managers that name no conversation:
 // messages of others that were taken for theirs, before the name was known, do not make these look old. It belongs to the receiver.
 type talk struct {
-	nonce string
+	nonce string // longer than a name needs, so that a keepalive is longer than its answer: no larger one goes to an address that has shown nothing
 	name  string // as the manager's present run makes it; empty until one was heard
 	run   string // that one
 
@@ -25,7 +25,7 @@ type talk struct {
 const maxTalkRuns = 64
 
 func newTalk() *talk {
-	return &talk{nonce: rand.Text()[:16], windows: make(map[string]*proto.Window)}
+	return &talk{nonce: rand.Text(), windows: make(map[string]*proto.Window)}
 }
 
 // begun says that the manager has named the conversation, and so names it in all that it says.
