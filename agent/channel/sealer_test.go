@@ -1,11 +1,9 @@
-package agent
+package channel
 
 import (
-	"net"
 	"testing"
 	"time"
 
-	"ossecd/agent/shared"
 	"ossecd/keys"
 	"ossecd/proto"
 )
@@ -24,8 +22,8 @@ func TestAnswersAreShorterThanKeepalives(t *testing.T) {
 	}
 	defer sender.Close()
 	for _, method := range []proto.Method{proto.Blowfish, proto.AES} {
-		cfg := Config{Method: method, Dialect: proto.OSSEC, Version: "1", NotifyTime: time.Minute}
-		sealed, err := newSealed(&cfg, key, sender)
+		cfg := Config{Key: key, Method: method, Dialect: proto.OSSEC, NotifyTime: time.Minute, About: About{Version: "1", Sums: func() (string, string) { return "", "" }}}
+		sealed, err := newSealer(&cfg, sender)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,13 +45,12 @@ func TestAnswersAreShorterThanKeepalives(t *testing.T) {
 		}
 		least := 1 << 10
 		for range 200 {
-			about := about{cfg: &cfg, nonce: newTalk().nonce}
-			conn, _ := net.Pipe()
+			c := &Conversation{ch: &Channel{cfg: cfg}, text: keepaliveText{nonce: newTalk().nonce}}
 			text := proto.AppendKeepalive(nil, &proto.Keepalive{
 				Uname: "Linux a 6.1 #1 x86_64", Program: "ossecd 1", Files: []proto.FileSum{{Name: proto.MergedName}},
-				NotifyTime: cfg.NotifyTime, SaysWord: true, Nonce: about.nonce,
+				NotifyTime: cfg.NotifyTime, SaysWord: true, Nonce: c.text.nonce,
 			})
-			if real := about.keepalive(conn, shared.Sums{}); len(real) < len(text) {
+			if real := c.keepaliveNow(); len(real) < len(text) {
 				t.Fatalf("%q is shorter than the shortest, %q", real, text)
 			}
 			if d, err = sealed.seal(d[:0], text); err != nil {
@@ -61,8 +58,8 @@ func TestAnswersAreShorterThanKeepalives(t *testing.T) {
 			}
 			most := proto.Counter{Global: 3987654321, Local: 9876}
 			run := proto.Run{Name: "4RQ2KXJ6C3O5M7W2ZTN6LHYBEA", Last: most, First: proto.Counter{Global: 4123456789, Local: 8765}, Of: proto.Counter{Global: 4023456178, Local: 7654}}
-			ack := proto.AppendNamed(nil, proto.ConversationName(about.nonce, run.Name), proto.AppendAck(nil, &run))
-			word := proto.AppendNamed(nil, proto.ConversationName(about.nonce, run.Name), []byte(proto.AnyHere+newTalk().nonce))
+			ack := proto.AppendNamed(nil, proto.ConversationName(c.text.nonce, run.Name), proto.AppendAck(nil, &run))
+			word := proto.AppendNamed(nil, proto.ConversationName(c.text.nonce, run.Name), []byte(proto.AnyHere+newTalk().nonce))
 			for _, answer := range [][]byte{ack, word} {
 				a, err := answers.Seal(nil, sealed.cipher, &proto.Envelope{Method: method, Counter: most, Random: 65535}, answer)
 				if err != nil {
