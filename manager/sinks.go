@@ -71,6 +71,7 @@ var sinkTypes = map[string]func(c *Config, t *setting.Table, p *plan) opener{
 	"syslog":      syslogSink,
 	"nats":        natsSink,
 	"webhook":     webhookSink,
+	"http":        httpSink,
 	"command":     commandSink,
 }
 

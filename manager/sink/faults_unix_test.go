@@ -29,6 +29,7 @@ import (
 	"ossecd/manager/sink/nats"
 	"ossecd/manager/sink/ossecqueue"
 	"ossecd/manager/sink/syslog"
+	"ossecd/manager/sink/webclient"
 	"ossecd/manager/sink/webhook"
 )
 
@@ -325,7 +326,7 @@ func TestPeersThatFail(t *testing.T) {
 		},
 		func(context.Context) (sink.Sink, error) { return ossecqueue.New(unix.path, quiet), nil },
 		func(context.Context) (sink.Sink, error) {
-			return webhook.New(webhook.Options{URL: "http://" + web.address, Timeout: time.Minute}, quiet), nil
+			return webhook.New(webclient.Options{URL: "http://" + web.address, Timeout: time.Minute}, quiet)
 		},
 		func(context.Context) (sink.Sink, error) {
 			return nats.New(nats.Options{Servers: []string{jet.url()}, Subject: subject, Origin: "M",

@@ -27,11 +27,11 @@ func (j *JSON) Append(b []byte, e *Event) []byte {
 	b = append(b, '"')
 	if len(e.ID) > 0 {
 		b = append(b, `,"agent":{"id":`...)
-		b = appendString(b, e.ID)
+		b = AppendString(b, e.ID)
 		b = append(b, `,"name":`...)
-		b = appendString(b, e.Name)
+		b = AppendString(b, e.Name)
 		b = append(b, `,"ip":`...)
-		b = appendString(b, e.IP)
+		b = AppendString(b, e.IP)
 		if len(e.Labels) > 0 {
 			b = append(b, `,"labels":`...)
 			b = append(b, e.Labels...)
@@ -40,15 +40,15 @@ func (j *JSON) Append(b []byte, e *Event) []byte {
 	}
 	if len(e.Source) > 0 {
 		b = append(b, `,"source":`...)
-		b = appendString(b, e.Source)
+		b = AppendString(b, e.Source)
 	}
 	b = append(b, `,"queue":`...)
-	b = appendString(b, []byte{e.Queue})
+	b = AppendString(b, []byte{e.Queue})
 	b = appendField(b, "location", e.Location)
 	b = appendField(b, "full_log", e.Message)
 	if len(e.Action) > 0 {
 		b = append(b, `,"event":{"action":`...)
-		b = appendString(b, e.Action)
+		b = AppendString(b, e.Action)
 		if e.Number > 0 {
 			b = append(b, `,"count":`...)
 			b = strconv.AppendUint(b, e.Number, 10)
@@ -68,10 +68,10 @@ func Member[T string | time.Time | int | float64](b []byte, name string, value T
 	if len(b) > 0 && b[len(b)-1] != '{' {
 		b = append(b, ',')
 	}
-	b = append(appendString(b, []byte(name)), ':')
+	b = append(AppendString(b, []byte(name)), ':')
 	switch v := any(value).(type) {
 	case string:
-		return appendString(b, []byte(v))
+		return AppendString(b, []byte(v))
 	case time.Time:
 		return append(appendTime(append(b, '"'), v), '"')
 	case int:
@@ -86,7 +86,7 @@ func appendField(b []byte, name string, value []byte) []byte {
 	b = append(b, ',', '"')
 	b = append(b, name...)
 	b = append(b, '"', ':')
-	b = appendString(b, value)
+	b = AppendString(b, value)
 	if !utf8.Valid(value) {
 		b = append(b, ',', '"')
 		b = append(b, name...)
@@ -105,10 +105,10 @@ var plain = func() (t [256]bool) {
 	return
 }()
 
-// appendString appends s as a JSON string (RFC 8259, 7). Each byte that is not part of valid UTF-8 becomes
+// AppendString appends s as a JSON string (RFC 8259, 7). Each byte that is not part of valid UTF-8 becomes
 // U+FFFD. All control characters are escaped, DEL and U+0080 to U+009F among them, and what turns the direction of writing, so that a line
 // shown on a terminal cannot steer it.
-func appendString(b, s []byte) []byte {
+func AppendString(b, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for i := 0; i < len(s); {
