@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 // The man page has every command and every flag that a help shows, and nothing that roff takes for a request by mistake.
@@ -65,4 +67,22 @@ func TestCompletionScripts(t *testing.T) {
 			t.Errorf("%s: %v: %s", shell, err, out)
 		}
 	}
+}
+
+// The help of every command shows how to use it.
+func TestHelpHasExamples(t *testing.T) {
+	t.Parallel()
+	var look func(path string, all []*cli.Command)
+	look = func(path string, all []*cli.Command) {
+		for _, c := range all {
+			if c.Hidden || c.Name == "help" || path == "ossecd completion" {
+				continue
+			}
+			if name := path + " " + c.Name; !strings.Contains(c.Description, "Example") || !strings.Contains(c.Description, "   "+name) {
+				t.Errorf("the help of %s has no example", name)
+			}
+			look(path+" "+c.Name, c.Subcommands)
+		}
+	}
+	look("ossecd", newApp(io.Discard, io.Discard).Commands)
 }
