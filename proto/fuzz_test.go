@@ -108,6 +108,7 @@ func FuzzMessage(f *testing.F) {
 	for _, s := range []string{
 		Startup, Shutdown, Ack, SyscheckNow, ForceReconnect, CloseFile, stockKeepalive, wazuhKeepalive,
 		"#!-up file 3a7519226d874b316b98ef4952dffbd8 merged.mg\n", "#!-execd artest10 - 10.9.8.7 (from_the_server)",
+		Named + "A1 " + Ack + "run=A last=1:2 first=3:4 of=5:6", Named + "A1 ", "#!-a - b\n\nossecd notify-time=1ms conversation=A1",
 		"1:/var/log/syslog:text", "1:C|:|||::x:y", "1:loc", "1:", "",
 	} {
 		f.Add([]byte(s), uint8(1))
@@ -149,6 +150,18 @@ func FuzzMessage(f *testing.F) {
 		if kind, rest := ParseFromManager(m.Payload); kind == ManagerUpFile {
 			if sum, name, err := ParseUpFile(rest); err == nil && (len(sum) != 32 || len(name) > maxFileName) {
 				t.Fatalf("%q %q", sum, name)
+			}
+		}
+		if kind, rest := ParseFromManager(m.Payload); kind == ManagerNamed {
+			name, inner, ok := ParseNamed(rest)
+			if !ok || !bytes.Equal(AppendNamed(nil, name, inner), m.Payload) || OnlyAgentsSay(m.Payload) {
+				t.Fatalf("%q is %q and %q, %t", m.Payload, name, inner, ok)
+			}
+		} else if kind == ManagerAck {
+			if run, ok := ParseRun(rest); ok {
+				if again, ok := ParseRun(AppendAck(nil, &run)[len(Ack):]); !ok || again != run {
+					t.Fatalf("%q came back as %+v", m.Payload, again)
+				}
 			}
 		}
 		whole := bytes.Clone(m.Payload)

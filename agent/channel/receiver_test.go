@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/agent/conversation"
 	"ossecd/proto"
 )
 
@@ -44,7 +45,8 @@ func TestOwnMessagesSentBack(t *testing.T) {
 	}
 }
 
-// What a manager says with our key is handed on as it was said, unless only agents say such.
+// What a manager says with our key is handed on as it was said, unless only agents say such. The messages of one input are separated by a line
+// "--"; one that begins with "@A@" is said in the conversation with a run A. From the first such acknowledgement on, others are refused.
 func FuzzReceive(f *testing.F) {
 	for _, v := range []string{
 		proto.Ack, proto.ForceReconnect + "\n--\n" + proto.Ack, proto.SyscheckNow, proto.AnyHere, proto.AnyHere + "A1b", "#!-execd artest10 - 10.9.8.7 (from_the_server) (no_rule_id)",
@@ -52,6 +54,9 @@ func FuzzReceive(f *testing.F) {
 		"#!-up file 9e107d9d372bb6826bd81d3542a419d6 merged.mg\n\n--\nThe quick brown fox jumps over the lazy dog\n--\n#!-close file ",
 		"#!-up file 7fc56270e7a70fa81a5935b72eacbe29 ../x\n\n--\nA\n--\n#!-close file ",
 		"#!-up file 9d5ed678fe57bcca610140957afab571 one.txt\n\n--\nB\n--\n#!-close file ",
+		"@A@#!-agent ack run=A last=0:0 first=0:0 of=1:1\n--\n@A@#!-syscheck restart\n--\n#!-agent ack \n--\n@B@#!-agent ack run=B last=0:0 first=0:0\n--\n@A@#!-force_reconnect",
+		"@A@#!-agent ack run=A last=0:0 first=0:0\n--\n@A@#!-up file 9d5ed678fe57bcca610140957afab571 one.txt\n\n--\n@A@B\n--\n@A@#!-close file \n--\nB",
+		"@A@#!-agent ack \n--\n@A@#!-ossecd in A x\n--\n@@x\n--\n#!-ossecd in A x",
 	} {
 		f.Add([]byte(v), false)
 		f.Add([]byte(v), true)
@@ -70,15 +75,32 @@ func FuzzReceive(f *testing.F) {
 		if wazuh {
 			c = both[1]
 		}
+		c.recv.talk = newTalk()
 		for message := range bytes.SplitSeq(in, []byte("\n--\n")) {
 			count = count.Next()
+			var run, inner []byte
+			if parts := bytes.SplitN(message, []byte("@"), 3); len(parts) == 3 && len(parts[0]) == 0 {
+				run, inner = parts[1], parts[2]
+				message = proto.AppendNamed(nil, proto.ConversationName(c.recv.talk.nonce, string(run)), inner)
+			}
 			d, err := sealer.Seal(nil, c.ch.sealer.cipher, &proto.Envelope{Method: c.ch.cfg.Method, Dialect: c.ch.cfg.Dialect, Counter: count}, message)
 			if err != nil {
 				continue // too long
 			}
-			pushing := c.recv.pushing
+			pushing, before := c.recv.pushing, c.recv.talk.name
 			got, ok := c.recv.open(d)
 			kind, _ := proto.ParseFromManager(message)
+			switch {
+			case !ok && before != "" || ok && got.Sign != conversation.Said:
+				continue
+			case ok && kind == proto.ManagerNamed:
+				if name := proto.ConversationName(c.recv.talk.nonce, string(run)); inner == nil || got.Kind != proto.ManagerAck && name != before || c.recv.talk.name == "" {
+					t.Fatalf("%q was taken in the conversation %q", message, before)
+				}
+				message = inner
+			case before != "":
+				t.Fatalf("%q was taken, which bears no name", message)
+			}
 			if !ok && (proto.OnlyAgentsSay(message) || kind == proto.ManagerChunk && !pushing || kind == proto.ManagerNamed) {
 				continue
 			}
