@@ -9,6 +9,7 @@ import (
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/command"
 	"ossecd/manager/sink/httpbulk"
+	"ossecd/manager/sink/otlp"
 	"ossecd/manager/sink/webclient"
 	"ossecd/manager/sink/webhook"
 )
@@ -40,6 +41,13 @@ func httpSink(c *Config, t *setting.Table, p *plan) opener {
 		o.Origin = origin(id, p.spec.Name)
 		return httpbulk.New(o, log)
 	}
+}
+
+// otlpSink posts events to an OpenTelemetry collector.
+func otlpSink(_ *Config, t *setting.Table, p *plan) opener {
+	o := otlp.Read(t)
+	p.spec.Write, p.spec.Disk.Limit = otlp.WriteSize, defaultQueueDisk
+	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return otlp.New(o, log) }
 }
 
 func commandSink(_ *Config, t *setting.Table, p *plan) opener {

@@ -72,6 +72,7 @@ var sinkTypes = map[string]func(c *Config, t *setting.Table, p *plan) opener{
 	"nats":        natsSink,
 	"webhook":     webhookSink,
 	"http":        httpSink,
+	"otlp":        otlpSink,
 	"command":     commandSink,
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -85,7 +84,7 @@ func (s *Sink) Write(ctx context.Context, events sink.Batch) (sink.Result, error
 	if err != nil {
 		return sink.Result{}, err
 	}
-	remedy, mendable := remedies[status]
+	remedy, mendable := webclient.Remedy(status)
 	switch verdict := webclient.Judge(status); {
 	case mendable:
 		return sink.Result{}, fmt.Errorf("the server answered with status %d: %s; %s", status, webclient.Sample(answer), remedy)
@@ -99,13 +98,7 @@ func (s *Sink) Write(ctx context.Context, events sink.Batch) (sink.Result, error
 		s.refused(fmt.Sprint(status), webclient.Sample(answer))
 		return sink.Result{Done: 1, Refused: 1}, nil
 	}
-	first, second := halve(events, n/2)
-	r, err := s.Write(ctx, first)
-	if err != nil {
-		return r, err
-	}
-	more, err := s.Write(ctx, second)
-	return sink.Result{Done: r.Done + more.Done, Refused: r.Refused + more.Refused}, err
+	return sink.InHalves(ctx, s, events, n)
 }
 
 // each goes by what the server says of each event. What stands behind the first one that is for later is sent again with it; the server
@@ -128,26 +121,9 @@ func (s *Sink) each(answer []byte, n int) (r sink.Result, err error) {
 	return r, nil
 }
 
-// halve parts a batch behind its n-th event.
-func halve(events sink.Batch, n int) (first, second sink.Batch) {
-	second = events
-	var e sink.Event
-	for range n {
-		second.Next(&e)
-	}
-	return events[:len(events)-len(second)], second
-}
-
 func (s *Sink) refused(status, answer string) {
 	s.limits.Error("a server refused events; they are not sent again", "status", status, "answer", fmt.Sprintf("%.200s", answer),
 		"remedy", "see what the answer says; check url and form, and the server's own log and limits")
-}
-
-// remedies are what to do about a status that lets nothing through until somebody has mended it.
-var remedies = map[int]string{
-	http.StatusUnauthorized: "check token_file, or user and password_file",
-	http.StatusForbidden:    "check what this token or user may do there",
-	http.StatusNotFound:     "check the path in url",
 }
 
 // Close ends it.

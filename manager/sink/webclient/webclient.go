@@ -221,6 +221,19 @@ func Judge(status int) Verdict {
 	return Later
 }
 
+// remedies are what to do about a status that lets nothing through until somebody has mended it.
+var remedies = map[int]string{
+	http.StatusUnauthorized: "check token_file, or user and password_file",
+	http.StatusForbidden:    "check what this token or user may do there",
+	http.StatusNotFound:     "check the path in url",
+}
+
+// Remedy is what somebody has to mend before anything can be taken, if a status says so. Until then events wait.
+func Remedy(status int) (text string, mendable bool) {
+	text, mendable = remedies[status]
+	return text, mendable
+}
+
 // Sample is the beginning of an answer, for a log.
 func Sample(answer []byte) string {
 	const most = 200
