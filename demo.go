@@ -52,7 +52,7 @@ func demo(ctx context.Context, files []string, log *slog.Logger) (err error) {
 	if len(files) == 0 {
 		files = usualLogs()
 	}
-	log.Info("demo: a manager and an agent, in this process and on this machine alone; Ctrl-C ends it", "files", len(files), "state", dir)
+	log.Info("demo: a manager and an agent, in this process and on this machine only; Ctrl-C ends it", "files", len(files), "state", dir)
 
 	// The manager starts first and stops last.
 	managerCtx, stopManager := context.WithCancel(context.WithoutCancel(ctx))

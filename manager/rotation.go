@@ -285,7 +285,7 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 	a.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
 	r.voice.say(a, []byte(proto.Removed))
 	if a.mayLog(saidGoodbye, now) {
-		r.log.Info("a removed agent was told so", "agent", a.key.ID, "name", a.key.Name, "source", from.String())
+		r.log.Info("a removed agent was told that it is removed", "agent", a.key.ID, "name", a.key.Name, "source", from.String())
 	}
 	return true
 }

@@ -198,7 +198,7 @@ func (c *Conversation) settleUp(unanswered int, run proto.Run, ours bool) {
 	c.ch.log.Info("the manager was gone for a while", "manager", c.name(), "started_anew", another)
 	c.flight.restart()
 	if n := out.Rewind(); n > 0 {
-		c.ch.log.Info("events that nothing answered for are sent again", "count", n)
+		c.ch.log.Info("events that were not confirmed are sent again", "count", n)
 	}
 }
 

@@ -81,7 +81,7 @@ func (l *Link) connect(ctx context.Context) {
 // rewind has what no answer covered sent once more.
 func (l *Link) rewind() {
 	if n := l.out.Rewind(); n > 0 {
-		l.log.Info("events that nothing answered for are sent again", "count", n)
+		l.log.Info("events that were not confirmed are sent again", "count", n)
 	}
 }
 

@@ -147,7 +147,7 @@ func TestSilence(t *testing.T) {
 		r.emit("c d")
 		time.Sleep(time.Minute)
 		wantLines(t, "a silent manager", m, "")
-		if r.log.Count("offline", "the manager is silent") != 1 || r.log.Count("events that nothing answered for are sent again", "count=2") != 1 {
+		if r.log.Count("offline", "the manager is silent") != 1 || r.log.Count("events that were not confirmed are sent again", "count=2") != 1 {
 			t.Errorf("the log says\n%s", &r.log)
 		}
 		m.set(true)

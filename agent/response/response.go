@@ -124,7 +124,7 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	}
 	s.out = out
 	if s.pending = pending; len(pending) > 0 {
-		s.cfg.Log.Info("undoing active responses of before", "count", len(pending))
+		s.cfg.Log.Info("undoing active responses of the run before", "count", len(pending))
 		s.undoAll(ctx)
 	}
 	timer := time.NewTimer(time.Hour)

@@ -138,7 +138,7 @@ func listenFirst(address string, one func(network, address string, log *slog.Log
 		case err4 == nil && err6 == nil:
 			return []PacketConn{c4, c6}, nil
 		case err4 == nil && noFamily(err6):
-			log.Info("this host has no IPv6; listening on IPv4 alone")
+			log.Info("this host has no IPv6; listening on IPv4 only")
 			return []PacketConn{c4}, nil
 		case err4 == nil:
 			c4.Close()
@@ -147,7 +147,7 @@ func listenFirst(address string, one func(network, address string, log *slog.Log
 			}
 			return nil, err6
 		case err6 == nil:
-			log.Info("this host has no IPv4; listening on IPv6 alone")
+			log.Info("this host has no IPv4; listening on IPv6 only")
 			return []PacketConn{c6}, nil
 		default:
 			return nil, err4

@@ -165,7 +165,7 @@ func (s *Source) judge(err error) {
 	}
 	s.failed = text
 	if err == nil {
-		s.cfg.Log.Info("a command ends well again", "command", s.name)
+		s.cfg.Log.Info("a command succeeds again", "command", s.name)
 		return
 	}
 	s.cfg.Log.Warn("a command failed", "command", s.name, "err", err, "remedy", "run it by hand as this user; it is tried again", "interval", s.cfg.Interval)

@@ -112,7 +112,7 @@ func (f *follower) judge(t *tail) (read bool) {
 		f.waiting[t] = struct{}{} // it may still be written
 		return false
 	case best == readOn:
-		f.Log.Info("a copy of a followed file is read on where reading of that had stopped", "path", t.track.path, "offset", t.pos.off)
+		f.Log.Info("reading goes on in a copy of a followed file", "path", t.track.path, "offset", t.pos.off)
 	case best == noCopy && t.copyOf != nil && !f.stands(t): // it was one, and nothing else is left that tells
 		t.pos.off = t.copied
 	}

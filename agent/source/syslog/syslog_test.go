@@ -235,7 +235,7 @@ func TestIdleConnection(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("Read: %v, want the end of the connection", err)
 	}
-	if log := stop(); !strings.Contains(log, "silent connection") {
+	if log := stop(); !strings.Contains(log, "silent syslog connection") {
 		t.Errorf("log: %s", log)
 	}
 }

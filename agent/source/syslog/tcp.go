@@ -92,10 +92,10 @@ func (r *receiver) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			r.cfg.Log.Info("a silent connection for syslog was closed", "sender", from.String(), "after", r.cfg.IdleTimeout)
+			r.cfg.Log.Info("a silent syslog connection was closed", "sender", from.String(), "after", r.cfg.IdleTimeout)
 			return
 		default:
-			r.cfg.Log.Info("a connection for syslog broke", "sender", from.String(), "err", err)
+			r.cfg.Log.Info("a syslog connection broke", "sender", from.String(), "err", err)
 			return
 		}
 	}
