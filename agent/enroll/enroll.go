@@ -219,7 +219,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 		return nil
 	}
 	if c.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		cert, err := marked.KeyPair(c.Cert, c.Key)
 		if err != nil {
 			return nil, fmt.Errorf("enroll_cert: %w; name this agent's certificate and its key in PEM", err)
 		}

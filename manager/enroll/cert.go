@@ -43,7 +43,7 @@ func (c *Config) certificate() (tls.Certificate, error) {
 			return tls.Certificate{}, fmt.Errorf("enroll: make a certificate: %w; make the state directory writable for this user, or free space", err)
 		}
 	}
-	cert, err := tls.LoadX509KeyPair(c.CertFile(), c.keyFile())
+	cert, err := marked.KeyPair(c.CertFile(), c.keyFile())
 	if err != nil {
 		return cert, fmt.Errorf("enroll.cert: %s with %s: %w; name a certificate and its key in PEM, or remove both files to have new ones made (agents with the old fingerprint then do not trust the manager)",
 			c.CertFile(), c.keyFile(), err)

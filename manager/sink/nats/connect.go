@@ -58,10 +58,10 @@ func (s *Secrets) tls() (*tls.Config, error) {
 	}
 	if s.Cert != "" {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // read anew, so that it can be renewed
-			pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+			pair, err := marked.KeyPair(s.Cert, s.Key)
 			return &pair, err
 		}
-		if _, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
+		if _, err := marked.KeyPair(s.Cert, s.Key); err != nil {
 			return nil, fmt.Errorf("cert: %w; name files in PEM that this user may read", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"ossecd/keys/marked"
 	"ossecd/keys/setting"
 )
 
@@ -91,12 +92,12 @@ func New(o Options) (*Client, error) {
 			return nil, fmt.Errorf("ca: %w; make it readable for this user", err)
 		}
 		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(text) {
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(marked.Text(text)) {
 			return nil, fmt.Errorf("ca: %s has no certificate in PEM", o.CA)
 		}
 	}
 	if o.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
+		pair, err := marked.KeyPair(o.Cert, o.Key)
 		if err != nil {
 			return nil, fmt.Errorf("cert: %w", err)
 		}
@@ -138,8 +139,7 @@ func ReadSecret(key, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", key, err)
 	}
-	line, _, _ := bytes.Cut(text, []byte{'\n'})
-	line = bytes.TrimSpace(line)
+	line := bytes.TrimSpace(marked.FirstLine(text))
 	if len(line) == 0 || len(text) > maxSecret || bytes.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return "", fmt.Errorf("%s: %s has no secret of printable characters in its first line; write it there", key, path)
 	}

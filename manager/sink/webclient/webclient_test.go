@@ -113,3 +113,20 @@ func TestRead(t *testing.T) {
 		}
 	}
 }
+
+// A secret is the first line of a file, as editors of Windows leave it, too.
+func TestReadSecret(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	for text, want := range map[string]string{
+		"s3cret\n": "s3cret", "s3cret\r\nmore\r\n": "s3cret", " s3cret ": "s3cret", "\ufeffs3cret\r\n": "s3cret",
+		"\xff\xfes\x003\x00\r\x00\n\x00": "s3", "": "", "\n": "", "a b\n": "", "s\x00\n": "", "sö\n": "",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ReadSecret("token_file", path); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+}
