@@ -37,7 +37,10 @@ func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) (line,
 				}
 			}
 			path = append(path, arg)
-			if takesNext(arg, flags) && len(args) > 0 {
+			if takesNext(arg, flags) {
+				if len(args) == 0 {
+					return path, renamed // an argument behind it would be taken for the value that it lacks
+				}
 				path = append(path, args[0])
 				args = args[1:]
 			}

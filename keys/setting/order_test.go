@@ -18,7 +18,9 @@ func TestFlagsFirst(t *testing.T) {
 		{"manager order 001 x --state S", "manager order --state S -- 001 x"},
 		{"manager order 001 --json x --state=S -", "manager order --json --state=S -- 001 x -"},
 		{"manager order 001 x -- --state S", "manager order -- 001 x --state S"},
-		{"manager order 001 order --state", "manager order --state -- 001 order"},
+		{"manager order 001 order --state", "manager order --state"}, // cli says that it lacks its value
+		{"manager order 001 --state=", "manager order --state= -- 001"},
+		{"manager order 001 --json", "manager order --json -- 001"},
 		{"manager order 001 --what x", "manager order --what -- 001 x"},
 		{"manager --keys order order 001", "manager --keys order order -- 001"},
 		{"manager now --keys F", "manager --keys F -- now"},
