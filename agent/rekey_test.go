@@ -129,6 +129,32 @@ func TestRetiredKeyCommandsNothing(t *testing.T) {
 	}
 }
 
+// A manager that says nothing under the new key, as somebody on the way can see to, does not keep the old one good for long.
+func TestRetiredKeyEnds(t *testing.T) {
+	const retiredFor = 30 * time.Second
+	inRig(t, func(r *rig) { r.cfg.TimeReconnect = time.Hour }, func(r *rig, m *fakeManager) {
+		m.take()
+		order := m.seal(proto.NewKey + newLine)
+		soon, late := m.seal(proto.Ack), m.seal(proto.Ack)
+		m.use(newLine)
+		m.answerWith(silent)
+		m.sendRaw(order)
+		time.Sleep(retiredFor / 2)
+		m.sendRaw(soon)
+		time.Sleep(retiredFor / 4)
+		if n := r.log.Count("refused"); n > 0 {
+			t.Errorf("%d messages were refused:\n%s", n, r.log)
+		}
+		time.Sleep(retiredFor)
+		m.sendRaw(late)
+		time.Sleep(time.Second)
+		if r.log.Count("refused", "wrong key") != 1 {
+			t.Errorf("an ack under the old key is taken for ever:\n%s", r.log)
+		}
+		m.answerWith(acknowledge)
+	})
+}
+
 // A new key that does not fit is refused, and the old one stays in use.
 func TestNewKeyRefused(t *testing.T) {
 	none := func(*rig) {}

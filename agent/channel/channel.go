@@ -132,6 +132,7 @@ func (c *Channel) UseKey(key keys.Key) (use func(), err error) {
 		c.cfg.Key = key
 		c.counts.use(next.slot)
 		c.sealer.cipher = next.cipher
+		next.since = time.Now()
 		if c.conv != nil {
 			c.conv.recv.next.Store(next)
 			if c.conv.begun {

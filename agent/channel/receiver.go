@@ -15,9 +15,13 @@ import (
 // nextKey is what is made of a key for receiving.
 type nextKey struct {
 	line   string // of the keys file
+	since  time.Time
 	cipher *proto.Cipher
 	slot   *keys.Slot
 }
+
+// retiredFor is how long an acknowledgement may be on its way under the key before.
+const retiredFor = 30 * time.Second
 
 // receiver reads one socket. It lets through what the manager at the other end sent with our key, in our method
 // and dialect, and with a count not seen before. It is the only goroutine that uses the slot.
@@ -107,7 +111,7 @@ func (r *receiver) open(d []byte) (conversation.Message, bool) {
 		cipher, slot = next.cipher, next.slot
 	}
 	m, err := r.opener.Open(cipher, frame, r.dialect)
-	if err != nil && next != nil { // it may have been on its way
+	if err != nil && next != nil && time.Since(next.since) < retiredFor { // it may have been on its way
 		cipher, slot, retired = r.cipher, r.slot, true
 		m, err = r.opener.Open(cipher, frame, r.dialect)
 	}
