@@ -15,11 +15,25 @@ func TestText(t *testing.T) {
 		{"syscheck-restart", proto.SyscheckNow},
 		{"reconnect", proto.ForceReconnect},
 		{"restart-ossec0", "#!-execd restart-ossec0 - null (from_the_server) (no_rule_id)"},
+		{`{"command":"x","parameters":{}}`, `#!-execd {"command":"x","parameters":{}}`},
 		{"host-deny600 - 10.9.8.7 x 0", "#!-execd host-deny600 - 10.9.8.7 x 0"},
 	} {
 		words := strings.Fields(test.order)
 		if got, err := Text(words[0], words[1:]); err != nil || got != test.want {
 			t.Errorf("%s: got %q, %v, want %q", test.order, got, err, test.want)
+		}
+	}
+	// A word of a log line can have blanks. It must not become two, of which the second is taken for the address.
+	for _, bad := range [][]string{
+		{"host-deny600", "a 8.8.8.8", "10.9.8.7"}, {"host-deny600", "", "8.8.8.8"}, {"host-deny600", "-", "8.8.8.8 x"}, {"host-deny600", "a\u00a08.8.8.8", "-"},
+		{"host-deny600", "-", "10.9.8.7", "1 2", "3"}, {"host-deny600", "-", "10.9.8.7", "1", "2 3"}, {"host-deny600 -", "8.8.8.8"}, {"host-deny600 - 8.8.8.8"}, {`{"command":"x"}`, "-"}} {
+		if got, err := Text(bad[0], bad[1:]); !errors.Is(err, proto.ErrOrder) {
+			t.Errorf("%q: got %q, %v", bad, got, err)
+		}
+	}
+	for _, good := range [][]string{{"x", "-", "10.9.8.7", "1", "2", "(web01) any->/x"}} {
+		if _, err := Text(good[0], good[1:]); err != nil {
+			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range [][]string{{""}, {"reconnect", "x"}, {"x", "a\nb"}, {"x\u009b31m"}, {"x", strings.Repeat("y", proto.MaxOrder)}} {

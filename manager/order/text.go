@@ -4,6 +4,7 @@ package order
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"ossecd/proto"
 )
@@ -20,7 +21,11 @@ func Text(name string, args []string) (string, error) {
 	case "":
 		return "", fmt.Errorf("%q %w; name an active response, syscheck-restart or reconnect", name, proto.ErrOrder)
 	default:
-		if len(args) == 0 {
+		whole := strings.HasPrefix(name, "{") // in Wazuh's form
+		if err := checkWords(name, args, whole); err != nil {
+			return "", err
+		}
+		if len(args) == 0 && !whole {
 			args = []string{"-", "null", "(from_the_server)", "(no_rule_id)"}
 		}
 		text = proto.Execd + strings.Join(append([]string{name}, args...), " ")
@@ -30,4 +35,19 @@ func Text(name string, args []string) (string, error) {
 		return "", fmt.Errorf("%q with arguments %w; %s takes none", args, proto.ErrOrder, name)
 	}
 	return text, nil
+}
+
+// checkWords says whether name, user, address, alert and rule are a word each. The form knows no quotes: a user's name with a blank would be
+// two words, and the second of them the address. What stands behind these, the location, may have blanks.
+func checkWords(name string, args []string, whole bool) error {
+	if whole && len(args) > 0 {
+		return fmt.Errorf("%.40q with arguments %w; write them into the JSON", name, proto.ErrOrder)
+	}
+	words := append([]string{name}, args[:min(len(args), 4)]...)
+	for i, word := range words {
+		if !whole && (word == "" || strings.ContainsFunc(word, unicode.IsSpace)) {
+			return fmt.Errorf("%.40q %w: its word %d is empty or has blanks; give - for what there is none of", words, proto.ErrOrder, i+1)
+		}
+	}
+	return nil
 }
