@@ -16,7 +16,7 @@ const (
 	latin1               // ISO 8859-1
 	utf16le
 	utf16be
-	utf16marked // as the byte order mark says, little-endian without one
+	utf16marked // as the byte order mark says, which may be that of UTF-8, too; little-endian without one
 )
 
 // codings are the values of Config.Encoding.
@@ -44,6 +44,8 @@ func (c coding) of(head []byte) coding {
 	switch marked := c == plain || c == utf16marked; {
 	case marked && bytes.HasPrefix(head, []byte(markUTF16be)):
 		return utf16be
+	case c == utf16marked && bytes.HasPrefix(head, []byte(markUTF8)): // files of both kinds stand side by side on Windows
+		return plain
 	case marked && bytes.HasPrefix(head, []byte(markUTF16le)), c == utf16marked:
 		return utf16le
 	}

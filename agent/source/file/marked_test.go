@@ -23,6 +23,7 @@ func TestMarkedFiles(t *testing.T) {
 		{"UTF-16LE configured", "utf-16le", wide, binary.LittleEndian},
 		{"UTF-8", "", bytes, nil},
 		{"UTF-8 configured", "utf-8", bytes, nil},
+		{"UTF-8 among UTF-16", "utf-16", bytes, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
