@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 )
 
 // ErrFrame is how a stream ends that announces a message longer than MaxMessage.
@@ -12,6 +13,9 @@ var ErrFrame = errors.New("the count of octets is too high")
 
 // MaxMessage is how many bytes one message has at most, as of a datagram.
 const MaxMessage = 1 << 16
+
+// mark is the byte order mark in UTF-8.
+const mark = "\ufeff"
 
 const (
 	maxDigits = 9
@@ -25,6 +29,7 @@ type Framer struct {
 	buf  []byte // read, and not taken yet: buf[at:]
 	at   int
 	seen int  // of them, so many hold no end of a line
+	met  bool // the beginning of the stream, where a byte order mark may stand, as some programs of Windows write it
 	mid  bool // in the middle of a line that was too long
 	err  error
 }
@@ -50,6 +55,15 @@ func (f *Framer) Next() ([]byte, error) {
 // take is a message from what was read, if there is a whole one.
 func (f *Framer) take() (m []byte, ok bool, err error) {
 	p := f.buf[f.at:]
+	if !f.met {
+		if len(p) < len(mark) && strings.HasPrefix(mark, string(p)) && f.err == nil {
+			return nil, false, nil
+		}
+		f.met = true
+		rest := bytes.TrimPrefix(p, []byte(mark))
+		f.at += len(p) - len(rest)
+		p = rest
+	}
 	if !f.mid && f.seen == 0 {
 		n, begin, sure := parseCount(p)
 		switch {

@@ -45,6 +45,12 @@ var streams = []struct {
 	{"the highest count", "65536 <" + strings.Repeat("x", MaxMessage-1) + "7 <13>one", []string{"<" + strings.Repeat("x", MaxMessage-1), "<13>one"}, io.EOF},
 	{"a line that is too long", "<1>" + strings.Repeat("x", MaxMessage) + "7 <13>one\n<2>y\n", []string{"<1>" + strings.Repeat("x", MaxMessage-3), "xxx7 <13>one", "<2>y"}, io.EOF},
 	{"nothing", "", nil, io.EOF},
+	{"a mark before lines", "\ufeff<13>one\n<13>two\n", []string{"<13>one", "<13>two"}, io.EOF},
+	{"a mark before counts", "\ufeff7 <13>one7 <13>two", []string{"<13>one", "<13>two"}, io.EOF},
+	{"a mark later on", "<13>one\n\ufeff<13>two\n", []string{"<13>one", "\ufeff<13>two"}, io.EOF}, // Strip takes it away
+	{"a mark alone", "\ufeff", nil, io.EOF},
+	{"half a mark", "\xef\xbb", []string{"\xef\xbb"}, io.EOF},
+	{"half a mark and a line", "\xef\xbbx\n", []string{"\xef\xbbx"}, io.EOF},
 	{"empty lines", "\n\n\x00<13>one\n\n", []string{"<13>one"}, io.EOF},
 }
 
@@ -72,6 +78,9 @@ func TestStrip(t *testing.T) {
 		{"<13>Nov 23 09:42:24 vm sshd: x", "Nov 23 09:42:24 vm sshd: x"},
 		{"<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - BOM'su root' failed", "1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - BOM'su root' failed"},
 		{"<0>x\r\n\x00", "x"},
+		{"\ufeff<13>x\n", "x"},
+		{"\ufeffx", "x"},
+		{"<13>\ufeffx", "\ufeffx"},
 		{"<191>x", "x"},
 		{"<192>x", "<192>x"},
 		{"<>x", "<>x"},

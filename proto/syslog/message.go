@@ -2,9 +2,9 @@ package syslog
 
 import "bytes"
 
-// Strip takes from a message its priority, "<0>" to "<191>", and what ends it: line ends and NULs.
+// Strip takes from a message its priority, "<0>" to "<191>", what ends it, which are line ends and NULs, and a byte order mark at its beginning.
 func Strip(m []byte) []byte {
-	m = bytes.TrimRight(m, "\r\n\x00")
+	m = bytes.TrimPrefix(bytes.TrimRight(m, "\r\n\x00"), []byte(mark))
 	if len(m) < 3 || m[0] != '<' {
 		return m
 	}
