@@ -20,6 +20,11 @@ func openShared(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return leaveReserve(f)
+}
+
+// leaveReserve closes a file that takes one of the reserve's numbers.
+func leaveReserve(f *os.File) (*os.File, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return f, nil
@@ -30,7 +35,7 @@ func openShared(path string) (*os.File, error) {
 	}
 	if number >= most-min(reserve, most/4) {
 		f.Close()
-		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
+		return nil, &fs.PathError{Op: "open", Path: f.Name(), Err: syscall.EMFILE}
 	}
 	return f, nil
 }

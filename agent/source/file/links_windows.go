@@ -7,5 +7,5 @@ import (
 
 var errLink = errors.New("a symbolic link to a file of another owner")
 
-// checkLinks passes every link: to make one takes a privilege that only administrators have by default.
-func checkLinks(string, *os.File) error { return nil }
+// openFollowed follows every link: to make one takes a privilege that only administrators have by default.
+func openFollowed(path string) (*os.File, error) { return openShared(path) }

@@ -52,16 +52,13 @@ type tail struct {
 
 // openTail opens the regular file at path; the position is its beginning.
 func openTail(path string) (*tail, error) {
-	f, err := openShared(path)
+	f, err := openFollowed(path)
 	if err != nil {
 		return nil, err
 	}
 	in, err := statFile(f)
 	if err == nil && !in.mode.IsRegular() {
 		err = fmt.Errorf("%s: %w", path, errNotRegular)
-	}
-	if err == nil {
-		err = checkLinks(path, f)
 	}
 	var head []byte
 	if err == nil {

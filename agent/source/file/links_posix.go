@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !linux
 
 package file
 
@@ -11,13 +11,22 @@ import (
 	"syscall"
 )
 
-// errLink is the error for a link that somebody made who does not own what it leads to.
-var errLink = errors.New("a symbolic link to a file of another owner")
+// openFollowed opens a file as openShared does, and looks then how the path leads there. A path that leads elsewhere by then is
+// refused: a link may have been swapped. Directories that are swapped and swapped back several times within microseconds are not noticed,
+// since not every system opens a directory that may be searched and not read.
+func openFollowed(path string) (*os.File, error) {
+	f, err := openShared(path)
+	if err == nil {
+		if err = checkLinks(path, f); err != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
-// checkLinks says whether f, opened by this path, may be read as far as links go: each link on the way, also one that another
-// link leads to, must belong to the superuser, to us, or to the owner of the file. Without that whoever may write in a followed
-// directory, or where a link of the administrator leads to, could have an agent that runs as root send files that he cannot read
-// himself. A path that leads elsewhere by now is refused, too: a link may have been swapped while we looked.
 func checkLinks(path string, f *os.File) error {
 	opened, err := f.Stat()
 	if err != nil {
@@ -32,9 +41,6 @@ func checkLinks(path string, f *os.File) error {
 	}
 	return nil
 }
-
-// maxLinks is how many links may be on the way to a file, as in Linux.
-const maxLinks = 40
 
 // walk goes from link to link as the system does, and gives the path without links that it comes to.
 func walk(path string, owner uint32) (string, error) {
@@ -58,8 +64,8 @@ func walk(path string, owner uint32) (string, error) {
 			at = next
 			continue
 		}
-		if uid := uidOf(fi); uid != 0 && uid != owner && uid != uint32(os.Geteuid()) {
-			return "", fmt.Errorf("%s: %w: the link is of user %d, the file of user %d", next, errLink, uid, owner)
+		if err := mayFollow(next, uidOf(fi), owner); err != nil {
+			return "", err
 		}
 		if links++; links > maxLinks {
 			return "", &os.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
@@ -75,9 +81,6 @@ func walk(path string, owner uint32) (string, error) {
 	}
 	return at, nil
 }
-
-// errMoved is the error for a path that led elsewhere while it was opened.
-var errMoved = errors.New("it was replaced while it was opened")
 
 func uidOf(fi os.FileInfo) uint32 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
