@@ -54,8 +54,7 @@ func TestNewLogRefuses(t *testing.T) {
 }
 
 // What commands print of texts that others chose steers no terminal, and JSON stays the same data.
-func TestCommandsPrintNoControlCharacters(t *testing.T) {
-	t.Parallel()
+func TestCommandsPrintNoControlCharacters(t *testing.T) { // not beside others: package cli keeps state of its own
 	path := filepath.Join(t.TempDir(), "client.keys")
 	const secret = "k\u009b2J\u202e\u2028"
 	if err := os.WriteFile(path, []byte("001 web01 any "+secret+"\n"), 0o600); err != nil {
