@@ -92,7 +92,7 @@ func TestIntervalOfAnotherProgram(t *testing.T) {
 							r.end()
 							r.start()
 						}
-						time.Sleep(stockNotifyTime)
+						time.Sleep(10 * time.Minute)
 					}
 					if got := r.actions(); strings.Contains(got, "disconnected") {
 						t.Errorf("reported: %s", got)

@@ -13,6 +13,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/setting"
+	"ossecd/manager/control"
 	"ossecd/manager/enroll"
 	"ossecd/proto/printable"
 )
@@ -77,7 +78,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow, a `GLOB`; can be repeated"},
 		},
 		Action:      func(c *cli.Context) error { return action(c, demo) },
-		Subcommands: []*cli.Command{orderCommand(), statusCommand(), enrollInfoCommand()},
+		Subcommands: append(control.Commands(DefaultState), enrollInfoCommand()),
 	}
 }
 
@@ -115,7 +116,7 @@ func action(c *cli.Context, demo Demo) error {
 		},
 	}
 	if cfg.Control == "" {
-		cfg.Control = controlSocket(cfg.State)
+		cfg.Control = control.Socket(cfg.State)
 	}
 	if cfg.OssecHome != "" && !c.IsSet("keys") {
 		cfg.Keys = cfg.stock().Keys()

@@ -14,6 +14,7 @@ import (
 
 	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
+	"ossecd/manager/fleet"
 	"ossecd/manager/listen"
 	"ossecd/manager/stock"
 	"ossecd/manager/syslog"
@@ -71,8 +72,7 @@ type Config struct {
 
 	accepts proto.Method // of CryptoAccept; 0 is any
 	plans   []plan       // of Events, Out and Sinks
-	groups  []*sharing   // of Groups and Shared
-	labels  []labelling  // of Groups
+	groups  []fleet.Group
 	syslog  []syslog.Input
 
 	warnings []string // about what is still taken
@@ -139,7 +139,7 @@ func (c *Config) Validate() error {
 	if c.plans, err = c.planSinks(); err != nil {
 		faults = append(faults, err)
 	}
-	if c.groups, c.labels, err = c.planGroups(); err != nil {
+	if c.groups, err = fleet.ParseGroups(c.Groups); err != nil {
 		faults = append(faults, err)
 	}
 	var warnings []string

@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -65,50 +64,6 @@ func TestConversation(t *testing.T) {
 			t.Errorf("a stock agent is answered with %q", got)
 		}
 	})
-}
-
-// An order is said in the conversation of the newest keepalive, and in none once another program may use the key.
-func TestOrdersInAConversation(t *testing.T) {
-	t.Parallel()
-	r := direct(t, anyLine)
-	a := r.m.roster.Load().byID["001"]
-	kept := new(keeps)
-	r.conn = kept
-	from := netip.MustParseAddrPort("192.0.2.9:1111")
-	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 5}})
-	voice, err := r.m.newVoice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.m.orders = orders{m: r.m, voice: voice}
-	held := seal(converses("FIRST"))
-	for _, tt := range []struct{ says, nonce string }{
-		{proto.Startup, ""}, {keepalive("ossecd v1", time.Minute), ""}, {converses("FIRST"), "FIRST"}, {converses("SECOND"), "SECOND"}, {"#!-req 1 ack", "SECOND"},
-		{"1:l:event", "SECOND"}, {"held", "SECOND"}, {proto.Startup, ""}, {"held", ""}, {converses("THIRD"), "THIRD"}, {keepalive("OSSEC HIDS v4.2.0", 0), ""},
-		{strings.Replace(converses("FOURTH"), "ossecd v2", "another", 1), ""},
-	} {
-		if tt.says == "held" {
-			r.receive(held, from, netip.Addr{}, time.Now())
-		} else {
-			r.receive(seal(tt.says), from, netip.Addr{}, time.Now())
-		}
-		kept.sent = nil
-		if told := r.m.orders.tell(a, []byte(proto.SyscheckNow)); !told.Reachable || len(kept.sent) != 1 {
-			t.Fatalf("after %q: %+v", tt.says, told)
-		}
-		f, err := proto.ParseFrame(kept.sent[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := proto.NewOpener().Open(a.cipher, f, proto.OSSEC)
-		want := proto.SyscheckNow
-		if tt.nonce != "" {
-			want = string(proto.AppendNamed(nil, proto.ConversationName(tt.nonce, r.m.run), []byte(want)))
-		}
-		if err != nil || string(m.Payload) != want {
-			t.Errorf("after %q the order is %q, %v; want %q", tt.says, m.Payload, err, want)
-		}
-	}
 }
 
 // After a start of the manager an agent that takes part in a conversation would refuse an order that does not name it. So an event does not show

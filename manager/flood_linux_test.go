@@ -287,9 +287,9 @@ func floodLog(t *testing.T, file string) (refused map[string]int, dropped int) {
 		}
 		switch msg := l["msg"].(string); {
 		case msg == "stopped":
-			for why := malformed; why < numReasons; why++ {
-				if n, ok := l[why.String()].(float64); ok {
-					refused[why.String()] = int(n)
+			for why, n := range l {
+				if n, ok := n.(float64); ok {
+					refused[why] = int(n)
 				}
 			}
 		case strings.HasPrefix(msg, "the system dropped datagrams"):

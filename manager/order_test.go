@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/manager/control"
 	"ossecd/manager/listen"
 	"ossecd/proto"
 	"ossecd/proto/simnet"
@@ -97,7 +98,7 @@ func TestControlSocket(t *testing.T) {
 		`{"all":true,"action":"a\nb"}`:                       400,
 		`{"all":true,"action":"reconnect","colour":1}`:       400,
 		`[`: 400,
-		`{"all":true,"action":"` + strings.Repeat("x", maxRequest) + `"}`: 400,
+		`{"all":true,"action":"` + strings.Repeat("x", 256<<10) + `"}`: 400,
 	} {
 		if code, got := r.request("POST", "/v1/orders", body); code != want || !strings.Contains(got, `"error"`) {
 			t.Errorf("%.60s: got %d %.100s, want %d", body, code, got, want)
@@ -107,16 +108,16 @@ func TestControlSocket(t *testing.T) {
 		t.Errorf("a refused order was sent: %q", got)
 	}
 
-	var s Status
-	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (AgentCounts{Known: 2, Starting: 1}) {
+	var s control.Status
+	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Starting: 1}) {
 		t.Errorf("status before the first keepalive %s", text)
 	}
 	p.send(keepalive("OSSEC HIDS v4.2.0", 0))
 	p.answer()
-	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (AgentCounts{Known: 2, Connected: 1}) || len(s.Sinks) != 1 {
+	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Connected: 1}) || len(s.Sinks) != 1 {
 		t.Errorf("status %s", text)
 	}
-	var all []AgentStatus
+	var all []control.AgentStatus
 	if _, text := r.request("GET", "/v1/agents", ""); json.Unmarshal([]byte(text), &all) != nil || len(all) != 2 || all[0].State != "connected" ||
 		!strings.HasPrefix(all[0].Source, "198.51.100.9:") || all[0].LastSeen == nil || all[1].State != "disconnected" || all[1].LastSeen != nil {
 		t.Errorf("agents %s", text)
@@ -199,32 +200,6 @@ func TestStockLayout(t *testing.T) {
 	}
 	r.end()
 	if _, err := os.Stat(filepath.Join(r.cfg.stock().Rids(), "sender_counter")); err != nil {
-		t.Error(err)
-	}
-}
-
-// The control socket of a manager that runs is not taken from it by another one, with a state directory of its own.
-func TestControlSocketTaken(t *testing.T) {
-	t.Parallel()
-	r := onSockets(t, "", anyLine)
-	other := newManager(r.cfg, slog.New(slog.DiscardHandler))
-	if c, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("%v", err)
-		c.socket.Close()
-	}
-	if code, got := r.request("GET", "/v1/status", ""); code != 200 {
-		t.Errorf("got %d %s", code, got)
-	}
-	r.end()
-	c, err := other.openControl() // one that is left behind is replaced
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.socket.Close()
-	if err := os.WriteFile(r.cfg.Control, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.openControl(); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Error(err)
 	}
 }

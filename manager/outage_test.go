@@ -251,20 +251,3 @@ func TestLabelsOfGroups(t *testing.T) {
 		r.end()
 	})
 }
-
-func TestFaultsOfGroups(t *testing.T) {
-	t.Parallel()
-	tests := []struct{ table, want string }{
-		{`{"agents":["x"]}`, "labels = {"},
-		{`{"agents":["x"],"labels":{"a b":"x"}}`, "is not a name"},
-		{`{"agents":["x"],"labels":{"a":1}}`, "table of strings"},
-		{`{"agents":["x"],"labels":{}}`, "table of strings"},
-		{`{"agents":["x"],"labels":{"a":"` + strings.Repeat("x", 257) + `"}}`, "longer than 256"},
-	}
-	for _, tt := range tests {
-		c := Config{Groups: settingtest.Tables(t, "group", tt.table)}
-		if _, _, err := c.planGroups(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "group[1]: ") {
-			t.Errorf("%s: %v, want %q", tt.table, err, tt.want)
-		}
-	}
-}

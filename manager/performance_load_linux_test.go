@@ -2,8 +2,10 @@ package manager
 
 import (
 	"bytes"
+	"fmt"
 	"ossecd/proto"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -62,3 +64,18 @@ func newLoad(t *testing.T, f form, size, agents, bursts int) *load {
 	l.keys = lines.Bytes()
 	return l
 }
+
+// logLine is a log line of some size, another one for each n.
+func logLine(n, size int) string {
+	const end = "; the next attempt of that address will be the 17th within ten minutes"
+	var b strings.Builder
+	for b.Len() < size {
+		fmt.Fprintf(&b, "Nov 22 15:%02d:%02d web01 sshd[%d]: Failed password for invalid user admin%d from 203.0.113.%d port %d ssh2"+end+" ",
+			n/60%60, n%60, 1000+n*7919%9000, n%97, n*31%256, 1024+n*104729%60000)
+		n += 10_007
+	}
+	return b.String()[:size]
+}
+
+// benchKey is the keys line of the agent with the number n, from 1 on.
+func benchKey(n int) string { return fmt.Sprintf("%06d agent%06d any %064x", n, n, n) }

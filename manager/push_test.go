@@ -196,18 +196,3 @@ func TestPushEndsWithItsKey(t *testing.T) {
 		})
 	}
 }
-
-func TestGroupFaults(t *testing.T) {
-	t.Parallel()
-	for table, want := range map[string]string{
-		`{"name":"a"}`:                               "group[1]: agents: missing",
-		`{"agents":["a"]}`:                           "group[1]: shared: missing",
-		`{"agents":["["],"shared":"d"}`:              "not a pattern",
-		`{"agents":["a"],"shared":"d","sharde":"x"}`: `did you mean "shared"`,
-	} {
-		cfg := Config{Keys: "k", State: "s", Listen: []string{":0"}, Events: "-", Groups: settingtest.Tables(t, "group", table)}
-		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", table, err, want)
-		}
-	}
-}

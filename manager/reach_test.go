@@ -2,7 +2,6 @@ package manager
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,42 +146,4 @@ func TestPushesToStockAgentsHaveABudget(t *testing.T) {
 			t.Errorf("later it got %d messages", others)
 		}
 	})
-}
-
-// To an address that has shown nothing no answer is longer than what came, but for the stock acknowledgement. Real keepalives have all of theirs.
-func TestNoAnswerIsLongerThanWhatCame(t *testing.T) {
-	t.Parallel()
-	r := direct(t, anyLine)
-	kept := new(keeps)
-	r.conn = kept
-	from := netip.MustParseAddrPort("192.0.2.9:1111")
-	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.Blowfish, Counter: proto.Counter{Global: 1_800_000_000}})
-	opener := proto.NewOpener()
-	a := r.m.roster.Load().byID["001"]
-	for _, tt := range []struct {
-		says string
-		want string // what the answer begins with
-	}{
-		{proto.Startup, proto.Ack}, {keepalive("ossecd v1", time.Minute), proto.Ack + "run="}, {"#!-x", proto.Ack},
-		{"#!-a - ossecd v\n\nossecd notify-time=1ms conversation=A", proto.Ack}, {"#!-x", proto.Ack},
-		{converses("4RQ2KXJ6C3O5M7W2ZTN6LHYBEA"), proto.Named}, {"#!-x", proto.Ack},
-	} {
-		kept.sent = nil
-		d := seal(tt.says)
-		r.receive(d, from, netip.Addr{}, time.Now())
-		if len(kept.sent) != 1 {
-			t.Fatalf("after %q %d answers", tt.says, len(kept.sent))
-		}
-		f, err := proto.ParseFrame(kept.sent[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := opener.Open(a.cipher, f, proto.OSSEC)
-		if err != nil || !strings.HasPrefix(string(m.Payload), tt.want) || tt.want == proto.Ack && string(m.Payload) != proto.Ack {
-			t.Errorf("%q is answered with %q, %v", tt.says, m.Payload, err)
-		}
-		if n := len(kept.sent[0]); n > len(d) && string(m.Payload) != proto.Ack || n > len(d)+11 {
-			t.Errorf("%q of %d bytes is answered with %d", tt.says, len(d), n)
-		}
-	}
 }

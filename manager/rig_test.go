@@ -31,6 +31,16 @@ const (
 
 var quiet = slog.New(slog.DiscardHandler)
 
+// As the rooms have them.
+const (
+	sharedEvery   = 2 * time.Second  // how often shared directories are looked at
+	pushAgain     = 30 * time.Second // how long an agent may take to report what was pushed
+	changesAtOnce = 10               // of an agent's coming and going that are reported as they come
+	maxNamed      = 100              // lost agents that the log names
+	restEvery     = 10 * time.Second // how often the keys file is tried again
+	signsOver     = 10 * time.Second // for which two hosts must be seen
+)
+
 var managerAddr = netip.MustParseAddrPort("203.0.113.5:1514")
 
 // syncBuffer is a buffer for many goroutines.
@@ -142,6 +152,24 @@ func inBubble(t *testing.T, lines []string, f func(r *rig)) {
 		f(r)
 		r.end()
 	})
+}
+
+// sealAs makes datagrams of an agent, with rising counts.
+func sealAs(t testing.TB, keyLine string, e proto.Envelope) func(message string) []byte {
+	k := mustKey(t, keyLine)
+	c := proto.NewCipher(k.CipherKey())
+	s, err := proto.NewSealer(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(message string) []byte {
+		e.Counter = e.Counter.Next()
+		d, err := s.Seal(nil, c, &e, []byte(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
 }
 
 // line is an event line as its reader sees it.

@@ -46,13 +46,13 @@ func (l *Logger) due(message string) bool {
 }
 
 // Limit says when one thing may be logged again. The zero Limit lets it be logged now. Its owner guards it.
-type Limit struct{ next time.Time }
+type Limit struct{ next int64 } // Unix time, nanoseconds
 
 // Due says whether it is time to log, and notes that it was done.
 func (l *Limit) Due(now time.Time) bool {
-	if now.Before(l.next) {
+	if wait := l.next - now.UnixNano(); wait > 0 && wait <= int64(Every) { // more: the clock was set back
 		return false
 	}
-	l.next = now.Add(Every)
+	l.next = now.Add(Every).UnixNano()
 	return true
 }

@@ -24,3 +24,23 @@ func TestLogger(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was ahead and is right again does not silence the log until it gets there.
+func TestLimitAfterAClockWasAhead(t *testing.T) {
+	t.Parallel()
+	l, now := new(Limit), time.Now()
+	for _, tt := range []struct {
+		at   time.Time
+		want bool
+	}{
+		{now.AddDate(1, 0, 0), true},
+		{now.AddDate(1, 0, 0).Add(Every - time.Second), false},
+		{now, true},
+		{now.Add(Every - time.Second), false},
+		{now.Add(Every), true},
+	} {
+		if got := l.Due(tt.at); got != tt.want {
+			t.Errorf("at %v: %v, want %v", tt.at.Sub(now), got, tt.want)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package order
 
 import (
 	"encoding/json"
-	"strconv"
 	"strings"
 
 	"ossecd/proto"
@@ -10,25 +9,6 @@ import (
 
 // Wazuh's agents from 4.2 on read an active response as JSON alone, and log "Invalid JSON message" at OSSEC's form
 // (docs/protocol.md, "Control messages").
-
-// ReadsJSON says whether a program of Wazuh of this version, "v4.14.5", does.
-func ReadsJSON(version string) bool {
-	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return err1 == nil && err2 == nil && (major > 4 || major == 4 && minor >= 2)
-}
-
-// StartupReadsJSON says it of what stands behind a startup: {"version":"v4.14.5"}, or nothing.
-func StartupReadsJSON(rest []byte) bool {
-	var s struct {
-		Version string `json:"version"`
-	}
-	return len(rest) > 0 && json.Unmarshal(rest, &s) == nil && ReadsJSON(s.Version)
-}
 
 // wazuhOrder is an order in Wazuh's form.
 type wazuhOrder struct {

@@ -3,6 +3,7 @@ package stock
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +19,8 @@ import (
 // AgentInfo writes the stock agent information files, NAME-IP: the first line of the last keepalive and the cipher. Their
 // times are the liveness that stock programs go by (docs/protocol.md, "Control messages").
 type AgentInfo struct {
-	dir *os.Root
-	log *limitlog.Logger
+	dir     *os.Root
+	limited *limitlog.Logger
 
 	mu      sync.Mutex
 	waiting map[string]string // content by name
@@ -28,12 +29,12 @@ type AgentInfo struct {
 }
 
 // OpenAgentInfo opens the directory of the files.
-func OpenAgentInfo(l Layout, log *limitlog.Logger) (*AgentInfo, error) {
+func OpenAgentInfo(l Layout, log *slog.Logger) (*AgentInfo, error) {
 	dir, err := os.OpenRoot(l.AgentInfo())
 	if err != nil {
 		return nil, fmt.Errorf("agent information: %w; is %s the directory of a stock server?", err, string(l))
 	}
-	return &AgentInfo{dir: dir, log: log, waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
+	return &AgentInfo{dir: dir, limited: limitlog.New(log), waiting: make(map[string]string), wake: make(chan struct{}, 1), written: make(map[string]string)}, nil
 }
 
 // Close closes it where there will be no Run.
@@ -99,7 +100,7 @@ func (i *AgentInfo) Run(ctx context.Context) {
 		i.mu.Unlock()
 		for name, content := range now {
 			if err := i.write(name, content); err != nil {
-				i.log.Error("agent information was not written", "err", err)
+				i.limited.Error("agent information was not written", "err", err)
 			}
 		}
 	}

@@ -1,0 +1,84 @@
+// Package channel is the stock conversation with agents, over datagrams: it opens what they send, judges whether it is theirs and fresh,
+// answers, and hands their events on. What it refuses it counts and explains.
+//
+//	socket ── receiver ── fleet: which agent ── open ── count ──┬── control: answer, return path, fleet: presence
+//	             │                                              └── event: record ── Events
+//	             └── refusals: counted by reason, logged once a minute
+//
+// Each socket has one receiver, a goroutine that takes a datagram all the way. Nothing of an agent's state changes before its message
+// was found authentic and fresh.
+package channel
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"ossecd/keys"
+	"ossecd/keys/limitlog"
+	"ossecd/manager/fleet"
+	"ossecd/manager/listen"
+	"ossecd/manager/sink"
+	"ossecd/proto"
+)
+
+// Events are where events go. Put never blocks, and the lot may be used again afterwards; more says that others follow at once.
+type Events interface {
+	Put(l *sink.Lot, more bool)
+}
+
+// Config is what a Channel is told.
+type Config struct {
+	Run     string       // names this run of the manager to agents that are ours
+	Accepts proto.Method // the cipher that agents may use; 0 is any
+	State   string       // the manager's state directory, as remedies name it
+	Sender  *keys.Sender
+	Events  Events
+	Log     *slog.Logger
+}
+
+// Channel is the conversations with all agents.
+type Channel struct {
+	cfg      Config
+	fleet    *fleet.Fleet
+	log      *slog.Logger
+	limited  *limitlog.Logger
+	refusals *refusals
+
+	outside struct { // for what is not an answer
+		sync.Mutex // taken before a peer's lock
+		replier
+	}
+}
+
+// New makes the channel. Join must follow.
+func New(cfg Config) (*Channel, error) {
+	c := &Channel{cfg: cfg, log: cfg.Log, limited: limitlog.New(cfg.Log), refusals: newRefusals(cfg.Log)}
+	r, err := c.newReplier()
+	if err != nil {
+		return nil, err
+	}
+	c.outside.replier = *r
+	return c, nil
+}
+
+// Join has the channel serve the agents of a fleet, for which Converse makes the conversations.
+func (c *Channel) Join(f *fleet.Fleet) { c.fleet = f }
+
+// Receive takes what comes to a socket until that is closed.
+func (c *Channel) Receive(ctx context.Context, conn listen.PacketConn) error {
+	r, err := c.newReceiver(conn)
+	if err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+// Run logs until ctx ends what is refused.
+func (c *Channel) Run(ctx context.Context) { c.refusals.run(ctx) }
+
+// Refused counts what was refused, by reason, where there was any.
+func (c *Channel) Refused() map[string]uint64 { return c.refusals.all() }
+
+// Summary is the same as attributes for a log line.
+func (c *Channel) Summary() []any { return c.refusals.summary() }

@@ -1,0 +1,175 @@
+package channel
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ossecd/keys/limitlog"
+	"ossecd/manager/fleet"
+	"ossecd/manager/listen"
+	"ossecd/proto"
+)
+
+// peer is the conversation with one agent.
+type peer struct {
+	channel *Channel
+	agent   *fleet.Agent
+	traits  atomic.Pointer[fleet.Traits]      // what it points to never changes; nil for the zero Traits
+	back    atomic.Pointer[listen.ReturnPath] // likewise; nil until the agent was heard
+
+	// mu guards what is below. It is taken before all locks of the fleet. Answers are sealed and sent while it is held, so that those to
+	// one agent leave in the order of their counts.
+	mu      sync.Mutex
+	active  *fleet.Credential // the next key, where its last fresh message came with that; nil: its own
+	talk    string            // names what we say to each other, by its keepalive; empty for no name
+	taught  uint64            // the count of the control message that told last what it is
+	before  uint64            // the highest count that earlier runs took
+	first   uint64            // the first that this run took, 0 for none
+	told    int               // bytes of its last keepalive
+	address *addressCheck     // nil until it is needed
+	clones  *cloneDetector    // nil until it spoke
+	faults  *faults           // nil until there is one
+}
+
+// Converse begins the conversation with an agent, which may take the place of another (fleet.Config).
+func (c *Channel) Converse(a, was *fleet.Agent) fleet.Conversation {
+	p := &peer{channel: c, agent: a, before: a.Before}
+	if was == nil {
+		return p
+	}
+	w := was.Conversation().(*peer)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.before, p.first = w.takenBefore(), w.first
+	if was.Key.Secret != a.Key.Secret { // its next key is its own now
+		p.talk = w.talk
+		p.traits.Store(w.traits.Load())
+		p.back.Store(w.back.Load())
+		return p
+	}
+	if next := a.Next(); next != nil && w.usesNext() && next.Key.Secret == w.active.Key.Secret {
+		p.active = next // the key before has ended
+	}
+	return p
+}
+
+// errNotHeard says that nobody knows where the agent is.
+var errNotHeard = errors.New("not heard since the manager started")
+
+// Send implements fleet.Conversation.
+func (p *peer) Send(message []byte) error {
+	o := &p.channel.outside
+	o.Lock()
+	defer o.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.back.Load() == nil {
+		return errNotHeard
+	}
+	return o.send(p, message)
+}
+
+// Addr implements fleet.Conversation.
+func (p *peer) Addr() netip.AddrPort {
+	if back := p.back.Load(); back != nil {
+		return back.To
+	}
+	return netip.AddrPort{}
+}
+
+// Traits implements fleet.Conversation.
+func (p *peer) Traits() fleet.Traits {
+	if t := p.traits.Load(); t != nil {
+		return *t
+	}
+	return fleet.Traits{}
+}
+
+// setTraits is for when they may have changed. p.mu is held.
+func (p *peer) setTraits(t fleet.Traits) {
+	if t != p.Traits() {
+		p.traits.Store(&t)
+	}
+}
+
+// answerTo has answers go another way. p.mu is held.
+func (p *peer) answerTo(back listen.ReturnPath) {
+	if old := p.back.Load(); old == nil || *old != back {
+		p.back.Store(&back)
+	}
+}
+
+// usesNext says that the agent's last fresh message came with its next key, which is still that. p.mu is held.
+func (p *peer) usesNext() bool { return p.active != nil && p.active == p.agent.Next() }
+
+// cipher is that of the agent's last fresh message. p.mu is held.
+func (p *peer) cipher() *proto.Cipher {
+	if p.usesNext() {
+		return p.active.Cipher
+	}
+	return p.agent.Cipher
+}
+
+// takenBefore is the highest count that earlier runs took, perhaps under its next key. p.mu is held.
+func (p *peer) takenBefore() uint64 {
+	if next := p.agent.Next(); next != nil {
+		p.before = max(p.before, next.Before)
+	}
+	return p.before
+}
+
+// dialectOf is the dialect of a message, which Blowfish does not show: there it is that of the last AES message.
+func (p *peer) dialectOf(m *proto.Message) proto.Dialect {
+	if m.Method == proto.AES {
+		return m.Dialect
+	}
+	return p.Traits().Dialect
+}
+
+// faults are what is known of an agent with which something was wrong.
+type faults struct {
+	low  lowCounts
+	logs [numReasons - authentic]limitlog.Limit // by reason
+}
+
+func (p *peer) faulty() *faults {
+	if p.faults == nil {
+		p.faults = new(faults)
+	}
+	return p.faults
+}
+
+// forgetLow is for when counts are in order again.
+func (p *peer) forgetLow() {
+	if p.faults != nil {
+		p.faults.low = lowCounts{}
+	}
+}
+
+// mayLog says whether it is time to log something about the agent again, and notes that it was done. p.mu is held.
+func (p *peer) mayLog(why reason, now time.Time) bool { return p.faulty().logs[why-authentic].Due(now) }
+
+// lostCounterAfter is how many authentic messages with rising counts, all far below the last one, are
+// taken as a sign that an agent lost its counter.
+const lostCounterAfter = 3
+
+// lowCounts watches for an agent whose counter fell back: messages with rising counts, all too old.
+type lowCounts struct {
+	last    uint64
+	rising  int
+	startup bool
+}
+
+// note takes a message that was too old and says whether it is time to speak of a lost counter.
+func (l *lowCounts) note(v uint64, startup bool) bool {
+	if v <= l.last {
+		*l = lowCounts{}
+	}
+	l.last = v
+	l.rising++
+	l.startup = l.startup || startup
+	return l.startup && l.rising >= lostCounterAfter
+}
