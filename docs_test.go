@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -56,7 +59,8 @@ func TestLinksOfDocs(t *testing.T) {
 	}
 	more, _ := filepath.Glob("docs/*/*.md")
 	link := regexp.MustCompile(`\]\(([^)#:\s]*)(#[^)\s]*)?\)`)
-	for _, page := range append(append(pages, more...), "README.md") {
+	top, _ := filepath.Glob("*.md")
+	for _, page := range append(append(pages, more...), top...) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -93,4 +97,73 @@ func headings(t *testing.T, page string) map[string]bool {
 		}
 	}
 	return all
+}
+
+// What the pages show of a configuration file is one that --check finds in order, but for files that this host lacks.
+func TestConfigurationOfDocs(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the pages have sources that only some systems have")
+	}
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "client.keys")
+	if err := os.WriteFile(keys, []byte("001 web01 any 5f1d4b3a9c7e2f80a1b2c3d4e5f60718\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacks := regexp.MustCompile(`only Windows has|no such file|nothing to follow`)
+	checked := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range indented(string(text)) {
+			for _, role := range []string{"manager", "agent"} {
+				if !regexp.MustCompile(`(?m)^\[+` + role + `\b`).MatchString(block) {
+					continue
+				}
+				checked++
+				file := filepath.Join(dir, "ossecd.toml")
+				if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				line := []string{"ossecd", role, "--check", "--config", file, "--keys", keys, "--state", filepath.Join(dir, "state")}
+				if role == "agent" && !strings.Contains(block, "manager =") {
+					line = append(line, "--manager", "192.0.2.1")
+				}
+				var stdout, stderr bytes.Buffer
+				run(context.Background(), line, &stdout, &stderr)
+				for fault := range strings.Lines(stderr.String()) {
+					if !lacks.MatchString(fault) {
+						t.Errorf("%s: %s%s", page, fault, block)
+					}
+				}
+			}
+		}
+	}
+	if checked < 30 {
+		t.Errorf("found %d configurations", checked)
+	}
+}
+
+// indented are the blocks of a page that stand four blanks to the right.
+func indented(page string) (blocks []string) {
+	var block strings.Builder
+	for line := range strings.Lines(page + "\n") {
+		rest, isCode := strings.CutPrefix(line, "    ")
+		switch {
+		case isCode:
+			block.WriteString(rest)
+		case strings.TrimSpace(line) == "" && block.Len() > 0:
+			block.WriteString("\n")
+		case block.Len() > 0:
+			blocks = append(blocks, block.String())
+			block.Reset()
+		}
+	}
+	return append(blocks, block.String())
 }
