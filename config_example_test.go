@@ -10,7 +10,6 @@ import (
 
 // Each of the comments of the example can be made a setting.
 func TestExampleConfig(t *testing.T) {
-	t.Parallel()
 	var out, stderr bytes.Buffer
 	if code := run(context.Background(), []string{"ossecd", "example-config"}, &out, &stderr); code != 0 {
 		t.Fatalf("ended with %d: %s", code, &stderr)

@@ -13,7 +13,6 @@ import (
 
 // The man page has every command and every flag that a help shows, and nothing that roff takes for a request by mistake.
 func TestMan(t *testing.T) {
-	t.Parallel()
 	var page, stderr bytes.Buffer
 	if code := run(context.Background(), []string{"ossecd", "man"}, &page, &stderr); code != 0 {
 		t.Fatalf("ended with %d: %s", code, &stderr)
@@ -51,7 +50,6 @@ func TestRoff(t *testing.T) {
 
 // The shells take their scripts.
 func TestCompletionScripts(t *testing.T) {
-	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		var script, stderr bytes.Buffer
 		if code := run(context.Background(), []string{"ossecd", "completion", shell}, &script, &stderr); code != 0 || script.Len() == 0 {
