@@ -144,6 +144,10 @@ func ListenQueue(path string, log *slog.Logger) (*localqueue.Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("active responses: %w", err)
 	}
+	if localqueue.InUse(l.AnalysisQueue()) != nil { // it connects once, when it starts
+		log.Warn("the analysis daemon was started before ossecd: its active responses do not reach ossecd",
+			"remedy", "restart the analysis daemon, and then the monitor daemon, each after the old one has ended")
+	}
 	return q, nil
 }
 

@@ -1,6 +1,12 @@
 package order
 
 import (
+	"bytes"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -104,4 +110,43 @@ func FuzzParseRequest(f *testing.F) {
 			t.Errorf("%q: %+v", d, r)
 		}
 	})
+}
+
+// The analysis daemon connects to the queue once. One that runs already when the queue is made has lost it, and is named.
+func TestListenARBehindTheAnalysisDaemon(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no unix datagram sockets")
+	}
+	dir, err := os.MkdirTemp("", "ar") // a name that leaves room for a socket's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l := Layout(dir)
+	for _, path := range []string{l.ARQueue(), l.AnalysisQueue()} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, running := range []bool{false, true, false} {
+		var daemon *net.UnixConn
+		if running {
+			if daemon, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: l.AnalysisQueue(), Net: "unixgram"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log bytes.Buffer
+		q, err := ListenAR(l, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Close()
+		if strings.Contains(log.String(), "was started before") != running {
+			t.Errorf("the daemon runs: %v, log: %s", running, log.String())
+		}
+		if running {
+			daemon.Close() // leaves its file
+		}
+	}
 }

@@ -27,6 +27,8 @@ const (
 	// fullWait is the pause after the system says that the socket is full. (Where it can tell when there is room,
 	// writing waits for that by itself.)
 	fullWait = 5 * time.Millisecond
+
+	markWithin = 100 * time.Millisecond
 )
 
 // Queue is the sink.
@@ -36,12 +38,14 @@ type Queue struct {
 	event    sink.Event
 	datagram []byte
 	limited  *limitlog.Logger
+	file     os.FileInfo // of the socket that we are connected to; nil if it is not known
 }
 
 // New makes a sink; the socket is connected to at the first event, and anew whenever the daemon was restarted.
 func New(path string, log *slog.Logger) *Queue {
 	q := &Queue{path: path, limited: limitlog.New(log)}
 	q.link.Dial = func(context.Context) (net.Conn, error) {
+		q.file, _ = os.Stat(path) // before: if it is replaced in between, we connect once more than needed
 		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 		if err != nil {
 			return nil, fmt.Errorf("%w; start the analysis daemon, and let this user (group ossec) write to its socket", err)
@@ -53,6 +57,7 @@ func New(path string, log *slog.Logger) *Queue {
 
 // Write hands events over. It waits for a daemon that is slow.
 func (q *Queue) Write(ctx context.Context, events sink.Batch) (r sink.Result, err error) {
+	q.leaveOld(ctx)
 	c, err := q.link.Conn(ctx)
 	if err != nil {
 		return r, err
@@ -79,6 +84,23 @@ func (q *Queue) Write(ctx context.Context, events sink.Batch) (r sink.Result, er
 		q.link.Break()
 	}
 	return r, err
+}
+
+// mark is what no daemon takes for an event. Collectors send such signs of life.
+const mark = "1:ossec-keepalive:--MARK--: \x00"
+
+// leaveOld leaves a daemon in whose place another one was started. One that was told to stop ends only when something comes, and runs
+// beside the new one until then: events in its socket are lost with it, and its active responses go nowhere. So it gets a mark.
+func (q *Queue) leaveOld(ctx context.Context) {
+	now, err := os.Stat(q.path)
+	if err != nil || q.file == nil || os.SameFile(q.file, now) {
+		return
+	}
+	if c, err := q.link.Conn(ctx); err == nil && q.file != nil && !os.SameFile(q.file, now) {
+		c.SetWriteDeadline(time.Now().Add(markWithin))
+		c.Write([]byte(mark))
+		q.link.Break()
+	}
 }
 
 // send sends the datagram at hand.

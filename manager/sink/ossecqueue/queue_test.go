@@ -132,6 +132,44 @@ func TestQueue(t *testing.T) {
 }
 
 // A stop is not held up by a daemon that reads nothing.
+// A daemon that was started anew has all events from then on, though the one before still reads its socket.
+func TestTheNewDaemon(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	old := listen(t, path)
+	defer old.Close()
+	q := New(path, quiet)
+	defer q.Close()
+	put := func(text string) {
+		t.Helper()
+		var l sink.Lot
+		l.Report(nil, nil, time.Now(), text, sink.Report{Action: sink.Lost})
+		if r, err := q.Write(t.Context(), l.Events()); err != nil || r.Done != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	put("one")
+	if got := next(t, old); !strings.Contains(got, ":one") {
+		t.Errorf("got %q", got)
+	}
+	if err := os.Remove(path); err != nil { // as the stock daemon does it
+		t.Fatal(err)
+	}
+	put("two")
+	if got := next(t, old); !strings.Contains(got, ":two") {
+		t.Errorf("got %q", got)
+	}
+	anew := listen(t, path)
+	defer anew.Close()
+	put("three")
+	if got := next(t, anew); !strings.Contains(got, ":three") {
+		t.Errorf("got %q", got)
+	}
+	if got := next(t, old); got != "1:ossec-keepalive:--MARK--: " {
+		t.Errorf("the old one got %q, want what wakes it", got)
+	}
+}
+
 func TestStopWhileTheDaemonHangs(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
