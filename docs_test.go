@@ -167,3 +167,40 @@ func indented(page string) (blocks []string) {
 	}
 	return append(blocks, block.String())
 }
+
+// docs/design.md has a row for each package, and names none that is gone. Files that the pages name are there.
+func TestRoomsOfDesign(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasPrefix(path, "testdata") {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if dir != "." && !strings.Contains(string(page), "`"+dir+"/`") && !strings.Contains(string(page), ", `"+filepath.Base(dir)+"/`") && !strings.HasSuffix(dir, "test") {
+			t.Errorf("%s/ has no row; say there what it holds", dir)
+			return filepath.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := filepath.Glob("docs/*.md")
+	more, _ := filepath.Glob("docs/*/*.md")
+	named := regexp.MustCompile("`((?:agent|manager|keys|proto|testdata)/[a-z_/]*(?:/|\\.go))`")
+	for _, page := range append(pages, more...) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+	}
+}
