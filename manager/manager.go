@@ -214,7 +214,7 @@ func (m *manager) openServices() (err error) {
 	}
 	m.fleet.OnKeepalive(func(a *fleet.Agent, r *fleet.Report) { info.Note(a.Key, r.Text, r.Method) })
 	m.services = append(m.services, service{info.Run, info.Close})
-	queue, err := order.ListenQueue(m.cfg.stock().ARQueue(), m.log)
+	queue, err := order.ListenQueue(m.cfg.stock().ARQueue(), m.cfg.stock().AnalysisQueue(), m.log)
 	if err != nil {
 		return err
 	}

@@ -138,13 +138,14 @@ func parseFlags(s string) (r Request, err error) {
 	return r, nil
 }
 
-// ListenQueue opens the active-response queue at a path. One that is there already is replaced if nobody reads it.
-func ListenQueue(path string, log *slog.Logger) (*localqueue.Queue, error) {
+// ListenQueue opens the active-response queue at a path. One that is there already is replaced if nobody reads it. The analysis daemon
+// connects to it once, when it starts: one that reads its own queue by now is named.
+func ListenQueue(path, analysisQueue string, log *slog.Logger) (*localqueue.Queue, error) {
 	q, err := localqueue.Open(path, log)
 	if err != nil {
 		return nil, fmt.Errorf("active responses: %w", err)
 	}
-	if localqueue.InUse(l.AnalysisQueue()) != nil { // it connects once, when it starts
+	if localqueue.InUse(analysisQueue) != nil {
 		log.Warn("the analysis daemon was started before ossecd: its active responses do not reach ossecd",
 			"remedy", "restart the analysis daemon, and then the monitor daemon, each after the old one has ended")
 	}

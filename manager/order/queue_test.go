@@ -113,7 +113,7 @@ func FuzzParseRequest(f *testing.F) {
 }
 
 // The analysis daemon connects to the queue once. One that runs already when the queue is made has lost it, and is named.
-func TestListenARBehindTheAnalysisDaemon(t *testing.T) {
+func TestListenQueueBehindTheAnalysisDaemon(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no unix datagram sockets")
@@ -123,21 +123,16 @@ func TestListenARBehindTheAnalysisDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	l := Layout(dir)
-	for _, path := range []string{l.ARQueue(), l.AnalysisQueue()} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
+	queue, analysis := filepath.Join(dir, "ar"), filepath.Join(dir, "queue")
 	for _, running := range []bool{false, true, false} {
 		var daemon *net.UnixConn
 		if running {
-			if daemon, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: l.AnalysisQueue(), Net: "unixgram"}); err != nil {
+			if daemon, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: analysis, Net: "unixgram"}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var log bytes.Buffer
-		q, err := ListenAR(l, slog.New(slog.NewTextHandler(&log, nil)))
+		q, err := ListenQueue(queue, analysis, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
