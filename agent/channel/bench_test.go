@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ossecd/agent/conversation"
+	"ossecd/agent/link"
 	"ossecd/agent/source"
 	"ossecd/proto"
 )
@@ -24,7 +25,7 @@ func BenchmarkEmit(b *testing.B) {
 				acks := make(chan struct{}, 1)
 				var writes int
 				var last time.Time
-				c, box := begun(b, Config{Method: method}, false, newDeaf(func() {
+				ch, box := open(b, Config{Method: method}, false, newDeaf(func() {
 					now := time.Now()
 					pause := now.Sub(last)
 					last = now
@@ -37,43 +38,27 @@ func BenchmarkEmit(b *testing.B) {
 				}))
 				ctx, cancel := context.WithCancel(b.Context())
 				defer cancel()
+				l := link.New(link.Config{
+					Managers: ch.cfg.Managers, Dialer: ch, Outbox: box.Reader(0), Orders: noOrders{}, TimeReconnect: time.Hour, Log: ch.log,
+				})
 				var helpers sync.WaitGroup
+				helpers.Go(func() { l.Run(ctx) })
 				helpers.Go(func() { // a manager that answers in time
 					ack := []byte(proto.Ack)
+					var inbox chan conversation.Message
 					for {
 						select {
 						case <-acks:
+							if inbox == nil {
+								inbox = ch.conv.recv.inbox // of the only conversation
+							}
 							select {
-							case c.recv.inbox <- conversation.Message{Kind: proto.ManagerAck, Text: ack}:
+							case inbox <- conversation.Message{Kind: proto.ManagerAck, Text: ack}:
 							case <-ctx.Done():
 								return
 							}
 						case <-ctx.Done():
 							return
-						}
-					}
-				})
-				helpers.Go(func() { // as a link does
-					r := box.Reader(0)
-					for {
-						if c.Ready() {
-							select {
-							case m := <-c.Inbox():
-								c.Hear(time.Now(), m)
-							default:
-								c.Send()
-							}
-							continue
-						}
-						select {
-						case <-ctx.Done():
-							return
-						case batch := <-r.Handed():
-							r.Take(batch)
-						case m := <-c.Inbox():
-							c.Hear(time.Now(), m)
-						case <-time.After(time.Until(c.Due())):
-							c.Keep(time.Now(), false)
 						}
 					}
 				})
@@ -94,4 +79,14 @@ func BenchmarkEmit(b *testing.B) {
 			})
 		}
 	}
+}
+
+// noOrders obeys none.
+type noOrders struct{}
+
+func (noOrders) Begin()                 {}
+func (noOrders) Results() <-chan func() { return nil }
+func (noOrders) Close()                 {}
+func (noOrders) Obey(conversation.Message, func([]byte) error) (leave, remedy string) {
+	return "", ""
 }

@@ -98,7 +98,7 @@ func (c *Conversation) Greet(now time.Time) {
 	if err := c.ch.counts.sender.Rebase(); err != nil {
 		c.ch.limited.Warn("the sending counter is not saved", "err", err)
 	}
-	if c.Say(now, []byte(proto.Startup)) == nil {
+	if c.say(now, []byte(proto.Startup)) == nil {
 		c.flight.probe(now, c.ch.sealer.count())
 	}
 	c.mayProve = true
@@ -272,7 +272,7 @@ func (c *Conversation) tellLoss() {
 func (c *Conversation) Leave() {
 	c.settle()
 	if c.ch.cfg.Dialect == proto.Wazuh {
-		c.Say(time.Now(), []byte(proto.Shutdown))
+		c.say(time.Now(), []byte(proto.Shutdown))
 	}
 }
 

@@ -51,6 +51,20 @@ func (*deaf) SetWriteDeadline(t time.Time) error { return nil }
 // begun is a conversation over a socket that has begun, and the outbox that it sends from.
 func begun(t testing.TB, cfg Config, spooled bool, conn net.Conn) (*Conversation, *outbox.Outbox) {
 	t.Helper()
+	ch, box := open(t, cfg, spooled, conn)
+	conv, err := ch.Dial(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv.Open(t.Context(), false)
+	conv.Begin(time.Now())
+	t.Cleanup(conv.Close)
+	return conv.(*Conversation), box
+}
+
+// open is a channel whose conversations have this socket, and the outbox that they send from.
+func open(t testing.TB, cfg Config, spooled bool, conn net.Conn) (*Channel, *outbox.Outbox) {
+	t.Helper()
 	log := new(testlog.Buffer).Logger()
 	dir := t.TempDir()
 	key, err := keys.ParseLine(anyKey)
@@ -79,21 +93,14 @@ func begun(t testing.TB, cfg Config, spooled bool, conn net.Conn) (*Conversation
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch, err := New(cfg, counts, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conv, err := ch.Dial(t.Context(), 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conv.Open(t.Context(), false)
-	conv.Begin(time.Now())
 	t.Cleanup(func() {
-		conv.Close()
 		if err := counts.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return conv.(*Conversation), box
+	ch, err := New(cfg, counts, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch, box
 }

@@ -67,7 +67,7 @@ func (c *Conversation) ask(now time.Time) {
 	if c.asked.IsZero() {
 		c.asked, c.repeats = now, 0
 	}
-	if c.Say(now, c.keepaliveNow()) == nil {
+	if c.say(now, c.keepaliveNow()) == nil {
 		c.flight.probe(now, c.ch.sealer.count())
 		c.probeDue = time.Time{}
 	}

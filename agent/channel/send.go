@@ -71,7 +71,7 @@ func (c *Conversation) sendOne(e *source.Event) bool {
 			c.unsent(time.Time{}, err)
 		}
 	} else {
-		err = c.Say(time.Time{}, ch.plain)
+		err = c.say(time.Time{}, ch.plain)
 		size = len(ch.sealer.datagram)
 	}
 	switch {
@@ -92,7 +92,7 @@ func (c *Conversation) sendOne(e *source.Event) bool {
 func (c *Conversation) tell(location, text string) bool {
 	ch := c.ch
 	ch.plain = proto.AppendEvent(ch.plain[:0], '1', location, []byte(text), ch.cfg.Dialect)
-	switch err := c.Say(time.Time{}, ch.plain); {
+	switch err := c.say(time.Time{}, ch.plain); {
 	case errors.Is(err, errNever):
 		c.neverSent(err, len(ch.plain))
 	case err != nil:
@@ -120,9 +120,12 @@ func (c *Conversation) neverSent(err error, bytes int) {
 	c.ch.limited.Warn("an event was lost", "err", err, "bytes", bytes, "remedy", "let this system send longer datagrams, or keep such lines out of the logs")
 }
 
-// Say sends a message, behind those that are staged. On an error it was not sent, and the error was dealt with. now may be zero: it is asked
+// Say implements conversation.Conversation.
+func (c *Conversation) Say(message []byte) error { return c.say(time.Time{}, message) }
+
+// say sends a message, behind those that are staged. On an error it was not sent, and the error was dealt with. now may be zero: it is asked
 // for only where it is needed, since this is done for every event.
-func (c *Conversation) Say(now time.Time, message []byte) error {
+func (c *Conversation) say(now time.Time, message []byte) error {
 	if err := c.flush(now); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type Conversation interface {
 	AllArrived() bool
 
 	// Say sends a message that is no event.
-	Say(now time.Time, message []byte) error
+	Say(message []byte) error
 	// Leave says the last words, and waits a moment for the answer to what was said.
 	Leave()
 	// Close ends the conversation. It may be called before Open.

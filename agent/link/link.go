@@ -183,19 +183,18 @@ func (l *Link) hear(ctx context.Context, m conversation.Message) {
 		return
 	}
 	l.heard = now
-	say := func(message []byte) error { return l.conv.Say(now, message) }
 	switch {
 	case heard == conversation.Accepted:
 		l.welcome(now)
 	case heard == conversation.Known:
 	case l.state == online:
-		if why, remedy := l.cfg.Orders.Obey(m, say); why != "" {
+		if why, remedy := l.cfg.Orders.Obey(m, l.conv.Say); why != "" {
 			l.offline(ctx, why, remedy)
 		}
 	case m.Kind == proto.ManagerRemoved:
 		l.complain("the manager removed this agent", "remedy", conversation.RemovedRemedy)
 	case m.Kind == proto.ManagerRequest, m.Kind == proto.ManagerError, m.Kind == proto.ManagerOther:
-		l.cfg.Orders.Obey(m, say) // others are for agents that are online
+		l.cfg.Orders.Obey(m, l.conv.Say) // others are for agents that are online
 	}
 }
 

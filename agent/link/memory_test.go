@@ -149,7 +149,7 @@ func (c *memoryConversation) Leave()           {}
 func (c *memoryConversation) Close()           { c.closed = true }
 func (c *memoryConversation) Addr() string     { return "memory" }
 
-func (c *memoryConversation) Say(_ time.Time, message []byte) error {
+func (c *memoryConversation) Say(message []byte) error {
 	c.said = append(c.said, string(message))
 	return nil
 }
