@@ -38,8 +38,8 @@ func FlagsFirst(args []string, flags []cli.Flag, commands []*cli.Command) (line,
 			}
 			path = append(path, arg)
 			if takesNext(arg, flags) {
-				if len(args) == 0 {
-					return path, renamed // an argument behind it would be taken for the value that it lacks
+				if len(args) == 0 || args[0] == "--" || isFlag(args[0], flags) {
+					return path, renamed // what stands behind it would be taken for the value that it lacks
 				}
 				path = append(path, args[0])
 				args = args[1:]
@@ -59,6 +59,13 @@ func commandNamed(commands []*cli.Command, name string) *cli.Command {
 		}
 	}
 	return nil
+}
+
+// isFlag says that a word is one of the flags, with two dashes.
+func isFlag(word string, flags []cli.Flag) bool {
+	name, ok := strings.CutPrefix(word, "--")
+	name, _, _ = strings.Cut(name, "=")
+	return ok && slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // takesNext says that a flag has its value in the next word.

@@ -18,7 +18,11 @@ func TestFlagsFirst(t *testing.T) {
 		{"manager order 001 x --state S", "manager order --state S -- 001 x"},
 		{"manager order 001 --json x --state=S -", "manager order --json --state=S -- 001 x -"},
 		{"manager order 001 x -- --state S", "manager order -- 001 x --state S"},
-		{"manager order 001 order --state", "manager order --state"}, // cli says that it lacks its value
+		{"manager order 001 order --state", "manager order --state"},    // cli says that it lacks its value
+		{"manager order 001 --state --json x", "manager order --state"}, // likewise
+		{"manager order 001 --state -- x", "manager order --state"},
+		{"manager order 001 --state --jsonx x", "manager order --state --jsonx -- 001 x"},
+		{"manager order 001 --state=--json", "manager order --state=--json -- 001"},
 		{"manager order 001 --state=", "manager order --state= -- 001"},
 		{"manager order 001 --json", "manager order --json -- 001"},
 		{"manager order 001 --what x", "manager order --what -- 001 x"},
