@@ -22,7 +22,7 @@ type Request struct {
 
 var (
 	errRequest = errors.New("not of the form LOCATION FLAGS AGENT MESSAGE")
-	errDoubt   = errors.New("in doubt: the location holds what looks like an order, or the datagram was cut; nothing is sent")
+	errDoubt   = errors.New("in doubt: the location holds what looks like an order, the name of the user has blanks, or the datagram was cut; nothing is sent")
 )
 
 // stockLongest is how long a datagram of the stock analysis daemon can get. One as long as that was cut.
