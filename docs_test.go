@@ -101,7 +101,6 @@ func headings(t *testing.T, page string) map[string]bool {
 
 // What the pages show of a configuration file is one that --check finds in order, but for files that this host lacks.
 func TestConfigurationOfDocs(t *testing.T) {
-	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the pages have sources that only some systems have")
 	}

@@ -69,7 +69,6 @@ func TestCompletionScripts(t *testing.T) {
 
 // The help of every command shows how to use it.
 func TestHelpHasExamples(t *testing.T) {
-	t.Parallel()
 	var look func(path string, all []*cli.Command)
 	look = func(path string, all []*cli.Command) {
 		for _, c := range all {

@@ -28,7 +28,7 @@ func TestOrderBudgets(t *testing.T) {
 			if n := len(m.take()); n > 100 {
 				t.Errorf("%d messages in five minutes", n)
 			}
-			if n := r.log.Count("orders to connect anew are ignored"); n < 1 || n > 6 {
+			if n := r.log.Count("orders to reconnect are ignored"); n < 1 || n > 6 {
 				t.Errorf("told %d times:\n%s", n, r.log)
 			}
 		})

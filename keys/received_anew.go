@@ -22,7 +22,7 @@ func (r *Received) inPlace() error {
 	if err == nil && os.SameFile(mine, there) {
 		return nil
 	}
-	const ends = "counts are lost with this process; stop it in order, so that rids/ tells them, and start it anew"
+	const ends = "counts are lost with this process; stop it in order, so that rids/ has them, and start it again"
 	if !errors.Is(err, fs.ErrNotExist) || r.mmap == nil {
 		return fmt.Errorf("%s was removed or replaced while in use: %s", r.path, ends)
 	}

@@ -43,7 +43,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	repeatedCount:   {"repeated count", "none needed if it is rare: the network delivered a datagram twice. Otherwise somebody replays messages"},
 	retiredKey:      {"retired key", "if it happens again and again, find out who has this agent's old key and sends orders under it"},
 	anothersMessage: {"another manager's message", "name each manager once in --manager: two may lead to the same. Otherwise somebody sends one manager's messages as if they came from another"},
-	unnamed:         {"without the conversation's name", "none needed if the manager was replaced by a stock one or an older ossecd just now: the agent connects anew. Otherwise somebody replays old messages"},
+	unnamed:         {"without the conversation's name", "none needed if the manager was replaced by a stock one or an older ossecd just now: the agent connects again. Otherwise somebody replays old messages"},
 	oldCount:        {"old count", "none needed if it is rare. Otherwise the manager lost its counter, or somebody replays old messages"},
 }
 

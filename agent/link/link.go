@@ -210,7 +210,7 @@ func (l *Link) tick(ctx context.Context) (over bool, err error) {
 			l.greet(ctx, now)
 		}
 	case silence >= l.cfg.TimeReconnect:
-		l.offline(ctx, "the manager is silent", "see whether it runs and whether a firewall came between; what sources say is kept until one answers")
+		l.offline(ctx, "the manager is silent", "check that it runs and that no firewall is in the way; events are kept until a manager answers")
 	default:
 		l.failBack(ctx, now)
 		l.keep(ctx, now)

@@ -26,7 +26,7 @@ var budgets = [numOrders]struct {
 	every time.Duration
 	burst int
 }{
-	toReconnect:  {"to connect anew", time.Minute, 1},
+	toReconnect:  {"to reconnect", time.Minute, 1},
 	toTakeKey:    {"to take a new key", time.Minute, 3},
 	toStoreFile:  {"to store a file", 5 * time.Second, 32},
 	toCheckFiles: {"to check files", time.Minute, 3},

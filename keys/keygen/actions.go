@@ -271,7 +271,7 @@ func resetCounter(c *call) error {
 		return err
 	}
 	c.warn("captured messages of this agent are now accepted once more; if that matters, give it a new key:\n"+
-		"ossecd keygen remove %s, and add it anew", k.ID)
+		"ossecd keygen remove %s, and add it again", k.ID)
 	text := "the manager forgot the counter of agent " + k.ID
 	if k.Name != "" {
 		text += " " + k.Name + " " + k.Address.String()

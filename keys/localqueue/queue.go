@@ -95,11 +95,11 @@ func (q *Queue) Serve(ctx context.Context, take func([]byte), lost func(by error
 		}
 		h, err := listen(q.path)
 		if err != nil {
-			q.log.Error("the local queue was removed, and cannot be made anew", "path", q.path, "err", err)
+			q.log.Error("the local queue was removed, and cannot be made again", "path", q.path, "err", err)
 			continue
 		}
 		q.gone = false
-		q.log.Warn("the local queue was removed or left, and is made anew", "path", q.path,
+		q.log.Warn("the local queue was removed or left, and is made again", "path", q.path,
 			"remedy", "look who removes it; programs that cannot connect any more may need a restart")
 		if q.before != nil {
 			q.before.end()

@@ -116,7 +116,7 @@ func TestRemoved(t *testing.T) {
 	if err := s.ends(); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(s.log.String(), "made anew") {
+	if !strings.Contains(s.log.String(), "made again") {
 		t.Errorf("log: %s", s.log.String())
 	}
 	if _, err := os.Lstat(s.path); !os.IsNotExist(err) {

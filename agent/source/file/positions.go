@@ -174,7 +174,7 @@ func loadPositions(path string, log *slog.Logger) (positions, error) {
 	b, err := io.ReadAll(io.LimitReader(f, maxPositions+1))
 	f.Close()
 	if err != nil {
-		return positions{}, fmt.Errorf("positions of followed files: %s: %w; check the disk, or remove the file to begin anew", path, err)
+		return positions{}, fmt.Errorf("positions of followed files: %s: %w; check the disk, or remove the file to start over", path, err)
 	}
 	var p positions
 	if len(b) > maxPositions {

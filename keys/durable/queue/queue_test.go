@@ -504,7 +504,7 @@ func TestRemovedWhileIdle(t *testing.T) {
 		}
 		time.Sleep(90 * time.Second)
 		synctest.Wait()
-		if got := log.take(); strings.Count(got, "cannot be made anew") != 2 {
+		if got := log.take(); strings.Count(got, "cannot be made again") != 2 {
 			t.Errorf("in 90 seconds it is not told twice; log %s", got)
 		}
 		if err := os.Remove(filepath.Join(root, "a")); err != nil {

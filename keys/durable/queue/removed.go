@@ -28,8 +28,8 @@ func (q *Queue) lookIdle() {
 		return
 	}
 	if err := q.look(); err != nil && q.lookLog.Due(time.Now()) {
-		q.cfg.Log.Error("somebody has removed the files of a queue on disk, and they cannot be made anew", "dir", q.cfg.Dir, "err", err,
-			"remedy", "make the directory anew, for this user to write in, before this program ends: what waits there would be lost")
+		q.cfg.Log.Error("somebody has removed the files of a queue on disk, and they cannot be made again", "dir", q.cfg.Dir, "err", err,
+			"remedy", "make the directory again, writable for this user, before ossecd stops: what waits would be lost")
 	}
 	q.lookLater()
 }
@@ -88,7 +88,7 @@ func (q *Queue) look() error {
 	}
 	q.dirty = append(q.dirty, q.readers...)
 	q.looked = now
-	q.cfg.Log.Error("somebody has removed or renamed the files of a queue on disk; those of what waits are made anew", "dir", q.cfg.Dir,
+	q.cfg.Log.Error("somebody has removed or renamed the files of a queue on disk; those of what waits are made again", "dir", q.cfg.Dir,
 		"records_lost", q.slowest().Record-before, "remedy", "leave the directory alone while this program runs")
 	return nil
 }

@@ -49,6 +49,6 @@ func (f *File) lookIdle() {
 	}
 	if err := f.follow(now); err != nil {
 		f.limited.Error("the events file has no name any more", "events", f.o.Path, "err", err,
-			"remedy", "let this user make files in the directory, or make it anew")
+			"remedy", "let this user create files in the directory, or make it again")
 	}
 }

@@ -81,7 +81,7 @@ func bulkAnswers(answer []byte, events int) ([]verdict, error) {
 		return make([]verdict, events), nil
 	}
 	if len(a.Items) != events {
-		return nil, fmt.Errorf("the answer speaks of %d events where %d were sent", len(a.Items), events)
+		return nil, fmt.Errorf("the answer is about %d events, but %d were sent", len(a.Items), events)
 	}
 	list := make([]verdict, events)
 	for i, item := range a.Items {

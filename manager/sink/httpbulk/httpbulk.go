@@ -123,7 +123,7 @@ func (s *Sink) each(answer []byte, n int) (r sink.Result, err error) {
 
 func (s *Sink) refused(status, answer string) {
 	s.limits.Error("a server refused events; they are not sent again", "status", status, "answer", fmt.Sprintf("%.200s", answer),
-		"remedy", "see what the answer says; check url and form, and the server's own log and limits")
+		"remedy", "look at the answer; check url and form, and the server's own log and limits")
 }
 
 // Close ends it.

@@ -34,7 +34,7 @@ func CheckServer(text string) error {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		return errors.New(`no URL of a server, as in "nats://192.0.2.20:4222"`)
 	case u.Scheme != "nats" && u.Scheme != "tls":
-		return fmt.Errorf("a server speaks nats:// or tls://, not %.20q", u.Scheme)
+		return fmt.Errorf("use nats:// or tls:// for a server, not %.20q", u.Scheme)
 	case u.User != nil:
 		return errors.New("there is a user in the URL; give user and password_file, or credentials, instead")
 	}

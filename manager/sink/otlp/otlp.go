@@ -69,7 +69,7 @@ func (s *Sink) Write(ctx context.Context, events sink.Batch) (sink.Result, error
 
 func (s *Sink) refused(key, value, answer string) {
 	s.limits.Error("a server refused events; they are not sent again", key, value, "text", answer,
-		"remedy", "see what the answer says; check url, and the server's own log and limits")
+		"remedy", "look at the answer; check url, and the server's own log and limits")
 }
 
 // Close ends it.
