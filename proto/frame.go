@@ -53,10 +53,10 @@ type Frame struct {
 }
 
 // ParseFrame reads the outer form of a datagram (docs/protocol.md, "The secured message"). It returns
-// ErrMalformed, or ErrTooLarge for more than MaxDatagram bytes.
+// ErrMalformed, or ErrTooLarge for more than MaxPacket bytes.
 func ParseFrame(d []byte) (Frame, error) {
 	var f Frame
-	if len(d) > MaxDatagram {
+	if len(d) > MaxPacket {
 		return f, ErrTooLarge
 	}
 	if len(d) > 0 && d[0] == '!' {

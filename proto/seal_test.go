@@ -250,7 +250,8 @@ func TestParseFrame(t *testing.T) {
 		{"!0 1!:12345678", "", ErrMalformed},
 		{"x12345678", "", ErrMalformed},
 		{"#AES1234567890123456", "", ErrMalformed},
-		{":" + string(make([]byte, 65_512)), "", ErrTooLarge},
+		{":" + string(make([]byte, 65_528)), "", nil},
+		{":" + string(make([]byte, 65_536)), "", ErrTooLarge},
 	}
 	for _, tt := range tests {
 		f, err := ParseFrame([]byte(tt.in))
