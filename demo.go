@@ -73,7 +73,7 @@ func demo(ctx context.Context, files []string, log *slog.Logger) (err error) {
 	case addr := <-ready:
 		agentErr = agent.Run(ctx, agent.Config{
 			Keys: keysFile, State: filepath.Join(dir, "agent"), Managers: []string{addr.String()},
-			Files: files, Sources: []source.Source{recentLines{files}, generator{}}, Version: version(),
+			Intake: agent.Intake{Files: files, Sources: []source.Source{recentLines{files}, generator{}}}, Version: version(),
 		}, log.With("end", "agent"))
 		if ctx.Err() != nil && errors.Is(agentErr, context.Cause(ctx)) {
 			agentErr = nil // the cause is told by whoever gave it

@@ -107,10 +107,11 @@ func configOf(c *cli.Context) (Config, error) {
 		faults = append(faults, fmt.Errorf("unexpected %q; use flags only, and put globs into quotes: --file '/var/log/*.log'", c.Args().First()))
 	}
 	cfg := Config{
-		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"), Files: c.StringSlice("file"), Tables: setting.TablesOf(c, "source"),
-		FromStart: c.Bool("from-start"), ExitWhenIdle: c.Bool("exit-when-idle"),
-		NotifyTime: c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
+		Keys: keysPath(c), OssecHome: c.String("ossec-home"), KeyText: os.Getenv(keyEnv), State: c.String("state"), Managers: c.StringSlice("manager"),
+		ExitWhenIdle: c.Bool("exit-when-idle"),
+		NotifyTime:   c.Duration("notify-time"), TimeReconnect: c.Duration("time-reconnect"), Version: c.App.Version,
 	}
+	cfg.Files, cfg.FromStart, cfg.Tables = c.StringSlice("file"), c.Bool("from-start"), setting.TablesOf(c, "source")
 	cfg.SpoolSize, cfg.SpoolSync = c.Generic("spool-size").(*setting.Size).Bytes, c.Duration("spool-sync")
 	for _, t := range setting.TablesOf(c, "active-response") {
 		cfg.ActiveResponse = t

@@ -62,6 +62,31 @@ type Config struct {
 	FailBack    time.Duration
 	LocalAddr   string // ADDRESS or ADDRESS:PORT of this host from which datagrams come; default: as the system chooses
 
+	// OssecHome is the install directory of a stock agent in place of whose agent daemon we run, or empty. Its counters, its local
+	// queue, its shared files and its programs for active responses are used.
+	OssecHome string
+	Method    proto.Method  // default proto.Blowfish, which every manager understands
+	Dialect   proto.Dialect // default proto.OSSEC
+
+	// NotifyTime is the interval of keepalives, default 5 minutes, at least 100 ms. TimeReconnect is the silence after
+	// which the manager is gone, default 3 × NotifyTime. Where it is not longer than NotifyTime, keepalives are sent
+	// at a third of it: else a manager that answers all of them would seem gone.
+	NotifyTime    time.Duration
+	TimeReconnect time.Duration
+
+	Intake
+	Delivery
+
+	ExitWhenIdle bool   // end once all sources are idle and a keepalive sent after the last event is answered
+	Version      string // of this program, as the manager shows it
+
+	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
+	// manager, so that names are resolved anew. Default: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Intake says what is read, and what of it a manager decides.
+type Intake struct {
 	Files     []string         // paths and globs of log files to follow
 	FromStart bool             // files met for the first time are read from their beginning
 	Tables    []*setting.Table // each one [[agent.source]] of the configuration file
@@ -71,21 +96,12 @@ type Config struct {
 	// commands with PushedCommands.
 	PushedSources  bool
 	PushedCommands bool
-	// OssecHome is the install directory of a stock agent in place of whose agent daemon we run, or empty. Its counters, its local
-	// queue, its shared files and its programs for active responses are used.
-	OssecHome string
 	// Sources are run beside those for Files and Tables.
 	Sources []source.Source
+}
 
-	Method  proto.Method  // default proto.Blowfish, which every manager understands
-	Dialect proto.Dialect // default proto.OSSEC
-
-	// NotifyTime is the interval of keepalives, default 5 minutes, at least 100 ms. TimeReconnect is the silence after
-	// which the manager is gone, default 3 × NotifyTime. Where it is not longer than NotifyTime, keepalives are sent
-	// at a third of it: else a manager that answers all of them would seem gone.
-	NotifyTime    time.Duration
-	TimeReconnect time.Duration
-
+// Delivery says how events are kept and sent.
+type Delivery struct {
 	// SpoolSize is how many bytes of events are kept on disk while no manager takes them; 0 keeps none, and sources wait
 	// meanwhile. When it is full, sources wait, or the oldest events are lost with SpoolDropOldest. SpoolSync is how old
 	// events get at most before they are forced to the disk; 0 leaves that to the system.
@@ -103,13 +119,6 @@ type Config struct {
 	// was lost. Both are of use with a spool only.
 	ProbeInterval time.Duration
 	ResendMax     int
-
-	ExitWhenIdle bool   // end once all sources are idle and a keepalive sent after the last event is answered
-	Version      string // of this program, as the manager shows it
-
-	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
-	// manager, so that names are resolved anew. Default: a net.Dialer.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // withDefaults fills in the defaults.

@@ -18,7 +18,7 @@ import (
 func TestValidateReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	err := Config{
-		Managers: []string{"mgr", "MGR:1514", "bad:port"}, Files: []string{"/var/log/[", "/var/log/*.log"},
+		Managers: []string{"mgr", "MGR:1514", "bad:port"}, Intake: Intake{Files: []string{"/var/log/[", "/var/log/*.log"}},
 		Method: 9, Dialect: 9, NotifyTime: time.Millisecond, TimeReconnect: time.Microsecond,
 	}.Validate()
 	if err == nil {
@@ -32,7 +32,7 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	if n := strings.Count(err.Error(), "\n") + 1; n != 8 {
 		t.Errorf("%d faults, want 8:\n%v", n, err)
 	}
-	good := Config{Keys: "k", State: "s", Managers: []string{"mgr", "mgr:1515"}, Files: []string{"/var/log/*.log"}}
+	good := Config{Keys: "k", State: "s", Managers: []string{"mgr", "mgr:1515"}, Intake: Intake{Files: []string{"/var/log/*.log"}}}
 	if err := good.Validate(); err != nil {
 		t.Errorf("a good configuration: %v", err)
 	}
@@ -116,7 +116,7 @@ func TestTablesOfEachDialect(t *testing.T) {
 	t.Parallel()
 	for _, d := range []proto.Dialect{proto.OSSEC, proto.Wazuh} {
 		c := Config{Keys: "k", State: "s", Managers: []string{"mgr"}, Dialect: d,
-			Tables: settingtest.Tables(t, "source", `{"type":"command","command":["df"],"location":"`+strings.Repeat(":", 512)+`"}`)}
+			Intake: Intake{Tables: settingtest.Tables(t, "source", `{"type":"command","command":["df"],"location":"`+strings.Repeat(":", 512)+`"}`)}}
 		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}

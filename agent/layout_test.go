@@ -84,7 +84,7 @@ func TestStockLayout(t *testing.T) {
 // A stock layout has places for all that an agent's own state directory has for stock programs.
 func TestStockPlaces(t *testing.T) {
 	t.Parallel()
-	c := Config{State: "/s", OssecHome: "/h", ActiveResponse: settingtest.Table(t, "active_response", `{"enabled":true,"allow":["deny.sh"]}`)}
+	c := Config{State: "/s", OssecHome: "/h", Intake: Intake{ActiveResponse: settingtest.Table(t, "active_response", `{"enabled":true,"allow":["deny.sh"]}`)}}
 	if got := []string{c.ridsDir(), c.sharedDir()}; got[0] != "/h/queue/rids" || got[1] != "/h/etc/shared" {
 		t.Errorf("counters and shared files: %q", got)
 	}

@@ -32,8 +32,8 @@ func runPerformanceChild(t *testing.T, child string) {
 	if _, err := fmt.Sscan(child, &what, &dir, &method, &kind, &address); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{KeyText: anyKey, State: filepath.Join(dir, "state"), Files: []string{performanceFile(dir)}, Managers: []string{address},
-		SpoolSize: defaultSpool << 20, SpoolSync: defaultSpoolSync, ProbeInterval: defaultProbe, ResendMax: defaultResend}
+	cfg := Config{KeyText: anyKey, State: filepath.Join(dir, "state"), Managers: []string{address}, Intake: Intake{Files: []string{performanceFile(dir)}},
+		Delivery: Delivery{SpoolSize: defaultSpool << 20, SpoolSync: defaultSpoolSync, ProbeInterval: defaultProbe, ResendMax: defaultResend}}
 	if method == proto.AES.String() {
 		cfg.Method = proto.AES
 	}

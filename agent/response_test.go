@@ -55,13 +55,13 @@ func TestAnActiveResponse(t *testing.T) {
 func TestActiveResponsesAreOff(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{`{}`, `{"enabled":false,"dir":"/tmp","allow":["x"]}`} {
-		c := Config{ActiveResponse: settingtest.Table(t, "active_response", table)}
+		c := Config{Intake: Intake{ActiveResponse: settingtest.Table(t, "active_response", table)}}
 		if s, err := c.responses(nil); s != nil || err != nil {
 			t.Errorf("%s: %v, %v", table, s, err)
 		}
 	}
 	for _, table := range []string{`{"enabled":true}`, `{"enabled":true,"dir":"bin","allow":["x"]}`, `{"enabled":true,"dir":"/bin","allow":["../x"]}`, `{"enable":true}`, `{"enabled":"yes"}`} {
-		c := Config{ActiveResponse: settingtest.Table(t, "active_response", table)}
+		c := Config{Intake: Intake{ActiveResponse: settingtest.Table(t, "active_response", table)}}
 		if _, err := c.responses(nil); err == nil || !strings.HasPrefix(err.Error(), "active_response: ") {
 			t.Errorf("%s: %v", table, err)
 		}

@@ -291,7 +291,7 @@ func newRig(t *testing.T, n *simnet.Network, line string) *rig {
 	r := &rig{t: t, net: n, feed: newFeed(), log: &testlog.Buffer{}, ended: make(chan error, 1)}
 	r.cfg = Config{
 		Keys: filepath.Join(dir, "agent.keys"), State: filepath.Join(dir, "state"),
-		Managers: []string{managerAddr.String()}, Sources: []source.Source{r.feed},
+		Managers: []string{managerAddr.String()}, Intake: Intake{Sources: []source.Source{r.feed}},
 		NotifyTime: 10 * time.Second, TimeReconnect: 30 * time.Second, Version: "v0.0.1", Dial: n.Dial,
 	}
 	if err := os.WriteFile(r.cfg.Keys, []byte(line+"\n"), 0o600); err != nil {
