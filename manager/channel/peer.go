@@ -91,14 +91,16 @@ func (p *peer) Traits() fleet.Traits {
 // setTraits is for when they may have changed. p.mu is held.
 func (p *peer) setTraits(t fleet.Traits) {
 	if t != p.Traits() {
-		p.traits.Store(&t)
+		changed := t // so that t itself need not escape, at every event
+		p.traits.Store(&changed)
 	}
 }
 
 // answerTo has answers go another way. p.mu is held.
 func (p *peer) answerTo(back listen.ReturnPath) {
 	if old := p.back.Load(); old == nil || *old != back {
-		p.back.Store(&back)
+		changed := back // likewise
+		p.back.Store(&changed)
 	}
 }
 

@@ -160,6 +160,32 @@ func TestReturnPath(t *testing.T) {
 	}
 }
 
+// Nothing is allocated for an event. (What its sink makes of it is not looked at here.)
+func TestNoAllocationAnEvent(t *testing.T) {
+	r := direct(t, anyLine)
+	seal := sealAs(t, anyLine, proto.Envelope{ID: "001", Method: proto.AES})
+	from := netip.MustParseAddrPort("192.0.2.9:1111")
+	r.receive(seal(proto.Startup), from, netip.Addr{}, time.Now())
+	r.receive(seal(keepalive("ossecd v1", time.Minute)), from, netip.Addr{}, time.Now())
+	const events = 200
+	var ds [][]byte
+	for range 3 * events {
+		ds = append(ds, seal("1:/var/log/auth.log:some line"))
+	}
+	next := 0
+	take := func() {
+		for range events {
+			r.receive(ds[next], from, netip.Addr{}, time.Now())
+			next++
+		}
+		r.events.Clear()
+	}
+	take() // room for them is made once
+	if n := testing.AllocsPerRun(1, take); n > events/10 { // it runs twice
+		t.Errorf("%v allocations for %d events", n, events)
+	}
+}
+
 // BenchmarkReceive is the receive path behind the socket, from the datagram to the event line that its sink writes.
 func BenchmarkReceive(b *testing.B) {
 	text := "1:/var/log/auth.log:Nov 22 15:30:01 web01 sshd[4242]: Failed password for invalid user admin from 203.0.113.77 port 52814 ssh2; the next attempt of that address will be the 17th within ten minutes, pid=991"
