@@ -180,7 +180,7 @@ func TestNoAllocationAnEvent(t *testing.T) {
 		}
 		r.events.Clear()
 	}
-	take() // room for them is made once
+	take()                                                 // room for them is made once
 	if n := testing.AllocsPerRun(1, take); n > events/10 { // it runs twice
 		t.Errorf("%v allocations for %d events", n, events)
 	}
