@@ -13,45 +13,53 @@ import (
 // keyWithin bounds the wait for the keys file while another process holds it.
 const keyWithin = 5 * time.Second
 
-// takeKey puts the key that the manager ordered into the keys file, and has it used from then on. The manager takes the old key as long as it
+// keyChange takes up new keys.
+type keyChange struct {
+	env
+	cfg    Config // of which Key is the present one
+	budget *budget
+	busy   bool // a key is being written, or the result is not taken yet
+}
+
+// obey puts the key that the manager ordered into the keys file, and has it used from then on. The manager takes the old key as long as it
 // has not heard us under the new one; so a kill at any time leaves a key in the file that it takes.
-func (o *Orders) takeKey(line []byte) {
+func (k *keyChange) obey(line []byte) {
 	refuse := func(why string) {
-		o.limited.Warn("a new key was refused", "err", why, "remedy", "look at this agent's line on the manager; if its name or address was changed there, export it and import it here")
+		k.limited.Warn("a new key was refused", "err", why, "remedy", "look at this agent's line on the manager; if its name or address was changed there, export it and import it here")
 	}
-	if !o.cfg.TakesKey {
+	if !k.cfg.TakesKey {
 		refuse("it was not asked for")
 		return
 	}
 	key, err := keys.ParseLine(string(line))
-	old := o.cfg.Key
+	old := k.cfg.Key
 	switch {
 	case err != nil:
 		refuse(err.Error())
 		return
-	case key == old || o.rekeying:
+	case key == old || k.busy:
 		return // it was told twice
 	case key.ID != old.ID || key.Name != old.Name || key.Address != old.Address:
 		refuse(fmt.Sprintf("it is for %s, and we are %s", key, old))
 		return
 	}
-	if !o.may(toTakeKey) {
+	if !k.budget.allows(k.limited) {
 		return
 	}
-	o.rekeying = true
-	o.running.Go(func() {
-		use, err := o.cfg.UseKey(key)
+	k.busy = true
+	k.start(func() func() {
+		use, err := k.cfg.UseKey(key)
 		if err == nil {
-			err = replaceKey(o.cfg.Keys, old, key)
+			err = replaceKey(k.cfg.Keys, old, key)
 		}
-		o.results <- func() {
-			o.rekeying = false
+		return func() {
+			k.busy = false
 			if err != nil {
-				o.limited.Warn("a new key was not saved", "err", err, "remedy", "let this user write the keys file, or free space on the disk; ossecd tries again after the next keepalive")
+				k.limited.Warn("a new key was not saved", "err", err, "remedy", "let this user write the keys file, or free space on the disk; ossecd tries again after the next keepalive")
 				return
 			}
-			o.cfg.Key = key
-			o.log.Info("a new key is in use, as the manager ordered", "keys", o.cfg.Keys)
+			k.cfg.Key = key
+			k.log.Info("a new key is in use, as the manager ordered", "keys", k.cfg.Keys)
 			use()
 		}
 	})

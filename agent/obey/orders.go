@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"log/slog"
 	"sync"
+	"time"
 
 	"ossecd/agent/conversation"
 	"ossecd/agent/response"
@@ -34,38 +35,57 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Orders obeys one manager at a time. Its methods are for the goroutine that talks to the manager; what takes time, as the disk does, is
-// done by another one, which hands back to it the rest of the work by Results.
+// Orders obeys one manager at a time. Its methods are for the goroutine that talks to the manager, which owns all of it.
 type Orders struct {
-	cfg     Config
+	env
+	wazuh               bool
+	files               files
+	keyChange           keyChange
+	responder           responder
+	syscheck            syscheck
+	reconnects, answers *budget
+}
+
+// env is what those who obey a kind of order have in common.
+type env struct {
 	log     *slog.Logger
 	limited *limitlog.Logger
-	budget  budget
+	*work
+}
 
-	push    shared.Push
-	pushed  uint64 // the count of the last message of a push
-	sums    shared.Sums
-	storing bool // a file is being stored, or the result is not taken yet
-
-	rekeying bool // likewise with a new key
-
-	results chan func() // has room for one of each kind
+// work is done by goroutines of its own, since the disk may be slow.
+type work struct {
+	results chan func() // has room for all that can be under way
 	running sync.WaitGroup
+}
+
+// start does something; what it returns is left for the goroutine of the orders.
+func (w *work) start(do func() (rest func())) {
+	w.running.Go(func() { w.results <- do() })
 }
 
 // New makes Orders.
 func New(cfg Config) *Orders {
-	return &Orders{cfg: cfg, log: cfg.Log, limited: limitlog.New(cfg.Log), sums: cfg.Shared.Sums(), results: make(chan func(), 2)}
+	env := env{cfg.Log, limitlog.New(cfg.Log), &work{results: make(chan func(), 2)}} // of files and of keyChange
+	return &Orders{
+		env: env, wazuh: cfg.Dialect == proto.Wazuh,
+		files:      files{env: env, store: cfg.Shared, stored: cfg.Stored, sums: cfg.Shared.Sums(), budget: newBudget("to store a file", 5*time.Second, 32)},
+		keyChange:  keyChange{env: env, cfg: cfg, budget: newBudget("to take a new key", time.Minute, 3)},
+		responder:  responder{env: env, responses: cfg.Responses, execd: cfg.Execd, budget: newBudget("for an active response", 100*time.Millisecond, 100)},
+		syscheck:   syscheck{env: env, installs: cfg.Syscheck, budget: newBudget("to check files", time.Minute, 3)},
+		reconnects: newBudget("to reconnect", time.Minute, 1),
+		answers:    newBudget("to answer a request", 100*time.Millisecond, 20),
+	}
 }
 
 // Results gives what is left to be done of an order. It is to be called in the goroutine of the orders.
 func (o *Orders) Results() <-chan func() { return o.results }
 
 // Begin forgets what a conversation that has ended left half done.
-func (o *Orders) Begin() {
-	o.push.Spoil()
-	o.pushed = 0
-}
+func (o *Orders) Begin() { o.files.begin() }
+
+// Sums are those of the shared files as they are stored.
+func (o *Orders) Sums() shared.Sums { return o.files.sums }
 
 // Close waits for what is being written.
 func (o *Orders) Close() { o.running.Wait() }
@@ -74,25 +94,21 @@ func (o *Orders) Close() { o.running.Wait() }
 func (o *Orders) Obey(m conversation.Message, say func(message []byte) error) (leave, remedy string) {
 	switch m.Kind {
 	case proto.ManagerUpFile, proto.ManagerChunk, proto.ManagerCloseFile:
-		o.pushPart(m)
+		o.files.take(m)
 	case proto.ManagerExecd:
-		if o.may(toRespond) {
-			o.respond(m.Rest)
-		}
+		o.responder.obey(m.Rest)
 	case proto.ManagerSyscheckNow:
-		if o.may(toCheckFiles) {
-			o.checkFiles()
-		}
+		o.syscheck.obey()
 	case proto.ManagerForceReconnect:
-		if o.may(toReconnect) {
+		if o.reconnects.allows(o.limited) {
 			return "the manager ordered it", "none needed"
 		}
 	case proto.ManagerRemoved:
-		if o.may(toReconnect) {
+		if o.reconnects.allows(o.limited) {
 			return "the manager removed this agent", conversation.RemovedRemedy
 		}
 	case proto.ManagerNewKey:
-		o.takeKey(m.Rest)
+		o.keyChange.obey(m.Rest)
 	default:
 		o.other(m, say)
 	}
@@ -101,11 +117,10 @@ func (o *Orders) Obey(m conversation.Message, say func(message []byte) error) (l
 
 // other takes a control message that is no order which we know.
 func (o *Orders) other(m conversation.Message, say func(message []byte) error) {
-	wazuh := o.cfg.Dialect == proto.Wazuh
 	switch {
-	case wazuh && m.Kind == proto.ManagerRequest:
+	case o.wazuh && m.Kind == proto.ManagerRequest:
 		o.answer(m.Rest, say)
-	case wazuh && m.Kind == proto.ManagerError:
+	case o.wazuh && m.Kind == proto.ManagerError:
 		o.limited.Warn("the manager reports an error", "text", sample(m.Rest), "remedy", "look at the manager's log")
 	default:
 		o.limited.Warn("an unknown order was ignored", "order", sample(bytes.TrimPrefix(m.Text, []byte(proto.ControlPrefix))),
@@ -116,7 +131,7 @@ func (o *Orders) other(m conversation.Message, say func(message []byte) error) {
 // answer answers a request of a Wazuh manager. Over UDP each side confirms what it got.
 func (o *Orders) answer(request []byte, say func(message []byte) error) {
 	number, command, ok := proto.ParseRequest(request)
-	if !ok || !o.may(toAnswer) {
+	if !ok || !o.answers.allows(o.limited) {
 		return
 	}
 	o.limited.Warn("a request was refused", "request", sample(command), "remedy", "none needed: ossecd does not answer requests of this kind")

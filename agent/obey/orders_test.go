@@ -45,7 +45,7 @@ func FuzzObey(f *testing.F) {
 			count++
 			kind, rest := proto.ParseFromManager(text)
 			o.Obey(conversation.Message{Kind: kind, Text: text, Rest: rest, Count: count}, func([]byte) error { return nil })
-			if o.storing {
+			if o.files.storing {
 				(<-o.Results())()
 			}
 		}

@@ -11,26 +11,35 @@ import (
 // execdWithin bounds the wait for an execd that does not read.
 const execdWithin = 100 * time.Millisecond
 
-// respond obeys an order for an active response, or hands it to the stock program that does.
-func (o *Orders) respond(order []byte) {
+// responder obeys orders for active responses.
+type responder struct {
+	env
+	responses *response.Source // nil where they are not enabled
+	execd     string           // empty without a stock program
+	budget    *budget
+}
+
+// obey obeys an order for an active response, or hands it to the stock program that does.
+func (r *responder) obey(order []byte) {
 	switch {
-	case o.cfg.Responses != nil:
-		o.cfg.Responses.Order(order)
-	case o.cfg.Execd == "":
-		o.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "nothing was run; to allow it, enable [agent.active_response]")
+	case !r.budget.allows(r.limited):
+	case r.responses != nil:
+		r.responses.Order(order)
+	case r.execd == "":
+		r.limited.Warn("an active response was ordered", "command", sample(order), "remedy", "nothing was run; to allow it, enable [agent.active_response]")
 	default:
 		order, err := response.Check(order)
 		if err != nil {
-			o.limited.Warn("an order for an active response was refused, and not handed to the stock execd", "command", sample(order), "err", err,
+			r.limited.Warn("an order for an active response was refused, and not handed to the stock execd", "command", sample(order), "err", err,
 				"remedy", "look at the alert that caused it; it holds what somebody wrote into a log")
 			return
 		}
-		if err := toExecd(o.cfg.Execd, order); err != nil {
-			o.limited.Warn("an active response cannot be handed to the stock execd", "command", sample(order), "err", err,
+		if err := toExecd(r.execd, order); err != nil {
+			r.limited.Warn("an active response cannot be handed to the stock execd", "command", sample(order), "err", err,
 				"remedy", "start ossec-execd, or enable ossecd's own active responses: [agent.active_response]")
 			return
 		}
-		o.log.Info("an active response was ordered, and handed to the stock execd", "command", sample(order))
+		r.log.Info("an active response was ordered, and handed to the stock execd", "command", sample(order))
 	}
 }
 

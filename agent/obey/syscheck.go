@@ -11,22 +11,32 @@ import (
 // makes it when the manager orders that (docs/protocol.md, "Control messages").
 const syscheckMark = ".syscheck_run"
 
-// checkFiles hands the order for an integrity check to the installs whose collectors feed us.
-func (o *Orders) checkFiles() {
+// syscheck obeys orders for integrity checks.
+type syscheck struct {
+	env
+	installs []string
+	budget   *budget
+}
+
+// obey hands the order for an integrity check to the installs whose collectors feed us.
+func (s *syscheck) obey() {
+	if !s.budget.allows(s.limited) {
+		return
+	}
 	handed := false
-	for _, root := range o.cfg.Syscheck {
+	for _, root := range s.installs {
 		err := markSyscheck(filepath.Join(root, "var", "run"))
 		switch {
 		case err == nil:
 			handed = true
-			o.log.Info("an integrity check was ordered, and handed to syscheckd", "install", root)
+			s.log.Info("an integrity check was ordered, and handed to syscheckd", "install", root)
 		case !errors.Is(err, fs.ErrNotExist):
 			handed = true
-			o.limited.Warn("an integrity check cannot be handed to syscheckd", "err", err, "remedy", "let this user write to the directory")
+			s.limited.Warn("an integrity check cannot be handed to syscheckd", "err", err, "remedy", "let this user write to the directory")
 		}
 	}
 	if !handed {
-		o.limited.Warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type socket; nothing was checked")
+		s.limited.Warn("an integrity check was ordered", "remedy", "none needed: no syscheckd feeds this agent by a source of type socket; nothing was checked")
 	}
 }
 
