@@ -47,6 +47,9 @@ func (s *Slot) ID() string {
 	return s.id()
 }
 
+// Print is a fingerprint of ID and KEY.
+func (s *Slot) Print() uint64 { return binary.LittleEndian.Uint64(s.mem[slotPrint:]) }
+
 // Judge tells what Accept would say of the count, and changes nothing.
 func (s *Slot) Judge(v uint64) proto.Verdict {
 	s.mu.Lock()

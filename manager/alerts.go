@@ -32,7 +32,7 @@ func webhookSink(_ *Config, t *setting.Table, p *plan) opener {
 // httpSink posts events to a server that keeps logs.
 func httpSink(c *Config, t *setting.Table, p *plan) opener {
 	o := httpbulk.Read(t)
-	p.spec.Write, p.spec.Disk.Limit = httpbulk.WriteSize, defaultQueueDisk
+	p.spec.Write = httpbulk.WriteSize
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) {
 		id, err := managerID(c.State)
 		if err != nil {
@@ -46,7 +46,7 @@ func httpSink(c *Config, t *setting.Table, p *plan) opener {
 // otlpSink posts events to an OpenTelemetry collector.
 func otlpSink(_ *Config, t *setting.Table, p *plan) opener {
 	o := otlp.Read(t)
-	p.spec.Write, p.spec.Disk.Limit = otlp.WriteSize, defaultQueueDisk
+	p.spec.Write = otlp.WriteSize
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) { return otlp.New(o, log) }
 }
 

@@ -63,8 +63,11 @@ func Command(demo Demo) *cli.Command {
 			&cli.GenericFlag{Name: "syslog", Hidden: true, Value: &setting.Tables{}},
 			&cli.StringFlag{Name: "ossec-home", Usage: "`DIR` of a stock server whose remote daemon this replaces: keys, rids, agent-info, queues and shared files are there (docs/dropin.md)"},
 			&cli.StringFlag{Name: "crypto-accept", Value: "any", Usage: "`CIPHER` that agents may use: blowfish, aes or any"},
-			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait in memory for each sink, as in \"64 MB\"; a plain number is in MB; past it the newest are lost, counted and reported"},
-			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "`PERCENT` of a queue that one agent may fill; past it, its own events are lost, counted and reported"},
+			&cli.GenericFlag{Name: "journal-size", Value: setting.MB(DefaultJournalSize), Usage: "`SIZE` of the journal, in which events wait until all sinks have them; a plain number is in MB"},
+			&cli.DurationFlag{Name: "journal-keep", Usage: "how long events stay in the journal after all sinks have them: a `DURATION`", DefaultText: "not at all"},
+			&cli.DurationFlag{Name: "journal-sync", Value: DefaultJournalSync, Usage: "`AGE` after which events in the journal are forced to the disk; a power cut can take younger ones; 0 leaves it to the system"},
+			&cli.GenericFlag{Name: "queue-size", Value: setting.MB(DefaultQueueSize), Usage: "`SIZE` of the events that may wait in memory while the disk of the journal takes none; a plain number is in MB; past it the newest are lost, counted and reported"},
+			&cli.IntFlag{Name: "agent-share", Value: DefaultAgentShare, Usage: "how much of what waits one agent may fill, in `PERCENT`"},
 			&cli.StringFlag{Name: "enroll-listen", Category: enrollTable, Usage: "TCP address `HOST:PORT` where agents get keys by themselves, as in :1515; none by default"},
 			&cli.StringFlag{Name: "enroll-tokens", Category: enrollTable, Usage: "`FILE` with tokens, one of which an agent must show (ossecd keygen token)"},
 			&cli.StringFlag{Name: "enroll-password-file", Category: enrollTable, Usage: "`FILE` whose first line is a password for all agents; with --enroll-tokens, either is enough"},
@@ -98,15 +101,18 @@ func action(c *cli.Context, demo Demo) error {
 		return demo(c.Context, c.StringSlice("file"), log)
 	}
 	after, afterErr := parseDisconnectAfter(c.String("disconnect-after"))
-	bytes := c.Generic("queue-size").(*setting.Size).Bytes
-	queueSize := int(bytes >> 20)
-	if bytes%(1<<20) != 0 {
-		err = errors.Join(err, fmt.Errorf("queue_size: %s; use whole megabytes, 1 MB or more", setting.FormatSize(bytes)))
+	megabytes := func(flag, key string) int {
+		bytes := c.Generic(flag).(*setting.Size).Bytes
+		if bytes%(1<<20) != 0 || bytes == 0 {
+			err = errors.Join(err, fmt.Errorf("%s: %s; use whole megabytes, 1 MB or more", key, setting.FormatSize(bytes)))
+		}
+		return int(bytes >> 20)
 	}
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: setting.TablesOf(c, "sink"),
-		QueueSize: queueSize, Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
+		JournalSize: megabytes("journal-size", "journal_size"), JournalKeep: c.Duration("journal-keep"), JournalSync: c.Duration("journal-sync"),
+		QueueSize: megabytes("queue-size", "queue_size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
 		Shared: c.String("shared"), Groups: setting.TablesOf(c, "group"), Syslog: setting.TablesOf(c, "syslog"), AgentShare: c.Int("agent-share"),
 		Version: c.App.Version,
 		Enroll: enroll.Config{

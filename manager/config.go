@@ -51,7 +51,12 @@ type Config struct {
 	// RemindAfter is how often an agent that is away is reported again; 0 is never.
 	RemindAfter time.Duration
 
-	// QueueSize is how many megabytes of events may wait for a slow reader, each; AgentShare how much of them one agent may
+	// JournalSize is how many megabytes the journal of events has at most, JournalKeep how long events stay there when all sinks have
+	// them, and JournalSync how old events get at most before they are forced to the disk. 0 is the default for JournalSize.
+	JournalSize int
+	JournalKeep time.Duration
+	JournalSync time.Duration
+	// QueueSize is how many megabytes of events may wait in memory while the disk takes none; AgentShare how much of them one agent may
 	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
 	QueueSize  int
 	AgentShare int
@@ -88,6 +93,10 @@ const (
 	DefaultAgentShare = 50
 
 	maxQueueSize = 16 << 10
+
+	DefaultJournalSize = 1024
+	DefaultJournalSync = time.Second
+	maxJournalSize     = 64 << 20 // MB
 
 	leastRemindAfter = time.Minute
 )
@@ -128,6 +137,15 @@ func (c *Config) Validate() error {
 	}
 	if c.QueueSize < 1 || c.QueueSize > maxQueueSize {
 		fault("queue_size: %d MB is out of range; use 1 MB to %d GB", c.QueueSize, maxQueueSize>>10)
+	}
+	if c.JournalSize == 0 {
+		c.JournalSize = DefaultJournalSize
+	}
+	if c.JournalSize < 1 || c.JournalSize > maxJournalSize {
+		fault("journal_size: %d MB is out of range; use 1 MB to %d TB", c.JournalSize, maxJournalSize>>20)
+	}
+	if c.JournalKeep < 0 || c.JournalSync < 0 {
+		fault("journal_keep, journal_sync: %v and %v; use 0 or durations such as 24h and 1s", c.JournalKeep, c.JournalSync)
 	}
 	if c.AgentShare == 0 {
 		c.AgentShare = DefaultAgentShare

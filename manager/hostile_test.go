@@ -121,27 +121,6 @@ func TestAnAgentThatComesAndGoes(t *testing.T) {
 			r.t.Errorf("logged %d times as connected, want 2 after a minute", n)
 		}
 	})
-	t.Run("share", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, anyLine, fixedLine)
-			w := &gated{gate: make(chan struct{})}
-			r.cfg.Out, r.cfg.QueueSize, r.cfg.AgentShare = w, 1, 1
-			r.start()
-			p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
-			p.hello()
-			for range 200 { // some 80 kB, where a share has 10, and the writer as much in hand
-				p.send("1:l:" + strings.Repeat("x", 200))
-			}
-			synctest.Wait()
-			r.dial(fixedLine, "192.0.2.7", proto.Blowfish, proto.OSSEC, 7).hello()
-			close(w.gate)
-			synctest.Wait()
-			if got := w.String(); len(got) > 30_000 || !strings.Contains(got, "events of 'web01-any' lost") || !strings.Contains(got, "Agent connected: 'db01-") {
-				t.Errorf("%d bytes of events", len(got))
-			}
-			r.end()
-		})
-	})
 }
 
 // Agents, somebody who forges their IDs and replays what they send, and changes of keys, all

@@ -2,7 +2,6 @@ package manager
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"ossecd/keys/durable/queue"
 	"ossecd/keys/setting/settingtest"
+	"ossecd/proto"
 )
 
 // A start tells in one line of events that wait for sinks that are no more, and of nothing else.
@@ -19,7 +19,7 @@ func TestLeftovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, anyLine)
 		sinks := filepath.Join(r.cfg.State, sinksDir)
-		for name, n := range map[string]int{"of a\x1bcluster/eu": 3, "delivered": 0, "there": 2, "no-disk": 4} {
+		for name, n := range map[string]int{"of a\x1bcluster/eu": 3, "delivered": 0, "there": 2} {
 			q, err := queue.Open(queue.Config{Dir: filepath.Join(sinks, dirName(name)), Limit: queue.MinLimit, Log: quiet})
 			if err != nil {
 				t.Fatal(err)
@@ -34,24 +34,44 @@ func TestLeftovers(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(sinks, "lost+found"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		r.cfg.Sinks = settingtest.Tables(t, "sink", `{"type":"nats","name":"there","servers":["nats://192.0.2.1:4222"]}`, `{"type":"stdout","name":"no-disk"}`)
-		var err error
-		if r.cfg.plans, err = r.cfg.planSinks(); err != nil {
-			t.Fatal(err)
+		r.cfg.Sinks = settingtest.Tables(t, "sink", `{"type":"ossec-queue","name":"there","path":"none"}`, `{"type":"ossec-queue","name":"renamed","path":"none"}`)
+		r.start()
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 7)
+		p.hello()
+		for range 3 {
+			p.send("1:/var/log/x:text")
 		}
-		var logs syncBuffer
-		r.cfg.tellLeftovers(slog.New(slog.NewTextHandler(&logs, nil)))
-		got := logs.String()
-		if strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") ||
-			!strings.Contains(got, fmt.Sprintf("%q", `"no-disk": 4 events, "of a\x1bcluster/eu": 3 events`)) || !strings.Contains(got, "queue_disk") {
-			t.Errorf("logged %s", got)
+		r.lines()
+		r.end()
+		told := func() string {
+			logs := r.logs.String()
+			_, told, _ := strings.Cut(logs, "events wait for sinks that no longer exist")
+			if strings.Contains(told, "no longer exist") {
+				t.Errorf("told twice: %s", logs)
+			}
+			line, _, _ := strings.Cut(told, "\n")
+			r.logs = new(syncBuffer)
+			return line
+		}
+		if got := told(); !strings.Contains(got, fmt.Sprintf("%q", fmt.Sprintf("%q: 3 events in %s", "of a\x1bcluster/eu", filepath.Join(sinks, dirName("of a\x1bcluster/eu"))))) {
+			t.Errorf("told %q", got)
 		}
 		r.cfg.Sinks = nil
-		r.start()
-		if got := r.logs.String(); strings.Count(got, "wait on the disk for sinks") != 1 {
-			t.Errorf("logged %s", got)
+		for range 2 {
+			r.start()
+			r.end()
+			if got := told(); !strings.Contains(got, `\"renamed\": `) || !strings.Contains(got, `\"there\": `) {
+				t.Errorf("told %q", got)
+			}
 		}
+		if err := os.Remove(filepath.Join(r.cfg.State, journalDir, "cursor-renamed")); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
 		r.end()
+		if got := told(); strings.Contains(got, "renamed") {
+			t.Errorf("told %q", got)
+		}
 	})
 }
 

@@ -285,10 +285,10 @@ func TestTheRunIsTold(t *testing.T) {
 			t.Errorf("at first: %+v, the agent began with %v", one, began)
 		}
 		p.send("1:l:counted")
+		last := p.e.Counter
 		if again := run(); again != one {
 			t.Errorf("%+v, before %+v", again, one)
 		}
-		last := p.e.Counter
 		r.end()
 		p.seal("1:l:went to nobody")
 		r.start()

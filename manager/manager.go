@@ -21,6 +21,7 @@ import (
 	"ossecd/manager/control"
 	"ossecd/manager/enroll"
 	"ossecd/manager/fleet"
+	"ossecd/manager/journal"
 	"ossecd/manager/listen"
 	"ossecd/manager/order"
 	"ossecd/manager/report"
@@ -50,10 +51,11 @@ type manager struct {
 	run     string // names this run
 	started time.Time
 
+	last     map[uint64]uint64 // the highest count of each key in the journal at the start; nil where the journal was new
 	store    *keys.Store
 	received *keys.Received
 	sender   *keys.Sender
-	sinks    *sink.Hub
+	sinks    *sink.Sinks
 	channel  *channel.Channel
 	fleet    *fleet.Fleet
 	conns    []listen.PacketConn // of agents
@@ -77,8 +79,16 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	defer lock.Unlock()
 
 	// Parts start in the order in which they are used, and stop in reverse.
-	cfg.tellLeftovers(log)
 	m := newManager(cfg, log)
+	if err := m.openJournal(); err != nil {
+		return err
+	}
+	started := false
+	defer func() {
+		if !started {
+			m.sinks.CloseJournal()
+		}
+	}()
 	if err := m.openState(); err != nil {
 		return err
 	}
@@ -97,6 +107,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		m.sinks.Abandon()
 		return err
 	}
+	started = true
 	m.sinks.Start()
 	m.sayListening()
 	readiness.Announce(ctx)
@@ -122,7 +133,7 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 		s.Open = func(ctx context.Context) (sink.Sink, error) { return p.open(ctx, log) }
 		specs = append(specs, s)
 	}
-	m.sinks = sink.NewHub(specs, log)
+	m.sinks = sink.New(specs, log)
 	return m
 }
 
@@ -148,7 +159,7 @@ func (m *manager) openState() (err error) {
 	m.fleet = fleet.New(fleet.Config{
 		Keys: m.cfg.Keys, State: m.cfg.State, Rids: rids, Store: m.store, Received: m.received, Groups: m.cfg.groups,
 		DisconnectAfter: m.cfg.DisconnectAfter, RemindAfter: m.cfg.RemindAfter, HeardElsewhere: m.cfg.stock().LastHeard,
-		NewSource: m.sinks.NewAgent, Report: report.To(m.sinks), Converse: m.channel.Converse, Log: m.log,
+		KeptBefore: m.keptBefore, Report: report.To(m.sinks), Converse: m.channel.Converse, Log: m.log,
 	})
 	m.channel.Join(m.fleet)
 	m.fleet.TakeUpKeys()
@@ -197,7 +208,7 @@ func (m *manager) openServices() (err error) {
 	if m.cfg.Control != "" {
 		s, err := control.Open(control.Config{
 			Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
-			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, sink.Counts] { return m.sinks.Counts() }, Enroll: enrolled, Log: m.log,
+			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Enroll: enrolled, Log: m.log,
 		})
 		if err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)

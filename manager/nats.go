@@ -66,7 +66,7 @@ func natsSink(c *Config, t *setting.Table, p *plan) opener {
 	if s := o.Secrets; (s.Cert == "") != (s.Key == "") {
 		t.Fault("cert", "goes with key, and that with it")
 	}
-	p.spec.Write, p.spec.Disk.Limit = nats.WriteSize, defaultQueueDisk
+	p.spec.Write = nats.WriteSize
 	return func(_ context.Context, log *slog.Logger) (sink.Sink, error) {
 		id, err := managerID(c.State)
 		if err != nil {

@@ -3,6 +3,7 @@ package manager
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -119,7 +120,7 @@ func startChild(t *testing.T, kind string, l *load, cores ...int) *child {
 			t.Fatal(err)
 		}
 	}
-	c := &child{t: t, cmd: exec.Command(os.Args[0], "-test.run", "^TestPerformance$")}
+	c := &child{t: t, cmd: exec.Command(cmp.Or(l.program, os.Args[0]), "-test.run", "^TestPerformance$")}
 	c.cmd.Env = append(os.Environ(), performanceChildEnv+"="+kind+" "+dir)
 	c.cmd.Stderr = os.Stderr
 	var err error

@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	performanceEnv      = "OSSECD_PERFORMANCE"       // any value runs the test
-	performanceChildEnv = "OSSECD_PERFORMANCE_CHILD" // "manager DIR" or "reader DIR": what a process is to be
+	performanceEnv      = "OSSECD_PERFORMANCE"        // any value runs the test
+	performanceChildEnv = "OSSECD_PERFORMANCE_CHILD"  // "manager DIR" or "reader DIR": what a process is to be
+	performanceBeside   = "OSSECD_PERFORMANCE_BESIDE" // a test program of another version, for measureBeside
 	performanceProfile  = "OSSECD_PERFORMANCE_PROFILE"
 
 	performanceRounds  = 7
@@ -53,6 +54,10 @@ func TestPerformance(t *testing.T) {
 	}
 	if file := os.Getenv(performanceProfile); file != "" {
 		profileReceiving(t, file)
+		return
+	}
+	if before := os.Getenv(performanceBeside); before != "" {
+		measureBeside(t, before)
 		return
 	}
 	t.Run("Floor", measureFloor)
@@ -277,7 +282,7 @@ func profileReceiving(t *testing.T, file string) {
 // timeLines is what the line of an event costs in µs to make, and to write together with others.
 func timeLines(t *testing.T, size int) (line, write float64) {
 	const n = performanceBurst
-	agent := sink.NewHub(nil, nil).NewAgent("000001", "agent000001", "any")
+	agent := sink.NewAgent("000001", "agent000001", "any")
 	from := netip.MustParseAddrPort("127.0.0.1:40112")
 	location := []byte("/var/log/auth.log")
 	var texts [256][]byte

@@ -15,6 +15,8 @@ type load struct {
 	keys   []byte // of client.keys
 	hello  [][]byte
 	bursts [][][]byte
+
+	program string // that takes it; empty is the one that runs the test
 }
 
 func newLoad(t *testing.T, f form, size, agents, bursts int) *load {

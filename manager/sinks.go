@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/keys/durable/queue"
 	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/file"
@@ -20,23 +21,22 @@ import (
 	"ossecd/manager/sink/syslog"
 )
 
-// maxSinks bounds the sinks, of each of which every agent knows a little.
-const maxSinks = 32
-
 const (
-	// defaultQueueDisk is how much may wait on disk for a sink whose other side can be away, in bytes.
-	defaultQueueDisk = 1 << 30
-
-	maxQueueDisk = 1 << 20 // MB
-	maxSinkName  = 64      // bytes
+	maxSinks    = 32
+	maxSinkName = 64 // bytes
 
 	maxAge = 36_500 * 24 // hours
 )
 
-// sinksDir is the directory in that of the state that has the queues on disk.
-const sinksDir = "sinks"
+const (
+	// journalDir is the directory in that of the state that has the journal.
+	journalDir = "journal"
 
-// dirName is a name for a directory: letters, digits, "-" and "_" stand for themselves, and other bytes for their number.
+	// sinksDir is the one in which an earlier version kept a queue for each sink.
+	sinksDir = "sinks"
+)
+
+// dirName is a name for a file: letters, digits, "-" and "_" stand for themselves, and other bytes for their number.
 func dirName(name string) string {
 	var b strings.Builder
 	for _, c := range []byte(name) {
@@ -125,13 +125,26 @@ func (p *plan) besides(others []plan) error {
 }
 
 func (c *Config) plan(name string, open opener) plan {
-	return plan{spec: sink.Spec{Name: name, Limit: c.QueueSize << 20, Share: c.AgentShare}, open: open}
+	place := dirName(name)
+	return plan{spec: sink.Spec{Name: name, Place: place, Start: queue.Now, Earlier: filepath.Join(c.State, sinksDir, place)}, open: open}
 }
 
 func (c *Config) planSink(t *setting.Table, number int) (plan, error) {
 	kind := t.Kind(nil, slices.Sorted(maps.Keys(sinkTypes))...)
 	p := c.plan(t.String("name", fmt.Sprintf("%s-%d", kind, number)), nil)
-	p.spec.Limit = int(t.Size("queue_size", int64(c.QueueSize)<<20, 1<<20, 1<<20, maxQueueSize<<20))
+	t.Dropped("queue_size", "events wait in the journal until the sink takes them")
+	t.Renamed("queue_disk", "queue", func(v any) any { return v })
+	p.spec.Queue = t.Size("queue", 0, 1<<20, 0, maxJournalSize<<20)
+	p.spec.Hold = t.Bool("hold")
+	if t.Word("start", "now", "oldest") == "oldest" {
+		p.spec.Start = queue.AtOldest
+	}
+	if q := p.spec.Queue; q > 0 && q < 1<<20 {
+		t.Fault("queue", "%s is too little; use 1 MB or more, or 0 for no bound but that of the journal", setting.FormatSize(q))
+	}
+	if p.spec.Hold && p.spec.Queue > 0 {
+		t.Fault("queue", "says when events of the sink are lost, and hold = true that none is; leave one of them out")
+	}
 	p.spec.Filter = sink.ReadFilter(t)
 	read := sinkTypes[kind]
 	if read == nil {
@@ -139,10 +152,6 @@ func (c *Config) planSink(t *setting.Table, number int) (plan, error) {
 	}
 	p.open = read(c, t, &p)
 	c.warnings = append(c.warnings, t.Warnings()...)
-	p.spec.Disk.Limit = t.Size("queue_disk", p.spec.Disk.Limit, 1<<20, 0, maxQueueDisk<<20)
-	if p.spec.Disk.Limit > 0 {
-		p.spec.Disk.Dir = filepath.Join(c.State, sinksDir, dirName(p.spec.Name))
-	}
 	if len(p.spec.Name) > maxSinkName {
 		t.Fault("name", "%.40q is longer than %d bytes", p.spec.Name, maxSinkName)
 	}
@@ -192,7 +201,6 @@ func openStdout(archives bool) opener {
 // daemon tells where it has files to tell it by, unless that is asked for.
 func queueSink(_ *Config, t *setting.Table, p *plan) opener {
 	path := t.String("path", ossecqueue.DefaultPath)
-	p.spec.Disk.Limit = defaultQueueDisk
 	p.spec.Filter.Without = []string{sink.Connected}
 	if !t.Bool("disconnects") {
 		p.spec.Filter.Without = append(p.spec.Filter.Without, sink.Disconnected, sink.Still, sink.ManyStill)
@@ -215,8 +223,6 @@ func syslogSink(_ *Config, t *setting.Table, p *plan) opener {
 	most := 1 << 20
 	if o.Protocol == "udp" {
 		most = 65_000
-	} else {
-		p.spec.Disk.Limit = defaultQueueDisk
 	}
 	o.MaxSize = int(t.Size("max_size", 8192, 1, 2048, int64(most)))
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {

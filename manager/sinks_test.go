@@ -20,13 +20,15 @@ func TestSinkFaults(t *testing.T) {
 		name, table string
 		want        []string // none: in order
 	}{
-		{"file", `{"type":"file","path":"x","format":"archives","max_size":"10 MB","daily":true,"keep":3,"max_age":"2160h","compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue_size":3,"name":"n"}`, nil},
+		{"file", `{"type":"file","path":"x","format":"archives","max_size":"10 MB","daily":true,"keep":3,"max_age":"2160h","compress":true,"agents":["web*"],"queues":["1"],"locations":["*"],"queue":3,"hold":false,"start":"oldest","name":"n"}`, nil},
 		{"an old name", `{"type":"file","path":"x","daily":true,"keep_days":90}`, nil},
 		{"an old name of nats", `{"type":"nats","servers":["tls://x"],"stream":"S","max_bytes":1000}`, nil},
 		{"old and new", `{"type":"file","path":"x","daily":true,"keep_days":90,"max_age":"24h"}`, []string{"sink[1]: keep_days: is the old name of max_age"}},
 		{"sizes", `{"type":"file","path":"x","max_size":"1 GB","queue_size":"16MB","queue_disk":"0"}`, nil},
-		{"no sizes", `{"type":"file","path":"x","max_size":"1 KB","queue_size":"much","queue_disk":true}`, []string{
-			`sink[1]: queue_size: wants a size such as "64 MB"`, "sink[1]: max_size: ", "sink[1]: queue_disk: "}},
+		{"no sizes", `{"type":"file","path":"x","max_size":"1 KB","queue":"much","hold":1,"start":"new"}`, []string{
+			`sink[1]: queue: wants a size such as "64 MB"`, "sink[1]: hold: ", "sink[1]: start: ", "sink[1]: max_size: "}},
+		{"small queue", `{"type":"stdout","queue":"1 KB"}`, []string{"sink[1]: queue: 1 KB is too little"}},
+		{"hold and queue", `{"type":"stdout","hold":true,"queue":"1 MB"}`, []string{"sink[1]: queue: says when events"}},
 		{"stdout", `{"type":"stdout"}`, nil},
 		{"queue", `{"type":"ossec-queue","disconnects":true}`, nil},
 		{"syslog", `{"type":"syslog","address":"[::1]:514","protocol":"tls","ca":"x","facility":"auth","severity":"err","max_size":4096}`, nil},
@@ -35,8 +37,8 @@ func TestSinkFaults(t *testing.T) {
 		{"type", `{"type":5}`, []string{"sink[1]: type: "}},
 		{"file without all", `{"type":"file","keep":1}`, []string{"sink[1]: path: missing", "sink[1]: keep, max_age and compress are for rotated files"}},
 		{"unknown keys", `{"type":"stdout","formt":"json","x":1}`, []string{`sink[1]: unknown key "formt"; did you mean "format"?`, `sink[1]: unknown key "x"; use "actions", "agents", "format", `}},
-		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue_size":1.5,"name":"\u001b"}`, []string{
-			"sink[1]: name: ", "sink[1]: queue_size: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",
+		{"values", `{"type":"file","path":["x"],"format":"xml","max_size":0,"daily":"yes","queues":["12"],"agents":[],"locations":"x","queue":1.5,"name":"\u001b"}`, []string{
+			"sink[1]: name: ", "sink[1]: queue: ", "sink[1]: agents: ", "sink[1]: locations: ", "sink[1]: queues: ", "sink[1]: path: ", "sink[1]: format: ",
 			"sink[1]: max_size: ", "sink[1]: daily: ", "sink[1]: path: missing",
 		}},
 		{"syslog values", `{"type":"syslog","address":"host","ca":"x","facility":"lokal","severity":"bad","protocol":"sctp","max_size":70000}`, []string{

@@ -109,7 +109,7 @@ func TestOldNames(t *testing.T) {
 	t.Parallel()
 	c := Config{
 		Keys: "k", State: "s", Listen: []string{"127.0.0.1:0"}, Syslog: settingtest.Tables(t, "syslog", `{"listen":"127.0.0.1:514","network":"tcp"}`, `{"listen":"127.0.0.1:514","protocols":["udp","tcp"]}`),
-		Sinks: settingtest.Tables(t, "sink", `{"type":"file","path":"x","daily":true,"keep_days":90,"max_size":10,"queue_size":"2 MB"}`),
+		Sinks: settingtest.Tables(t, "sink", `{"type":"file","path":"x","daily":true,"keep_days":90,"max_size":10,"queue_size":"9 MB","queue_disk":"2 MB"}`),
 	}
 	for range 2 { // as the command does, and Run
 		if err := c.Validate(); err != nil {
@@ -119,11 +119,12 @@ func TestOldNames(t *testing.T) {
 	if len(c.syslog) != 3 {
 		t.Errorf("%d inputs, want those of tcp and of udp and tcp", len(c.syslog))
 	}
-	want := []string{"sink[1]: keep_days is called max_age now; ", "syslog[1]: network is called protocols now; "}
-	if len(c.warnings) != len(want) || !strings.HasPrefix(c.warnings[0], want[0]) || !strings.HasPrefix(c.warnings[1], want[1]) {
+	want := []string{"sink[1]: queue_size has no effect any more: ", "sink[1]: queue_disk is called queue now; ", "sink[1]: keep_days is called max_age now; ",
+		"syslog[1]: network is called protocols now; "}
+	if !slices.EqualFunc(c.warnings, want, strings.HasPrefix) {
 		t.Errorf("got %q, want %q", c.warnings, want)
 	}
-	if got := c.plans[0].spec.Limit; got != 2<<20 {
+	if got := c.plans[0].spec.Queue; got != 2<<20 {
 		t.Errorf("a queue of %d bytes, want 2 MB", got)
 	}
 }

@@ -222,6 +222,14 @@ func (t *Table) Renamed(old, key string, change func(any) any) {
 	t.warnings = append(t.warnings, Renamed(old, key))
 }
 
+// Dropped takes a key that means nothing any more, and says so in Warnings. why is what is so now.
+func (t *Table) Dropped(old, why string) {
+	if t.Has(old) {
+		delete(t.values, old)
+		t.warnings = append(t.warnings, fmt.Sprintf("%s has no effect any more: %s; leave it out, since it ends with the next version", old, why))
+	}
+}
+
 // Warnings are about what is still taken, each with the place of the table before it.
 func (t *Table) Warnings() (list []string) {
 	for _, w := range t.warnings {

@@ -22,9 +22,12 @@ import (
 	"ossecd/proto"
 )
 
-// Events are where events go. Put never blocks, and the lot may be used again afterwards; more says that others follow at once.
+// Events are where events go.
 type Events interface {
-	Put(l *sink.Lot, more bool)
+	// Put never blocks, and the lot may be used again afterwards; more says that others follow at once.
+	Put(l *sink.Lot, more bool) (end uint64)
+	// When says that all that was put before end is safe, however the process ends; if not, do is called once it is.
+	When(end uint64, do func()) bool
 }
 
 // Config is what a Channel is told.
@@ -45,7 +48,7 @@ type Channel struct {
 	limited  *limitlog.Logger
 	refusals *refusals
 
-	outside struct { // for what is not an answer
+	outside struct { // for what is no answer, or a late one
 		sync.Mutex // taken before a peer's lock
 		replier
 	}

@@ -17,11 +17,13 @@ import (
 // something newer came before it; if that was a control message, this one is answered and tells nothing of the agent: it may be of
 // another program, kept back on the way. p.mu is held.
 func (r *receiver) control(p *peer, payload []byte, count uint64, late bool, now time.Time) {
-	r.handOver(true) // what is reported below comes after the events before
+	end := r.cfg.Events.Put(&r.events, true) // what is reported below comes after the events before
+	r.events.Clear()
 	kind, rest := proto.ParseFromAgent(payload)
 	newest := count > p.taught
 	p.taught = max(p.taught, count)
-	var report *fleet.Report
+	p.noteLosses(kind == proto.AgentStartup)
+	q := &question{kind: kind, count: count, size: r.came, at: now}
 	switch kind {
 	case proto.AgentShutdown:
 		if !late { // else it spoke again since
@@ -35,17 +37,13 @@ func (r *receiver) control(p *peer, payload []byte, count uint64, late bool, now
 		}
 		r.cfg.Sender.RebaseSoon(func(err error) { r.limited.Error("the sending counter was not raised", "err", err) })
 	case proto.AgentKeepalive:
+		rest = bytes.Clone(rest) // the answer may be late
 		if k, err := proto.ParseKeepalive(rest); err == nil && newest {
 			p.learn(&k, r.came, now)
-			report = &fleet.Report{Keepalive: &k, Text: rest, Method: p.Traits().Method}
+			q.report = &fleet.Report{Keepalive: &k, Text: rest, Method: p.Traits().Method}
 		}
 	}
-	// The answer leaves first: whoever waits for an agent to be connected may count on its having been told.
-	if p.back.Load() != nil {
-		r.answer(p, kind, count, now)
-		r.offerKey(p)
-	}
-	r.fleet.Present(p.agent, now, report)
+	r.answer(p, q, end)
 }
 
 // startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this
@@ -93,7 +91,7 @@ func isOssecd(k *proto.Keepalive) bool { return strings.HasPrefix(k.Program, "os
 func (p *peer) converse(k *proto.Keepalive) {
 	p.talk = ""
 	if p.Traits().IsOssecd {
-		p.talk = p.channel.talkWith(k)
+		p.talk = talkWith(k, p.run())
 	}
 	p.agent.Slot.SetConverses(p.talk != "")
 }
@@ -102,44 +100,12 @@ func (p *peer) converse(k *proto.Keepalive) {
 // keepalive it refuses all that we could say. p.mu is held.
 func (p *peer) unnameable() bool { return p.talk == "" && p.agent.Slot.Converses() }
 
-// talkWith is the name of the conversation that a keepalive offers; empty where it offers none.
-func (c *Channel) talkWith(k *proto.Keepalive) string {
+// talkWith is the name of the conversation that a keepalive offers to a run of ours; empty where it offers none.
+func talkWith(k *proto.Keepalive, run string) string {
 	if k.Nonce == "" {
 		return ""
 	}
-	return proto.ConversationName(k.Nonce, c.cfg.Run)
-}
-
-// answer answers a control message. Who sends a startup, however late it comes, may be a stock agent, and compare exactly. Within a
-// conversation the answer names what it is for. Where nothing shows that the address hears us, an answer that is longer than what came has the
-// stock form: whoever sends what is shorter than our agents' keepalives has no use for more. p.mu is held.
-func (r *receiver) answer(p *peer, kind proto.FromAgent, count uint64, now time.Time) {
-	switch {
-	case kind == proto.AgentStartup:
-		r.replier.sendPlain(p, []byte(proto.Ack))
-		return
-	case !p.Traits().IsOssecd:
-		r.replier.send(p, []byte(proto.Ack))
-		return
-	}
-	run := proto.Run{Name: r.cfg.Run, Last: proto.CounterAt(p.takenBefore()), First: proto.CounterAt(p.first)}
-	if p.talk != "" {
-		run.Of = proto.CounterAt(count)
-	}
-	most := 0
-	if !p.hears(now) {
-		most = r.came
-	}
-	if r.replier.sendWithin(p, proto.AppendAck(nil, &run), most) == errTooLong {
-		r.replier.sendPlain(p, []byte(proto.Ack))
-	}
-}
-
-// offerKey tells an agent its next key, if it has one, has not used it yet, and can take it. p.mu is held.
-func (r *receiver) offerKey(p *peer) {
-	if next := p.agent.Next(); next != nil && p.Traits().CanRotate && !p.usesNext() {
-		r.replier.send(p, []byte(proto.NewKey+next.Key.Line()))
-	}
+	return proto.ConversationName(k.Nonce, run)
 }
 
 // farewell tells an agent of ours that was removed, and speaks again, so that its log says why nobody answers. Only a startup or a keepalive that
@@ -167,7 +133,7 @@ func (r *receiver) farewell(f proto.Frame, from netip.AddrPort, to netip.Addr, n
 		if err != nil || !isOssecd(&k) {
 			return false
 		}
-		talk = r.talkWith(&k)
+		talk = talkWith(&k, p.run())
 	default:
 		return false
 	}

@@ -26,12 +26,13 @@ type peer struct {
 	active  *fleet.Credential // the next key, where its last fresh message came with that; nil: its own
 	talk    string            // names what we say to each other, by its keepalive; empty for no name
 	taught  uint64            // the count of the control message that told last what it is
-	before  uint64            // the highest count that earlier runs took
-	first   uint64            // the first that this run took, 0 for none
-	told    int               // bytes of its last keepalive
-	address *addressCheck     // nil until it is needed
-	clones  *cloneDetector    // nil until it spoke
-	faults  *faults           // nil until there is one
+	answers answers
+	before  uint64         // the highest count that earlier runs took
+	first   uint64         // the first that this run took, 0 for none
+	told    int            // bytes of its last keepalive
+	address *addressCheck  // nil until it is needed
+	clones  *cloneDetector // nil until it spoke
+	faults  *faults        // nil until there is one
 }
 
 // Converse begins the conversation with an agent, which may take the place of another (fleet.Config).

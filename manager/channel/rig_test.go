@@ -18,6 +18,7 @@ import (
 	"ossecd/manager/listen"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/file"
+	"ossecd/manager/sink/sinktest"
 	"ossecd/proto"
 )
 
@@ -54,13 +55,9 @@ func direct(t testing.TB, lines ...string) *receiver {
 		t.Fatal(err)
 	}
 	open := func(context.Context) (sink.Sink, error) { return file.NewStream(io.Discard, false), nil }
-	hub := sink.NewHub([]sink.Spec{{Name: "discard", Limit: 64 << 20, Share: 50, Open: open}}, log)
-	if err := hub.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	hub.Start()
+	sinks := sinktest.Start(t, sinktest.Journal(t), log, sink.Spec{Name: "discard", Open: open})
 	t.Cleanup(func() {
-		if err := hub.Close(time.Minute); err != nil {
+		if err := sinks.Close(time.Minute); err != nil {
 			t.Error(err)
 		}
 		if err := received.Close(); err != nil {
@@ -70,12 +67,12 @@ func direct(t testing.TB, lines ...string) *receiver {
 			t.Error(err)
 		}
 	})
-	c, err := New(Config{Run: "RUN", Sender: sender, Events: hub, Log: log})
+	c, err := New(Config{Run: "RUN", Sender: sender, Events: sinks, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := fleet.New(fleet.Config{
-		Keys: path, State: dir, Rids: rids, Store: store, Received: received, NewSource: hub.NewAgent,
+		Keys: path, State: dir, Rids: rids, Store: store, Received: received,
 		HeardElsewhere: func(keys.Key) (t time.Time) { return t }, Report: func(fleet.Event) {}, Converse: c.Converse, Log: log,
 	})
 	c.Join(f)

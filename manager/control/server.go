@@ -16,8 +16,8 @@ import (
 	"ossecd/keys/durable"
 	"ossecd/keys/named"
 	"ossecd/manager/fleet"
+	"ossecd/manager/journal"
 	"ossecd/manager/order"
-	"ossecd/manager/sink"
 )
 
 // maxRequest bounds the body of a request, in bytes: 10,000 IDs have room.
@@ -34,7 +34,7 @@ type Config struct {
 	Orders  *order.Dispatcher
 
 	Refused func() map[string]uint64 // what was refused of what agents sent, by reason
-	Sinks   func() iter.Seq2[string, sink.Counts]
+	Sinks   func() iter.Seq2[string, journal.Counts]
 	Enroll  func() (uint64, map[string]uint64) // agents that were given a key, and refusals by reason; nil where that is off
 
 	Log *slog.Logger

@@ -16,7 +16,6 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
-	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -34,8 +33,8 @@ type Config struct {
 	// RemindAfter is how often an agent that is away is reported again; 0 is never.
 	RemindAfter time.Duration
 
-	// NewSource makes what records know an agent as.
-	NewSource func(id, name, ip string) *sink.Agent
+	// KeptBefore is the highest count of an agent's key that earlier runs are known to have kept; nil for all that were received.
+	KeptBefore func(*keys.Slot) uint64
 	// HeardElsewhere is when a stock manager last heard an agent before we started; zero if never.
 	HeardElsewhere func(keys.Key) time.Time
 	// Report takes what happens. No lock is held.

@@ -10,6 +10,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -144,14 +145,19 @@ func (r *keyring) credential(k keys.Key, stock proto.Counter) (*Credential, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Credential{Key: k, Cipher: proto.NewCipher(k.CipherKey()), Slot: slot, Before: slot.Highest()}, nil
+	c := &Credential{Key: k, Cipher: proto.NewCipher(k.CipherKey()), Slot: slot, Before: slot.Highest()}
+	if kept := r.f.cfg.KeptBefore; kept != nil {
+		c.Before = min(c.Before, kept(slot))
+	}
+	return c, nil
 }
 
 // agent makes an agent in place of was, which may be nil. One whose KEY is the same but name or address is not, and one that has
 // become what it was to become by its next key, is there as it was before.
 func (r *keyring) agent(c *Credential, was *Agent, atStart bool) *Agent {
 	cfg, k, now := &r.f.cfg, c.Key, time.Now()
-	a := &Agent{Credential: *c, Source: cfg.NewSource(k.ID, k.Name, k.Address.String()), since: now.Unix()}
+	a := &Agent{Credential: *c, Source: sink.NewAgent(k.ID, k.Name, k.Address.String()), since: now.Unix()}
+	a.Source.Key = c.Slot.Print()
 	if labels := labelsOf(cfg.Groups, k.ID, k.Name); labels != nil {
 		a.Source.SetLabels(labels)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"ossecd/keys"
-	"ossecd/manager/sink"
 )
 
 const (
@@ -79,7 +78,6 @@ func (r *rig) open(cfg Config) {
 	if cfg.Received, err = keys.OpenReceived(filepath.Join(r.dir, "received")); err != nil {
 		r.t.Fatal(err)
 	}
-	cfg.NewSource = sink.NewHub(nil, cfg.Log).NewAgent
 	cfg.HeardElsewhere = func(keys.Key) (never time.Time) { return never }
 	cfg.Converse = func(*Agent, *Agent) Conversation { return &inMemory{addr: netip.MustParseAddrPort("192.0.2.9:1111")} }
 	cfg.Report = func(e Event) {

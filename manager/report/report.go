@@ -10,7 +10,7 @@ import (
 
 // Events are where events go.
 type Events interface {
-	Put(l *sink.Lot, more bool)
+	Put(l *sink.Lot, more bool) (end uint64)
 }
 
 // To gives what the fleet tells to events.

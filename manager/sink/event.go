@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"ossecd/manager/journal"
 )
 
 // Event is one event as sinks see it. Its slices are parts of a record and must not be kept.
@@ -12,6 +14,7 @@ type Event struct {
 	ID       []byte    // of the agent; empty for what concerns none
 	Name     []byte    // likewise
 	IP       []byte    // as in client.keys
+	Key      uint64    // a fingerprint of the agent's key; 0 for what concerns none
 	Labels   []byte    // of the agent, a JSON object; empty for none
 	Source   []byte    // where its datagram came from, as text; empty for what the manager itself reports
 	Queue    byte
@@ -41,35 +44,31 @@ var Actions = []string{Connected, Disconnected, Lost, Cloned, Still, ManyGone, M
 // own is the location of what the manager itself reports.
 const own = "ossecd"
 
-// A record is an event in a queue, numbers in little-endian order:
+// A record is an event in the journal, behind the head that all records there have, numbers in little-endian order:
 //
-//	0  size of the whole   4  time, Unix ns   12  count or number   20  queue
-//	21 length of source    22 of action   23 of ID   24 of name   25 of IP   26 of location (2 bytes)   28 of labels (2 bytes)
-//	30 serial, set by stamp
-//	38 source, action, ID, name, IP, labels, location, message
+//	16 time, Unix ns   24 count or number   32 fingerprint of the agent's key   40 queue
+//	41 length of source   42 of action   43 of ID   44 of name   45 of IP   46 of location (2 bytes)   48 of labels (2 bytes)   50 zero (2 bytes)
+//	52 source, action, ID, name, IP, labels, location, message
 //
 // A report has its details where an event has its source.
-const recordHead = 38
+const recordHead = 52
 
-// appendHead appends the head of a record, whose size is set by finish.
+// appendHead appends the head of a record, which journal.Lot completes.
 func appendHead(b []byte, at int64, number uint64, queue byte, source, action int, a *Agent, location int) []byte {
-	b = append(b, 0, 0, 0, 0)
+	b = append(b, make([]byte, journal.Head)...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(at))
 	b = binary.LittleEndian.AppendUint64(b, number)
-	b = append(b, queue, byte(source), byte(action))
-	lengths := uint32(location)
-	if a != nil {
-		b = append(b, byte(len(a.ID)), byte(len(a.Name)), byte(len(a.IP)))
-		lengths |= uint32(a.labels) << 16
-	} else {
-		b = append(b, 0, 0, 0)
+	if a == nil {
+		a = &nobody
 	}
-	b = binary.LittleEndian.AppendUint32(b, lengths)
-	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint64(b, a.Key)
+	b = append(b, queue, byte(source), byte(action), byte(len(a.ID)), byte(len(a.Name)), byte(len(a.IP)))
+	b = binary.LittleEndian.AppendUint16(b, uint16(location))
+	b = binary.LittleEndian.AppendUint16(b, uint16(a.labels))
+	return append(b, 0, 0)
 }
 
-// stamp gives a record its serial.
-func stamp(record []byte, serial uint64) { binary.LittleEndian.PutUint64(record[30:], serial) }
+var nobody Agent
 
 // maxText is the longest text in a record that is not location or message. Longer ones are cut; none is.
 const maxText = 255
@@ -84,17 +83,14 @@ func appendEvent(b []byte, a *Agent, at int64, count uint64, from netip.AddrPort
 	text := len(b)
 	b = from.AppendTo(b)
 	b = b[:min(len(b), text+maxText)]
-	b[start+21] = byte(len(b) - text)
+	b[start+41] = byte(len(b) - text)
 	b = append(b, a.identity...)
 	b = append(b, location...)
-	b = append(b, message...)
-	binary.LittleEndian.PutUint32(b[start:], uint32(len(b)-start))
-	return b
+	return append(b, message...)
 }
 
 // appendReport appends the record of what the manager itself reports. a may be nil.
 func appendReport(b []byte, a *Agent, at int64, text string, r Report) []byte {
-	start := len(b)
 	details := r.Details
 	if len(details) > maxText {
 		details = "" // a part of it would be no JSON
@@ -106,9 +102,7 @@ func appendReport(b []byte, a *Agent, at int64, text string, r Report) []byte {
 		b = append(b, a.identity...)
 	}
 	b = append(b, own...)
-	b = append(b, text...)
-	binary.LittleEndian.PutUint32(b[start:], uint32(len(b)-start))
-	return b
+	return append(b, text...)
 }
 
 // Batch is whole records, one after the other.
@@ -120,19 +114,19 @@ func (b *Batch) Next(e *Event) bool {
 	if len(r) == 0 {
 		return false
 	}
-	size := recordSize(r)
+	size := journal.Size(r)
 	*b, r = r[size:], r[:size]
-	number := binary.LittleEndian.Uint64(r[12:])
-	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[4:]))), Queue: r[20], Serial: binary.LittleEndian.Uint64(r[30:])}
+	number := binary.LittleEndian.Uint64(r[24:])
+	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[16:]))), Key: binary.LittleEndian.Uint64(r[32:]), Queue: r[40], Serial: journal.Number(r)}
 	rest := r[recordHead:]
 	cut := func(n int) (part []byte) {
 		part, rest = rest[:n:n], rest[n:]
 		return part
 	}
-	e.Source, e.Action = cut(int(r[21])), cut(int(r[22]))
-	e.ID, e.Name, e.IP = cut(int(r[23])), cut(int(r[24])), cut(int(r[25]))
-	e.Labels = cut(int(binary.LittleEndian.Uint16(r[28:])))
-	e.Location = cut(int(binary.LittleEndian.Uint16(r[26:])))
+	e.Source, e.Action = cut(int(r[41])), cut(int(r[42]))
+	e.ID, e.Name, e.IP = cut(int(r[43])), cut(int(r[44])), cut(int(r[45]))
+	e.Labels = cut(int(binary.LittleEndian.Uint16(r[48:])))
+	e.Location = cut(int(binary.LittleEndian.Uint16(r[46:])))
 	e.Message = rest
 	if len(e.Action) > 0 {
 		e.Number = number
@@ -143,22 +137,37 @@ func (b *Batch) Next(e *Event) bool {
 	return true
 }
 
+// Origin is the key with which a record's event came, and the count of its message; nothing for what is no agent's event.
+func Origin(record []byte) (key, count uint64) {
+	if len(record) < recordHead || record[42] > 0 {
+		return 0, 0
+	}
+	return binary.LittleEndian.Uint64(record[32:]), binary.LittleEndian.Uint64(record[24:])
+}
+
 // Len is the number of events in b.
 func (b Batch) Len() (n int) {
 	for ; len(b) > 0; n++ {
-		b = b[recordSize(b):]
+		b = b[journal.Size(b):]
 	}
 	return n
 }
 
-// recordSize is the size of the first record.
-func recordSize(b []byte) int { return int(binary.LittleEndian.Uint32(b)) }
+// reports says that b has reports.
+func (b Batch) reports() bool {
+	for ; len(b) > 0; b = b[journal.Size(b):] {
+		if b[42] > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // cut returns what of b fits into size bytes, one record at least, and how many records that is.
 func (b Batch) cut(size int) (first Batch, n int) {
 	end := 0
 	for end < len(b) {
-		next := end + recordSize(b[end:])
+		next := end + journal.Size(b[end:])
 		if n > 0 && next > size {
 			break
 		}
@@ -168,10 +177,18 @@ func (b Batch) cut(size int) (first Batch, n int) {
 	return b[:end], n
 }
 
+// last is the number of the last event.
+func (b Batch) last() (number uint64) {
+	for ; len(b) > 0; b = b[journal.Size(b):] {
+		number = journal.Number(b)
+	}
+	return number
+}
+
 // skip is b without its first n events.
 func (b Batch) skip(n int) Batch {
 	for range n {
-		b = b[recordSize(b):]
+		b = b[journal.Size(b):]
 	}
 	return b
 }

@@ -10,8 +10,7 @@ import (
 
 func TestRecordsKeepAll(t *testing.T) {
 	t.Parallel()
-	h := NewHub(nil, quiet)
-	a := h.NewAgent("00000001", strings.Repeat("n", 128), "!2001:db8::/32")
+	a := NewAgent("00000001", strings.Repeat("n", 128), "!2001:db8::/32")
 	var l Lot
 	l.Event(a, testNow, math.MaxUint64, netip.MustParseAddrPort("[fe80::1%eth0]:65535"), 0xff, []byte("lo:c\x00"), []byte("m\xff\n"))
 	l.Report(a, nil, testNow, "text", Report{Action: Lost, Number: 7})

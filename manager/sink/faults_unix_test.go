@@ -24,10 +24,12 @@ import (
 	natsclient "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"ossecd/manager/journal"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/file"
 	"ossecd/manager/sink/nats"
 	"ossecd/manager/sink/ossecqueue"
+	"ossecd/manager/sink/sinktest"
 	"ossecd/manager/sink/syslog"
 	"ossecd/manager/sink/webclient"
 	"ossecd/manager/sink/webhook"
@@ -288,7 +290,7 @@ func (p *natsPeer) came() map[string]int {
 }
 
 // counts are those of all sinks, in their order.
-func counts(h *sink.Hub) (list []sink.Counts) {
+func counts(h *sink.Sinks) (list []journal.Counts) {
 	for _, c := range h.Counts() {
 		list = append(list, c)
 	}
@@ -338,20 +340,12 @@ func TestPeersThatFail(t *testing.T) {
 	}
 	var specs []sink.Spec
 	for i, o := range open {
-		s := sink.Spec{Name: fmt.Sprint(i), Limit: 1 << 20, Share: 100, Open: o}
-		if i < len(peers) {
-			s.Disk = sink.Disk{Dir: filepath.Join(dir, fmt.Sprint("disk", i)), Limit: 64 << 20}
-		}
-		specs = append(specs, s)
+		specs = append(specs, sink.Spec{Name: fmt.Sprint(i), Open: o})
 	}
-	h := sink.NewHub(specs, quiet)
-	if err := h.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.Start()
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, specs...)
 
 	put := 0
-	a := h.NewAgent("001", "web01", "any")
+	a := sink.NewAgent("001", "web01", "any")
 	some := func(n int) {
 		var l sink.Lot
 		for range n {
@@ -370,7 +364,7 @@ func TestPeersThatFail(t *testing.T) {
 			}
 		}
 	}
-	until := func(what string, f func(i int, c sink.Counts) bool) {
+	until := func(what string, f func(i int, c journal.Counts) bool) {
 		t.Helper()
 		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			all := true
@@ -391,12 +385,12 @@ func TestPeersThatFail(t *testing.T) {
 		}
 	}
 	some(1500) // all are away
-	until("the file has all at once", func(i int, c sink.Counts) bool { return i < len(peers) || c.Delivered == uint64(put) })
+	until("the file has all at once", func(i int, c journal.Counts) bool { return i < len(peers) || c.Delivered == uint64(put) })
 	every(peer.up)
-	until("all are delivered", func(_ int, c sink.Counts) bool { return c.Pending == 0 })
+	until("all are delivered", func(_ int, c journal.Counts) bool { return c.Pending == 0 })
 	every(func(p peer) { p.slow(true) })
 	some(1500)
-	until("the file has all at once", func(i int, c sink.Counts) bool { return i < len(peers) || c.Delivered == uint64(put) })
+	until("the file has all at once", func(i int, c journal.Counts) bool { return i < len(peers) || c.Delivered == uint64(put) })
 	every(func(p peer) { p.slow(false) })
 	some(500)
 	every(peer.down)
@@ -404,12 +398,12 @@ func TestPeersThatFail(t *testing.T) {
 	some(1000)
 	every(peer.up)
 	some(500)
-	until("all are delivered", func(_ int, c sink.Counts) bool { return c.Pending == 0 })
+	until("all are delivered", func(_ int, c journal.Counts) bool { return c.Pending == 0 })
 	if err := h.Close(time.Minute); err != nil {
 		t.Error(err)
 	}
 	for i, c := range counts(h) {
-		if c != (sink.Counts{Received: uint64(put), Delivered: uint64(put)}) {
+		if c != (journal.Counts{Received: uint64(put), Delivered: uint64(put)}) {
 			t.Errorf("sink %d: %+v, want %d", i, c, put)
 		}
 	}
@@ -419,7 +413,7 @@ func TestPeersThatFail(t *testing.T) {
 		}
 	}
 	for _, p := range []peer{tcp, unix} { // when these go, so does what they had not read
-		until("the last are read", func(int, sink.Counts) bool {
+		until("the last are read", func(int, journal.Counts) bool {
 			all := p.came()
 			for i := sure + 1; i <= put; i++ {
 				if all[strconv.Itoa(i)] == 0 {

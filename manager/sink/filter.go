@@ -1,9 +1,11 @@
 package sink
 
 import (
-	"ossecd/keys/setting"
 	"slices"
 	"strings"
+
+	"ossecd/keys/setting"
+	"ossecd/manager/journal"
 )
 
 // Filter says which events a sink is for. An empty list means any; the zero Filter lets all pass.
@@ -15,10 +17,28 @@ type Filter struct {
 	Without []string // actions of the manager's own reports which the sink is not for
 	Actions []string // of reports; nothing else passes
 	Alerts  bool     // only reports that somebody should see: all but the first words of an agent
+
+	own string // details of a report of losses of the sink itself
 }
 
 func (f *Filter) empty() bool {
 	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && len(f.Without) == 0 && !f.reports()
+}
+
+// sieve is those of some events that pass. It puts them into scratch where they are not all.
+func (f *Filter) sieve(all Batch, scratch Batch) (passed, used Batch) {
+	if f.empty() && !all.reports() {
+		return all, scratch
+	}
+	scratch = scratch[:0]
+	var e Event
+	for rest := all; len(rest) > 0; {
+		one := rest[:journal.Size(rest)]
+		if rest.Next(&e); f.passes(&e) {
+			scratch = append(scratch, one...)
+		}
+	}
+	return scratch, scratch
 }
 
 // reports says that the sink is for reports alone.
@@ -29,9 +49,13 @@ func (f *Filter) shuts(id, name string) bool {
 	return len(f.Agents) > 0 && !slices.ContainsFunc(f.Agents, func(g string) bool { return glob(g, id) || glob(g, name) })
 }
 
-// passes says whether an event of an agent that is not shut out passes. What concerns no agent passes where none is named.
+// passes says whether an event passes. What concerns no agent passes where none is named. Losses of one sink are told to it, and to those
+// that are for reports.
 func (f *Filter) passes(e *Event) bool {
-	if len(f.Agents) > 0 && len(e.ID) == 0 {
+	if len(f.Agents) > 0 && (len(e.ID) == 0 || f.shuts(string(e.ID), string(e.Name))) {
+		return false
+	}
+	if string(e.Action) == Lost && len(e.Details) > 0 && string(e.Details) != f.own && !f.reports() {
 		return false
 	}
 	if len(e.Action) > 0 && slices.Contains(f.Without, string(e.Action)) {

@@ -26,12 +26,12 @@ func TestFilter(t *testing.T) {
 		var readers []*reader
 		for _, tt := range tests {
 			r := &reader{}
-			s := spec(r, 10_000)
+			s := spec(r)
 			s.Filter = tt.filter
 			specs, readers = append(specs, s), append(readers, r)
 		}
-		h := start(t, quiet, specs...)
-		web, db := h.NewAgent("001", "web01", "any"), h.NewAgent("002", "db01", "any")
+		h := start(t, quiet, limits{}, specs...)
+		web, db := NewAgent("001", "web01", "any"), NewAgent("002", "db01", "any")
 		var l Lot
 		l.Event(web, testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte("a"))
 		l.Event(web, testNow, 2, from, '8', []byte("syscheck"), []byte("b"))
@@ -50,7 +50,7 @@ func TestFilter(t *testing.T) {
 				}
 				got += strings.TrimSpace(line)
 			}
-			c := h.queues[i].tally()
+			c := h.list[i].counts()
 			if got != tt.want || c.Filtered != uint64(7-len(tt.want)) || c.Received != uint64(len(tt.want)) {
 				t.Errorf("%s: got %q with %+v, want %q", tt.name, got, c, tt.want)
 			}

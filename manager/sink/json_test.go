@@ -26,7 +26,7 @@ func lineOf(l *Lot) string {
 func TestJSONOfAnEvent(t *testing.T) {
 	t.Parallel()
 	var l Lot
-	l.Event(NewHub(nil, quiet).NewAgent("001", "web01", "any"), testNow, 7, netip.MustParseAddrPort("10.0.0.7:40112"), '1',
+	l.Event(NewAgent("001", "web01", "any"), testNow, 7, netip.MustParseAddrPort("10.0.0.7:40112"), '1',
 		[]byte("/var/log/auth.log"), []byte("Nov 22 web01 sshd[123]: <b>\"x\"\\&\n\t\x00\x1b[31m"))
 	got := lineOf(&l)
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"any"},"source":"10.0.0.7:40112",` +
@@ -39,7 +39,7 @@ func TestJSONOfAnEvent(t *testing.T) {
 func TestJSONOfReports(t *testing.T) {
 	t.Parallel()
 	var l Lot
-	l.Report(NewHub(nil, quiet).NewAgent("001", "web01", "10.0.0.0/8"), nil, testNow, "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", Report{Action: Disconnected})
+	l.Report(NewAgent("001", "web01", "10.0.0.0/8"), nil, testNow, "ossec: Agent disconnected: 'web01-10.0.0.0/8'.", Report{Action: Disconnected})
 	l.Report(nil, nil, testNow.Add(time.Second), "ossecd: 7 events lost.", Report{Action: Lost, Number: 7})
 	got := lineOf(&l)
 	want := `{"timestamp":"2026-11-22T14:24:33.651004Z","agent":{"id":"001","name":"web01","ip":"10.0.0.0/8"},"queue":"1",` +
@@ -94,7 +94,7 @@ func FuzzEventLine(f *testing.F) {
 	for _, s := range []string{"", "plain", "q\"b\\n\nr\rt\tNUL\x00", "caf\u00e9 \u2028 \U0001f600", "\xff\xfe half \xc3", "\u0085\u009b31m\x7f", "<&>", "\xed\xa0\x80"} {
 		f.Add([]byte(s), []byte(s))
 	}
-	agent := NewHub(nil, quiet).NewAgent("001", "web01", "any")
+	agent := NewAgent("001", "web01", "any")
 	f.Fuzz(func(t *testing.T, location, message []byte) {
 		var l Lot
 		l.Event(agent, testNow, 1, netip.MustParseAddrPort("[2001:db8::1]:1"), '1', location, message)
@@ -104,7 +104,7 @@ func FuzzEventLine(f *testing.F) {
 
 func BenchmarkJSON(b *testing.B) {
 	var l Lot
-	l.Event(NewHub(nil, quiet).NewAgent("001", "web01", "any"), testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte(strings.Repeat("Failed password ", 12)))
+	l.Event(NewAgent("001", "web01", "any"), testNow, 1, from, '1', []byte("/var/log/auth.log"), []byte(strings.Repeat("Failed password ", 12)))
 	var j JSON
 	var e Event
 	var line []byte

@@ -3,49 +3,56 @@ package sink
 import (
 	"net/netip"
 	"time"
+
+	"ossecd/keys/limitlog"
+	"ossecd/manager/journal"
 )
 
 // Agent is an agent as sinks see it.
 type Agent struct {
 	ID, Name, IP string // of client.keys, as text
 
-	identity []byte  // the three joined, and the labels, as in a record
-	labels   int     // length of these
-	called   string  // how the log calls one that is no agent and has no ID
-	stakes   []stake // its part in each queue; guarded by the queue's mu but for shut, which never changes
+	identity []byte // the three joined, and the labels, as in a record
+	labels   int    // length of these
+	Key      uint64 // a fingerprint of its key
+	called   string // how the log calls one that is no agent and has no ID
+
+	account journal.Account
+	told    limitlog.Limit // of its losses; of the goroutine that tells
 }
 
-// stake is an agent's part in a queue.
-type stake struct {
-	shut    bool   // the queue's filter lets nothing of it pass
-	filling uint64 // of which filling bytes speaks
-	bytes   int
-	backlog uint64 // of which backlog on the disk stored speaks
-	stored  int64
-	lost    uint64     // events lost for being over the share, not reported yet
-	floods  *complaint // nil until it lost some
-
-	untold   uint64    // events lost of which the sinks for reports were not told
-	nextTold time.Time // when they may be told again
+// NewAgent makes an agent as sinks see it.
+func NewAgent(id, name, ip string) *Agent {
+	cut := func(s string) string { return s[:min(len(s), maxText)] }
+	a := &Agent{ID: cut(id), Name: cut(name), IP: cut(ip)}
+	a.identity = []byte(a.ID + a.Name + a.IP)
+	a.account.Owner = a
+	return a
 }
+
+// NewSender makes a source of events that is no agent, which has a share as an agent has.
+func NewSender(called string) *Agent {
+	a := NewAgent("", "", "")
+	a.called = called
+	return a
+}
+
+// SetLabels gives an agent labels, a JSON object of MaxLabels at most. Nothing may have been said of it yet.
+func (a *Agent) SetLabels(object []byte) {
+	a.identity = append([]byte(a.ID+a.Name+a.IP), object...)
+	a.labels = len(object)
+}
+
+// Lost is how many events of the agent the journal has not taken.
+func (a *Agent) Lost() uint64 { return a.account.Lost() }
 
 // Lot is events that are handed over together. The zero Lot is an empty one.
-type Lot struct {
-	records []byte
-	ends    []lotEnd
-	pass    []bool // scratch of a filter
-}
-
-// lotEnd is where a record ends, and the agent to whose share it counts: nil for what the manager itself reports.
-type lotEnd struct {
-	at    int
-	payer *Agent
-}
+type Lot struct{ records journal.Lot }
 
 // Event adds an event of a, which came with the message counted as count.
 func (l *Lot) Event(a *Agent, at time.Time, count uint64, from netip.AddrPort, queue byte, location, message []byte) {
-	l.records = appendEvent(l.records, a, at.UnixNano(), count, from, queue, location, message)
-	l.ends = append(l.ends, lotEnd{len(l.records), a})
+	l.records.Records = appendEvent(l.records.Records, a, at.UnixNano(), count, from, queue, location, message)
+	l.records.End(&a.account)
 }
 
 // Report is what stands in the event of a report besides its text.
@@ -58,15 +65,19 @@ type Report struct {
 // Report adds what the manager itself reports about an agent, or about none. It counts toward the share of payer: the
 // agent itself where that can bring about as many as it likes, else nil.
 func (l *Lot) Report(about, payer *Agent, at time.Time, text string, r Report) {
-	l.records = appendReport(l.records, about, at.UnixNano(), text, r)
-	l.ends = append(l.ends, lotEnd{len(l.records), payer})
+	l.records.Records = appendReport(l.records.Records, about, at.UnixNano(), text, r)
+	if payer == nil {
+		l.records.End(nil)
+	} else {
+		l.records.End(&payer.account)
+	}
 }
 
 // Len is the number of events.
-func (l *Lot) Len() int { return len(l.ends) }
+func (l *Lot) Len() int { return l.records.Len() }
 
 // Events are what is in the lot, until its next use.
-func (l *Lot) Events() Batch { return l.records }
+func (l *Lot) Events() Batch { return l.records.Records }
 
 // Clear empties the lot for its next use.
-func (l *Lot) Clear() { l.records, l.ends = l.records[:0], l.ends[:0] }
+func (l *Lot) Clear() { l.records.Clear() }

@@ -91,8 +91,7 @@ func senders(t *setting.Table, key string) (list []netip.Prefix) {
 
 // Events are where what was said goes.
 type Events interface {
-	NewSender(called string) *sink.Agent
-	Put(l *sink.Lot, more bool)
+	Put(l *sink.Lot, more bool) (end uint64)
 }
 
 // Server is all inputs, open.
@@ -120,7 +119,7 @@ func Open(inputs []Input, events Events, log *slog.Logger) (*Server, error) {
 	s, limited := new(Server), limitlog.New(log)
 	for i := range inputs {
 		d := &input{Input: &inputs[i], events: events, limited: limited, conns: make(map[net.Conn]struct{})}
-		d.sender = events.NewSender("syslog by " + d.network + " to " + d.listen)
+		d.sender = sink.NewSender("syslog by " + d.network + " to " + d.listen)
 		if err := s.open(d, log); err != nil {
 			s.Close()
 			return nil, err

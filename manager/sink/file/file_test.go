@@ -24,7 +24,7 @@ import (
 var (
 	quiet = slog.New(slog.DiscardHandler)
 	from  = netip.MustParseAddrPort("10.0.0.7:40112")
-	web   = sink.NewHub(nil, quiet).NewAgent("001", "web01", "10.0.0.0/8")
+	web   = sink.NewAgent("001", "web01", "10.0.0.0/8")
 	at    = time.Date(2026, 11, 22, 15, 24, 33, 0, time.Local)
 )
 

@@ -24,7 +24,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // batch is events with these messages.
 func batch(messages ...string) sink.Batch {
 	var l sink.Lot
-	a := sink.NewHub(nil, quiet).NewAgent("001", "web\"01", "any")
+	a := sink.NewAgent("001", "web\"01", "any")
 	for i, m := range messages {
 		l.Event(a, time.Unix(1_700_000_000, 123_456_000), uint64(i+1), netip.MustParseAddrPort("192.0.2.7:40000"), '1', []byte("/var/log/a"), []byte(m))
 	}

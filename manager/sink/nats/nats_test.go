@@ -24,7 +24,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"ossecd/manager/journal"
 	"ossecd/manager/sink"
+	"ossecd/manager/sink/sinktest"
 )
 
 // made is a stream as by default.
@@ -39,7 +41,7 @@ func TestPublish(t *testing.T) {
 	var l sink.Lot
 	l.Report(nil, nil, at, "ossecd: of nobody.", sink.Report{Action: sink.Lost, Number: 3})
 	l.Report(r.web, nil, at, "ossec: Agent connected: 'web01-any'.", sink.Report{Action: sink.Connected})
-	r.hub.Put(&l, false)
+	r.sinks.Put(&l, false)
 	r.end()
 
 	s := n.stream("OSSEC")
@@ -101,7 +103,7 @@ func TestServerRestarts(t *testing.T) {
 		switch i {
 		case events / 6:
 			n.start()
-			r.wait(func(c sink.Counts) bool { return c.Delivered > 0 })
+			r.wait(func(c journal.Counts) bool { return c.Delivered > 0 })
 		case events / 2, events * 3 / 4:
 			n.stop()
 		case events*2/3 - 1, events - 1:
@@ -112,7 +114,7 @@ func TestServerRestarts(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	r.wait(func(c sink.Counts) bool { return c.Delivered == events })
+	r.wait(func(c journal.Counts) bool { return c.Delivered == events })
 	r.end()
 	once(t, messages(t, n.stream("OSSEC")), events)
 }
@@ -165,12 +167,8 @@ func TestSentAgain(t *testing.T) {
 func recorded(t *testing.T, events int) sink.Batch {
 	t.Helper()
 	k := &keeper{}
-	h := sink.NewHub([]sink.Spec{{Name: "k", Limit: 64 << 20, Share: 100, Open: func(context.Context) (sink.Sink, error) { return k, nil }}}, quiet)
-	if err := h.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.Start()
-	a := h.NewAgent("001", "web01", "any")
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return k, nil }})
+	a := sink.NewAgent("001", "web01", "any")
 	var l sink.Lot
 	for range events {
 		l.Event(a, at, 1, from, '1', []byte("l"), []byte("always the same"))
@@ -212,10 +210,10 @@ func TestRefusals(t *testing.T) {
 	for i := range 5 {
 		r.put("event %d", i)
 	}
-	r.wait(func(c sink.Counts) bool {
+	r.wait(func(c journal.Counts) bool {
 		return c.Delivered == 2 && strings.Contains(logs.String(), "maximum messages exceeded")
 	})
-	if c := r.counts(); c != (sink.Counts{Received: 6, Delivered: 2, Pending: 3, Lost: 1}) {
+	if c := r.counts(); c != (journal.Counts{Received: 6, Delivered: 2, Pending: 3, Lost: 1}) {
 		t.Errorf("counts %+v", c)
 	}
 	cfg.MaxMsgs = 100

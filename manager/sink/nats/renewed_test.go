@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"ossecd/manager/sink"
+	"ossecd/manager/journal"
 )
 
 // A stream that is gone, such as one in memory whose server was restarted, is made anew.
@@ -19,11 +19,11 @@ func TestStreamThatIsGone(t *testing.T) {
 	o.Stream.Memory = true
 	r := run(t, o, quiet)
 	r.put("one")
-	r.wait(func(c sink.Counts) bool { return c.Delivered == 1 })
+	r.wait(func(c journal.Counts) bool { return c.Delivered == 1 })
 	n.stop()
 	n.start()
 	r.put("two")
-	r.wait(func(c sink.Counts) bool { return c.Delivered == 2 })
+	r.wait(func(c journal.Counts) bool { return c.Delivered == 2 })
 	r.end()
 	once(t, messages(t, n.stream("OSSEC")), 1)
 }
@@ -60,13 +60,13 @@ func TestPasswordThatIsChanged(t *testing.T) {
 			n := newServer(t, func(o *server.Options) { tt.set(o, "old") })
 			r := run(t, Options{Servers: []string{n.url()}, Stream: made, Secrets: tt.secrets(path)}, quiet)
 			r.put("one")
-			r.wait(func(c sink.Counts) bool { return c.Delivered == 1 })
+			r.wait(func(c journal.Counts) bool { return c.Delivered == 1 })
 			n.stop()
 			tt.set(&n.opts, "new")
 			n.start()
 			r.put("two")
 			write("new")
-			r.wait(func(c sink.Counts) bool { return c.Delivered == 2 })
+			r.wait(func(c journal.Counts) bool { return c.Delivered == 2 })
 			r.end()
 			once(t, messages(t, n.stream("OSSEC", tt.option("new"))), 2)
 		})

@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"ossecd/manager/journal"
 	"ossecd/manager/sink"
+	"ossecd/manager/sink/sinktest"
 )
 
 var (
@@ -101,11 +103,11 @@ func messages(t *testing.T, s jetstream.Stream) (all []*jetstream.RawStreamMsg) 
 	return all
 }
 
-// running is a hub with such a sink.
+// running is such a sink.
 type running struct {
-	t   *testing.T
-	hub *sink.Hub
-	web *sink.Agent
+	t     *testing.T
+	sinks *sink.Sinks
+	web   *sink.Agent
 }
 
 func run(t *testing.T, o Options, log *slog.Logger) *running {
@@ -116,31 +118,26 @@ func run(t *testing.T, o Options, log *slog.Logger) *running {
 	if o.Origin == "" {
 		o.Origin = "M"
 	}
-	h := sink.NewHub([]sink.Spec{{Name: "s", Limit: 64 << 20, Share: 100, Write: WriteSize,
-		Open: func(context.Context) (sink.Sink, error) { return New(o, log) }}}, log)
-	if err := h.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.Start()
-	return &running{t, h, h.NewAgent("001", "web01", "any")}
+	h := sinktest.Start(t, sinktest.Journal(t), log, sink.Spec{Name: "s", Write: WriteSize, Open: func(context.Context) (sink.Sink, error) { return New(o, log) }})
+	return &running{t, h, sink.NewAgent("001", "web01", "any")}
 }
 
 func (r *running) put(format string, args ...any) {
 	var l sink.Lot
 	l.Event(r.web, at, 1, from, '1', []byte("l"), fmt.Appendf(nil, format, args...))
-	r.hub.Put(&l, false)
+	r.sinks.Put(&l, false)
 }
 
 // counts are those of the sink.
-func (r *running) counts() (counts sink.Counts) {
-	for _, c := range r.hub.Counts() {
+func (r *running) counts() (counts journal.Counts) {
+	for _, c := range r.sinks.Counts() {
 		counts = c
 	}
 	return counts
 }
 
 // wait waits until the sink's counts are as f wants them.
-func (r *running) wait(f func(c sink.Counts) bool) {
+func (r *running) wait(f func(c journal.Counts) bool) {
 	r.t.Helper()
 	for end := time.Now().Add(limit); !f(r.counts()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -151,7 +148,7 @@ func (r *running) wait(f func(c sink.Counts) bool) {
 
 func (r *running) end() {
 	r.t.Helper()
-	if err := r.hub.Close(limit); err != nil {
+	if err := r.sinks.Close(limit); err != nil {
 		r.t.Error(err)
 	}
 	if c := r.counts(); c.Received != c.Delivered+c.Pending+c.Lost || c.Pending != 0 {

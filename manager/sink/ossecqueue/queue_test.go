@@ -16,17 +16,17 @@ import (
 	"time"
 
 	"ossecd/manager/sink"
+	"ossecd/manager/sink/sinktest"
 )
 
 var (
 	quiet = slog.New(slog.DiscardHandler)
 	from  = netip.MustParseAddrPort("10.0.0.7:40112")
-	hub   = sink.NewHub(nil, quiet)
 )
 
 func TestDatagram(t *testing.T) {
 	t.Parallel()
-	web, net6 := hub.NewAgent("001", "web01", "any"), hub.NewAgent("002", "net6", "2001:db8::/32")
+	web, net6 := sink.NewAgent("001", "web01", "any"), sink.NewAgent("002", "net6", "2001:db8::/32")
 	tests := []struct {
 		name string
 		make func(l *sink.Lot)
@@ -89,12 +89,8 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
 	const all = 3000 // many times what a socket holds
-	h := sink.NewHub([]sink.Spec{{Name: "q", Limit: 64 << 20, Share: 100, Open: func(context.Context) (sink.Sink, error) { return New(path, quiet), nil }}}, quiet)
-	if err := h.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.Start()
-	a := h.NewAgent("001", "web01", "any")
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return New(path, quiet), nil }})
+	a := sink.NewAgent("001", "web01", "any")
 	put := func(message string) {
 		var l sink.Lot
 		l.Event(a, time.Now(), 1, from, '1', []byte("l"), []byte(message))
@@ -177,7 +173,7 @@ func TestStopWhileTheDaemonHangs(t *testing.T) {
 	q := New(path, quiet)
 	var l sink.Lot
 	for range 10_000 {
-		l.Event(hub.NewAgent("001", "web01", "any"), time.Now(), 1, from, '1', []byte("l"), []byte("x"))
+		l.Event(sink.NewAgent("001", "web01", "any"), time.Now(), 1, from, '1', []byte("l"), []byte("x"))
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()

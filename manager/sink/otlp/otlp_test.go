@@ -21,8 +21,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func batch() sink.Batch {
 	var l sink.Lot
-	h := sink.NewHub(nil, quiet)
-	one, two := h.NewAgent("001", "web01", "any"), h.NewAgent("002", "web02", "any")
+	one, two := sink.NewAgent("001", "web01", "any"), sink.NewAgent("002", "web02", "any")
 	from := netip.MustParseAddrPort("192.0.2.7:40000")
 	at := time.Unix(1_700_000_000, 5)
 	l.Event(one, at, 1, from, '1', []byte("/var/log/a"), []byte("first"))

@@ -23,12 +23,12 @@ import (
 	"unicode/utf8"
 
 	"ossecd/manager/sink"
+	"ossecd/manager/sink/sinktest"
 )
 
 var (
 	quiet = slog.New(slog.DiscardHandler)
 	from  = netip.MustParseAddrPort("10.0.0.7:40112")
-	hub   = sink.NewHub(nil, quiet)
 	at    = time.Date(2026, 11, 22, 15, 24, 33, 651_004_000, time.FixedZone("", 3600))
 )
 
@@ -43,7 +43,7 @@ func messageOf(l *sink.Lot, limit int) (string, bool) {
 
 func TestMessage(t *testing.T) {
 	t.Parallel()
-	web := hub.NewAgent("001", "web01", "any")
+	web := sink.NewAgent("001", "web01", "any")
 	tests := []struct {
 		name string
 		make func(l *sink.Lot)
@@ -76,7 +76,7 @@ func FuzzMessage(f *testing.F) {
 	for _, s := range []string{"", "plain", "\"]\\", "caf\u00e9 \u2028 \U0001f600", "\xff\xfe\xc3", "\x1b[31m\u009b\x7f", strings.Repeat("é", 2000), strings.Repeat("\xff", 1500)} {
 		f.Add([]byte(s), []byte(s))
 	}
-	web := hub.NewAgent("00000001", strings.Repeat("n", 128), strings.Repeat("1", 64))
+	web := sink.NewAgent("00000001", strings.Repeat("n", 128), strings.Repeat("1", 64))
 	f.Fuzz(func(t *testing.T, location, message []byte) {
 		var l sink.Lot
 		l.Event(web, at, 1, from, '1', location, message)
@@ -94,16 +94,12 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// started is a hub with one such sink.
+// started is one such sink.
 func started(t *testing.T, o Options) (put func(message string), end func()) {
 	t.Helper()
 	o.Facility, o.Severity, o.MaxSize = 16, 6, 2048
-	h := sink.NewHub([]sink.Spec{{Name: "s", Limit: 64 << 20, Share: 100, Open: func(context.Context) (sink.Sink, error) { return New(o, quiet) }}}, quiet)
-	if err := h.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.Start()
-	a := h.NewAgent("001", "web01", "any")
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return New(o, quiet) }})
+	a := sink.NewAgent("001", "web01", "any")
 	return func(message string) {
 			var l sink.Lot
 			l.Event(a, at, 1, from, '1', []byte("l"), []byte(message))
@@ -199,7 +195,7 @@ func TestAWriteThatBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	a := sink.NewHub(nil, quiet).NewAgent("001", "web01", "any")
+	a := sink.NewAgent("001", "web01", "any")
 	var large sink.Lot // more than the system buffers
 	for range 500 {
 		large.Event(a, at, 1, from, '1', []byte("l"), []byte(strings.Repeat("x", 60_000)))
@@ -298,7 +294,7 @@ func TestATooLongDatagramIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var l sink.Lot
-	l.Event(hub.NewAgent("001", "web01", "any"), at, 1, from, '1', []byte("l"), make([]byte, 100_000))
+	l.Event(sink.NewAgent("001", "web01", "any"), at, 1, from, '1', []byte("l"), make([]byte, 100_000))
 	if r, err := s.Write(t.Context(), l.Events()); err != nil || r != (sink.Result{Done: 1, Refused: 1}) {
 		t.Errorf("%+v, %v", r, err)
 	}
