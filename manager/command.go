@@ -81,7 +81,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringSliceFlag{Name: "file", Usage: "with --demo: log files for the agent to follow, a `GLOB`; can be repeated"},
 		},
 		Action:      func(c *cli.Context) error { return action(c, demo) },
-		Subcommands: append(control.Commands(DefaultState), enrollInfoCommand()),
+		Subcommands: append(control.Commands(DefaultState), enroll.InfoCommand(DefaultState)),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +74,11 @@ type Config struct {
 	// Ready is called, where it is not nil, with the addresses once the manager listens on them.
 	Ready func([]netip.AddrPort)
 
+	parsed
+}
+
+// parsed is what Validate makes of a Config.
+type parsed struct {
 	accepts proto.Method // of CryptoAccept; 0 is any
 	plans   []plan       // of Events, Out and Sinks
 	groups  []fleet.Group
@@ -184,7 +188,7 @@ func (c *Config) stock() stock.Layout { return stock.Layout(c.OssecHome) }
 // enrolment is the configuration of enrolment but for what a running manager does for it.
 func (c *Config) enrolment() enroll.Config {
 	e := c.Enroll
-	e.Keys, e.Dir = c.Keys, filepath.Join(c.State, "enroll")
+	e.Keys, e.Dir = c.Keys, enroll.Dir(c.State)
 	return e
 }
 

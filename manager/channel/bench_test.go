@@ -39,7 +39,7 @@ func BenchmarkReceiveParallel(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		n := int(started.Add(1)) - 1
-		r, err := c.newReceiver(deaf{})
+		r, err := newReceiver(c, deaf{})
 		if err != nil {
 			b.Error(err)
 			return

@@ -57,7 +57,7 @@ type Channel struct {
 // New makes the channel. Join must follow.
 func New(cfg Config) (*Channel, error) {
 	c := &Channel{cfg: cfg, log: cfg.Log, limited: limitlog.New(cfg.Log), refusals: newRefusals(cfg.Log)}
-	r, err := c.newReplier()
+	r, err := newReplier(c)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (c *Channel) Join(f *fleet.Fleet) { c.fleet = f }
 
 // Receive takes what comes to a socket until that is closed.
 func (c *Channel) Receive(ctx context.Context, conn listen.PacketConn) error {
-	r, err := c.newReceiver(conn)
+	r, err := newReceiver(c, conn)
 	if err != nil {
 		return err
 	}

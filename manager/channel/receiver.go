@@ -24,8 +24,8 @@ type receiver struct {
 	came    int      // bytes of the datagram at hand
 }
 
-func (c *Channel) newReceiver(conn listen.PacketConn) (*receiver, error) {
-	r, err := c.newReplier()
+func newReceiver(c *Channel, conn listen.PacketConn) (*receiver, error) {
+	r, err := newReplier(c)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ type replier struct {
 	most     int    // bytes that the datagram may have; 0 is no bound
 }
 
-func (c *Channel) newReplier() (*replier, error) {
+func newReplier(c *Channel) (*replier, error) {
 	s, err := proto.NewSealer(1) // answers are too short for a higher level to matter
 	if err != nil {
 		return nil, err

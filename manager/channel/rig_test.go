@@ -77,7 +77,7 @@ func direct(t testing.TB, lines ...string) *receiver {
 	})
 	c.Join(f)
 	f.TakeUpKeys()
-	r, err := c.newReceiver(deaf{})
+	r, err := newReceiver(c, deaf{})
 	if err != nil {
 		t.Fatal(err)
 	}

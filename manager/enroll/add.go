@@ -14,7 +14,7 @@ import (
 
 // addOne makes the key of an order, or says in o.why why there is none. The error is for what keeps all orders from
 // getting keys.
-func (c *clerk) addOne(f *keys.File, o *order) error {
+func (c *issuer) addOne(f *keys.File, o *order) error {
 	name := o.req.Name
 	if keys.CheckName(name) != nil {
 		o.why = badName
@@ -54,7 +54,7 @@ func (c *clerk) addOne(f *keys.File, o *order) error {
 
 // proven says whether an agent may have the key back that the agent of its name has: it knows that key, or shows the very
 // token with which that agent enrolled.
-func (c *clerk) proven(f *keys.File, o *order) bool {
+func (c *issuer) proven(f *keys.File, o *order) bool {
 	holder, taken := f.Named(o.req.Name)
 	if !c.cfg.returns || !taken {
 		return false
@@ -63,7 +63,7 @@ func (c *clerk) proven(f *keys.File, o *order) bool {
 }
 
 // giveBack gives an agent the key that it had. Where its address is to be another now, it is changed.
-func (c *clerk) giveBack(f *keys.File, o *order, address keys.Address) error {
+func (c *issuer) giveBack(f *keys.File, o *order, address keys.Address) error {
 	holder, _ := f.Named(o.req.Name)
 	if address != keys.Any && address != holder.Address {
 		if ip, single := address.Single(); single {
@@ -85,7 +85,7 @@ func (c *clerk) giveBack(f *keys.File, o *order, address keys.Address) error {
 }
 
 // address is what the key of an order is to have as its address.
-func (c *clerk) address(o *order) (keys.Address, bool) {
+func (c *issuer) address(o *order) (keys.Address, bool) {
 	o.address = o.req.Address
 	if c.cfg.Address == "source" || o.address == "src" {
 		o.address = o.from.Unmap().WithZone("").String()
@@ -98,7 +98,7 @@ func (c *clerk) address(o *order) (keys.Address, bool) {
 }
 
 // makeRoom finds a name for an order, which is its own or a numbered one, and removes agents that are to be replaced.
-func (c *clerk) makeRoom(f *keys.File, o *order, address keys.Address) (name string, why reason) {
+func (c *issuer) makeRoom(f *keys.File, o *order, address keys.Address) (name string, why reason) {
 	name = o.req.Name
 	holder, taken := f.Named(name)
 	var ip netip.Addr
@@ -126,7 +126,7 @@ func (c *clerk) makeRoom(f *keys.File, o *order, address keys.Address) (name str
 }
 
 // replace removes the agents that have the name or the address, if all of them have been away for long enough.
-func (c *clerk) replace(f *keys.File, o *order, name string, ip netip.Addr, why reason) reason {
+func (c *issuer) replace(f *keys.File, o *order, name string, ip netip.Addr, why reason) reason {
 	var old []string
 	if k, ok := f.Named(name); ok {
 		old = append(old, k.ID)

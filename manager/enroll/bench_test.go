@@ -30,7 +30,7 @@ func BenchmarkSettle(b *testing.B) {
 			orders[n] = &order{req: proto.EnrollRequest{Name: fmt.Sprintf("new%d", n)}, from: loopback, done: make(chan struct{})}
 		}
 		b.StartTimer()
-		s.clerk.settle(orders)
+		s.issuer.settle(orders)
 		if last := orders[batch-1]; last.why != 0 || last.key.ID != fmt.Sprint(there+batch) {
 			b.Fatalf("%v, %v", last.why, last.key)
 		}

@@ -1,11 +1,11 @@
 // Package enroll gives agents their keys over TLS (docs/protocol.md, "Enrolment"; docs/security.md): whoever shows a token, a
 // password or a client certificate, as the configuration asks, gets a line of the keys file.
 //
-//	connection ─┐ order                                    ┌─ tokens: one use less
-//	connection ─┼───────▶ clerk: all that came meanwhile ──┤
-//	connection ─┘            ◀── key or refusal            └─ keys file: a line more
+//	connection ─┐ order                                     ┌─ tokens: one use less
+//	connection ─┼───────▶ issuer: all that came meanwhile ──┤
+//	connection ─┘            ◀── key or refusal             └─ keys file: a line more
 //
-// Each connection has a goroutine. The clerk is one more. It does what costs a disk sync for all orders that wait, so a thousand
+// Each connection has a goroutine. The issuer is one more. It does what costs a disk sync for all orders that wait, so a thousand
 // agents that come at once cost only a few syncs.
 package enroll
 
@@ -13,9 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"ossecd/keys/tokens"
 )
 
 // Config is what enrolment is told.
@@ -46,6 +50,9 @@ type Config struct {
 	replace time.Duration // with replaceSilent
 	returns bool          // who proves itself gets its key back
 }
+
+// Dir is what Config.Dir is within the manager's state directory.
+func Dir(state string) string { return filepath.Join(state, "enroll") }
 
 // policy is what is done about a name that is taken.
 type policy uint8
@@ -111,3 +118,32 @@ func (c *Config) Validate() error {
 
 // asks says whether an agent must show a password or a token.
 func (c *Config) asks() bool { return c.PasswordFile != "" || c.Tokens != "" }
+
+// checkFiles looks whether the files that are read when they are needed can be read now.
+func (c *Config) checkFiles() error {
+	var faults []error
+	if c.PasswordFile != "" {
+		_, err := readPassword(c.PasswordFile)
+		faults = append(faults, err)
+	}
+	if c.Tokens != "" {
+		if _, err := tokens.Load(c.Tokens); err != nil && !errors.Is(err, os.ErrNotExist) {
+			faults = append(faults, fmt.Errorf("enroll.tokens: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Check reports what is wrong with the files of the configuration, and returns the fingerprint of the certificate, empty
+// where it is still to be made. It changes nothing.
+func (c *Config) Check() (fingerprint string, err error) {
+	if c.Listen == "" {
+		return "", nil
+	}
+	err = c.checkFiles()
+	if _, statErr := os.Stat(c.CertFile()); c.Cert == "" && errors.Is(statErr, os.ErrNotExist) {
+		return "", err
+	}
+	_, fingerprint, tlsErr := c.tlsConfig()
+	return fingerprint, errors.Join(err, tlsErr)
+}

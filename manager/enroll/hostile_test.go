@@ -177,12 +177,12 @@ func TestSlow(t *testing.T) {
 
 // letIn serves a connection from loopback.
 func (s *Server) letIn(t *testing.T, ctx context.Context, conn net.Conn) {
-	stay, why := s.visitors.enter(conn, loopback, time.Now())
+	stay, why := s.limiter.enter(conn, loopback, time.Now())
 	if why != 0 {
 		t.Errorf("not let in: %v", why)
 		return
 	}
-	defer s.visitors.leave(stay)
+	defer s.limiter.leave(stay)
 	s.serve(ctx, conn, netip.AddrPortFrom(loopback, 1), stay)
 }
 
@@ -195,7 +195,7 @@ func (n *noted) Close() error { *n = true; return nil }
 func TestVisitors(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	v := newVisitors()
+	v := newConnLimiter()
 	last := make(map[string]*stay)
 	enter := func(ip string, want reason) {
 		t.Helper()
@@ -226,7 +226,7 @@ func TestVisitors(t *testing.T) {
 	enter("2001:db8:0:1::1", 0)
 
 	// All together: who waits longest makes room, unless it has asked.
-	v = newVisitors()
+	v = newConnLimiter()
 	first := new(noted)
 	idle, _ := v.enter(first, netip.MustParseAddr("192.0.2.1"), now)
 	for n := range maxOpen {
@@ -252,7 +252,7 @@ func TestVisitors(t *testing.T) {
 	}
 
 	// Whose handshake is under way is left alone for a while; those who said nothing make room before.
-	v = newVisitors()
+	v = newConnLimiter()
 	at := func(n int) string { return fmt.Sprintf("10.0.%d.%d", n/256, n%256) }
 	for n := range maxOpen {
 		enter(at(n), 0)
@@ -275,7 +275,7 @@ func TestVisitors(t *testing.T) {
 	}
 
 	// Each as often as the rate allows.
-	v = newVisitors()
+	v = newConnLimiter()
 	for range connectBurst {
 		enter("192.0.2.1", 0)
 		leave("192.0.2.1")
@@ -320,7 +320,7 @@ func TestVisitors(t *testing.T) {
 func TestManyGuess(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	v := newVisitors()
+	v := newConnLimiter()
 	first := netip.MustParseAddr("192.0.2.1")
 	come := func(ip netip.Addr) reason {
 		s, why := v.enter(new(noted), ip, now)
@@ -363,7 +363,7 @@ func TestManyGuess(t *testing.T) {
 func TestWrongPasswordsOfAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newClerk(&Config{}, slog.New(slog.DiscardHandler))
+		c := newIssuer(&Config{}, slog.New(slog.DiscardHandler))
 		for range wrongBurst {
 			if why := c.checkPassword("guess", "sesame"); why != wrongPassword {
 				t.Fatal(why)
@@ -428,7 +428,7 @@ func TestLostAnswer(t *testing.T) {
 		s, logs := pipeServer(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go s.clerk.run(ctx)
+		go s.issuer.run(ctx)
 		theirs, ours := net.Pipe()
 		go func() {
 			conn := (&rig{t: t}).client(theirs)

@@ -93,7 +93,7 @@ type refusals struct {
 	told  map[refused]*refusal // at most maxTold, and one more for each reason
 }
 
-// refused is a reason and an address (visitors.go says what counts as one); the zero address stands for all for which there is no room.
+// refused is a reason and an address (connection_limit.go says what counts as one); the zero address stands for all for which there is no room.
 type refused struct {
 	why  reason
 	from netip.Prefix

@@ -95,13 +95,13 @@ func TestTenThousandNames(t *testing.T) {
 	ended := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { s.clerk.run(ctx); close(ended) }()
+	go func() { s.issuer.run(ctx); close(ended) }()
 	orders := make([]*order, names+twice)
 	var waiting sync.WaitGroup
 	for n := range orders {
 		orders[n] = &order{req: proto.EnrollRequest{Name: fmt.Sprintf("web%d", n%names)}, from: loopback, done: make(chan struct{})}
 		waiting.Go(func() {
-			s.clerk.orders <- orders[n]
+			s.issuer.orders <- orders[n]
 			<-orders[n].done
 		})
 	}

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"ossecd/keys/tokens"
 	"ossecd/proto"
 )
 
@@ -25,9 +24,9 @@ type Server struct {
 	log      *slog.Logger
 	tls      *tls.Config
 	listener net.Listener
-	visitors *visitors
+	limiter  *connLimiter
 	refusals *refusals
-	clerk    *clerk
+	issuer   *issuer
 	enrolled atomic.Uint64
 }
 
@@ -63,8 +62,8 @@ func (s *Server) Close() { s.listener.Close() }
 
 // newServer is a server without a port.
 func newServer(cfg Config, log *slog.Logger) (s *Server, fingerprint string, err error) {
-	s = &Server{cfg: cfg, log: log, visitors: newVisitors(), refusals: &refusals{log: log}}
-	s.clerk = newClerk(&s.cfg, log)
+	s = &Server{cfg: cfg, log: log, limiter: newConnLimiter(), refusals: &refusals{log: log}}
+	s.issuer = newIssuer(&s.cfg, log)
 	if err := cfg.checkFiles(); err != nil {
 		return nil, "", err
 	}
@@ -72,39 +71,10 @@ func newServer(cfg Config, log *slog.Logger) (s *Server, fingerprint string, err
 	return s, fingerprint, err
 }
 
-// checkFiles looks whether the files that are read when they are needed can be read now.
-func (c *Config) checkFiles() error {
-	var faults []error
-	if c.PasswordFile != "" {
-		_, err := readPassword(c.PasswordFile)
-		faults = append(faults, err)
-	}
-	if c.Tokens != "" {
-		if _, err := tokens.Load(c.Tokens); err != nil && !errors.Is(err, os.ErrNotExist) {
-			faults = append(faults, fmt.Errorf("enroll.tokens: %w", err))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// Check reports what is wrong with the files of the configuration, and returns the fingerprint of the certificate, empty
-// where it is still to be made. It changes nothing.
-func (c *Config) Check() (fingerprint string, err error) {
-	if c.Listen == "" {
-		return "", nil
-	}
-	err = c.checkFiles()
-	if _, statErr := os.Stat(c.CertFile()); c.Cert == "" && errors.Is(statErr, os.ErrNotExist) {
-		return "", err
-	}
-	_, fingerprint, tlsErr := c.tlsConfig()
-	return fingerprint, errors.Join(err, tlsErr)
-}
-
 // Run gives out keys until ctx ends. It returns when all its goroutines have ended.
 func (s *Server) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	all.Go(func() { s.clerk.run(ctx) })
+	all.Go(func() { s.issuer.run(ctx) })
 	all.Go(func() { s.refusals.run(ctx) })
 	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
 	defer stop()
@@ -122,14 +92,14 @@ func (s *Server) Run(ctx context.Context) {
 			continue
 		}
 		from := addrOf(conn)
-		stay, why := s.visitors.enter(conn, from.Addr(), time.Now())
+		stay, why := s.limiter.enter(conn, from.Addr(), time.Now())
 		if why != 0 {
 			conn.Close()
 			s.refusals.note(why, from)
 			continue
 		}
 		all.Go(func() {
-			defer s.visitors.leave(stay)
+			defer s.limiter.leave(stay)
 			s.serve(ctx, conn, from, stay)
 		})
 	}
@@ -153,19 +123,19 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, from netip.AddrPort, s
 	goOn := context.AfterFunc(ctx, func() { raw.Close() })
 	defer goOn()
 	raw.SetDeadline(time.Now().Add(requestWithin))
-	conn := tls.Server(&listened{raw, func() { s.visitors.speaks(stay, time.Now()) }}, s.tls)
+	conn := tls.Server(&listened{raw, func() { s.limiter.speaks(stay, time.Now()) }}, s.tls)
 	o := &order{from: from.Addr(), done: make(chan struct{})}
 	detail := o.read(conn)
-	if o.why == 0 && !s.visitors.ask(stay) {
+	if o.why == 0 && !s.limiter.ask(stay) {
 		return // it was put out at the last moment, and comes again
 	}
-	if o.why != 0 && s.visitors.wasPutOut(stay) {
+	if o.why != 0 && s.limiter.wasPutOut(stay) {
 		o.why, detail = tooMany, nil
 	}
 	if o.why == 0 {
 		select {
-		case s.clerk.orders <- o:
-			goOn() // the clerk is at it: the answer is waited for and sent even at a stop
+		case s.issuer.orders <- o:
+			goOn() // the issuer is at it: the answer is waited for and sent even at a stop
 			<-o.done
 		case <-ctx.Done():
 			return
@@ -258,7 +228,7 @@ func (s *Server) refuse(o *order, from netip.AddrPort, detail error) {
 		attrs = append(attrs, "err", shown(detail.Error()))
 	}
 	if o.why.isGuess() {
-		s.visitors.guessed(from.Addr(), time.Now())
+		s.limiter.guessed(from.Addr(), time.Now())
 	}
 	s.refusals.note(o.why, from, attrs...)
 }

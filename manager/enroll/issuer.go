@@ -34,8 +34,8 @@ type order struct {
 	why      reason
 }
 
-// clerk gives out the keys. It is one goroutine, and does all orders that came while it was busy in one edit of each file.
-type clerk struct {
+// issuer gives out the keys. It is one goroutine, and does all orders that came while it was busy in one edit of each file.
+type issuer struct {
 	cfg    *Config
 	log    *limitlog.Logger
 	orders chan *order
@@ -43,12 +43,12 @@ type clerk struct {
 	wrong bucket // passwords, of all addresses together
 }
 
-func newClerk(cfg *Config, log *slog.Logger) *clerk {
-	return &clerk{cfg: cfg, log: limitlog.New(log), orders: make(chan *order)}
+func newIssuer(cfg *Config, log *slog.Logger) *issuer {
+	return &issuer{cfg: cfg, log: limitlog.New(log), orders: make(chan *order)}
 }
 
 // run settles orders until ctx ends. Each order that it took is settled.
-func (c *clerk) run(ctx context.Context) {
+func (c *issuer) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -71,7 +71,7 @@ func rest(ctx context.Context, took time.Duration) {
 }
 
 // waiting is the order and all that wait behind it.
-func (c *clerk) waiting(first *order) []*order {
+func (c *issuer) waiting(first *order) []*order {
 	batch := []*order{first}
 	for {
 		select {
@@ -85,7 +85,7 @@ func (c *clerk) waiting(first *order) []*order {
 
 // settle decides about orders and gives out their keys. Tokens are spent before keys are given out: what happens between
 // the two can cost a use of a token, and never gives one too many.
-func (c *clerk) settle(batch []*order) {
+func (c *issuer) settle(batch []*order) {
 	ctx, cancel := context.WithTimeout(context.Background(), editWithin)
 	defer cancel()
 	err := c.check(ctx, batch)
@@ -115,7 +115,7 @@ func given(batch []*order) bool {
 }
 
 // check looks at what agents show, and adds keys for those that may have one.
-func (c *clerk) check(ctx context.Context, batch []*order) error {
+func (c *issuer) check(ctx context.Context, batch []*order) error {
 	password, err := c.password()
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (c *clerk) check(ctx context.Context, batch []*order) error {
 }
 
 // checkPassword says why a password is refused; 0 where it is not.
-func (c *clerk) checkPassword(shown, password string) reason {
+func (c *issuer) checkPassword(shown, password string) reason {
 	c.wrong.drain(time.Now(), wrongRate)
 	switch {
 	case c.wrong.used > wrongBurst-1:
@@ -158,7 +158,7 @@ func (c *clerk) checkPassword(shown, password string) reason {
 }
 
 // password is that of the password file, or empty where there is no such file in the configuration.
-func (c *clerk) password() (string, error) {
+func (c *issuer) password() (string, error) {
 	if c.cfg.PasswordFile == "" {
 		return "", nil
 	}
@@ -210,7 +210,7 @@ func checkToken(f *tokens.File, o *order, now time.Time) (*tokens.Token, reason)
 
 // add makes keys for the orders that were not refused yet. Where f is not nil, a token of it is spent for each order that
 // came with one.
-func (c *clerk) add(ctx context.Context, batch []*order, f *tokens.File) error {
+func (c *issuer) add(ctx context.Context, batch []*order, f *tokens.File) error {
 	if !given(batch) {
 		return nil
 	}

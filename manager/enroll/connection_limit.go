@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// visitors are the addresses that connect: how many connections each has, and how often it came and guessed of late. An
+// connLimiter knows the addresses that connect: how many connections each has, and how often it came and guessed of late. An
 // IPv6 host has a whole /64, which counts as one address.
 //
 // Where all places are taken, who has waited longest without a word makes room: idle connections, however many, do not keep
 // out an agent, which needs a moment only. Where all have begun to speak, who has done so for spareFor without a whole request makes
 // room, and else the newcomer goes: if it pushed out those whose handshake is under way, a crowd would have each begun and few finished.
-type visitors struct {
+type connLimiter struct {
 	mu       sync.Mutex
 	silent   list.List // of *stay that have said nothing yet, oldest first
 	speaking list.List // of *stay that have, but no whole request, in the order in which they began
@@ -53,7 +53,7 @@ func (b *bucket) drain(now time.Time, rate float64) {
 	b.at = now
 }
 
-func newVisitors() *visitors { return &visitors{from: make(map[netip.Prefix]*visitor)} }
+func newConnLimiter() *connLimiter { return &connLimiter{from: make(map[netip.Prefix]*visitor)} }
 
 func prefixOf(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap().WithZone("")
@@ -66,7 +66,7 @@ func prefixOf(ip netip.Addr) netip.Prefix {
 }
 
 // enter lets a connection in, or says why not. leave is called once for each that was let in.
-func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, reason) {
+func (v *connLimiter) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, reason) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	g := v.get(prefixOf(ip), now)
@@ -101,7 +101,7 @@ func (v *visitors) enter(conn io.Closer, ip netip.Addr, now time.Time) (*stay, r
 }
 
 // idle is who is to make room, or nil. v.mu is held.
-func (v *visitors) idle(now time.Time) *stay {
+func (v *connLimiter) idle(now time.Time) *stay {
 	if oldest := v.silent.Front(); oldest != nil {
 		return oldest.Value.(*stay)
 	}
@@ -114,7 +114,7 @@ func (v *visitors) idle(now time.Time) *stay {
 }
 
 // speaks notes that something came from a connection.
-func (v *visitors) speaks(s *stay, now time.Time) {
+func (v *connLimiter) speaks(s *stay, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if s.place == nil || s.in == &v.speaking {
@@ -141,7 +141,7 @@ func (l *listened) Read(p []byte) (int, error) {
 }
 
 // ask notes that a connection has sent a whole request, and stays until it is answered; it says false where it was put out.
-func (v *visitors) ask(s *stay) bool {
+func (v *connLimiter) ask(s *stay) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if s.place == nil {
@@ -154,14 +154,14 @@ func (v *visitors) ask(s *stay) bool {
 }
 
 // leave lets go of a connection.
-func (v *visitors) leave(s *stay) {
+func (v *connLimiter) leave(s *stay) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.free(s)
 }
 
 // free gives back the place of a connection, once. v.mu is held.
-func (v *visitors) free(s *stay) {
+func (v *connLimiter) free(s *stay) {
 	if s.left {
 		return
 	}
@@ -175,14 +175,14 @@ func (v *visitors) free(s *stay) {
 	s.of.open--
 }
 
-func (v *visitors) wasPutOut(s *stay) bool {
+func (v *connLimiter) wasPutOut(s *stay) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return s.putOut
 }
 
 // guessed notes a wrong password or token.
-func (v *visitors) guessed(ip netip.Addr, now time.Time) {
+func (v *connLimiter) guessed(ip netip.Addr, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if g := v.get(prefixOf(ip), now); g != &v.rest {
@@ -194,7 +194,7 @@ func (v *visitors) guessed(ip netip.Addr, now time.Time) {
 // get finds or makes a visitor. Where there are too many, those are forgotten that have no connection and nothing to wait for: an
 // address that guessed is remembered for as long as it is kept out, however many others come. Where all are of that kind the
 // newcomers are not told apart; what holds for all passwords (wrongBurst) and connections (maxOpen) bounds them. v.mu is held.
-func (v *visitors) get(p netip.Prefix, now time.Time) *visitor {
+func (v *connLimiter) get(p netip.Prefix, now time.Time) *visitor {
 	g := v.from[p]
 	if g != nil {
 		return g

@@ -1,4 +1,4 @@
-package manager
+package enroll
 
 import (
 	"encoding/json"
@@ -7,12 +7,10 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-
-	"ossecd/manager/enroll"
 )
 
-// enrollInfoCommand is "ossecd manager enroll-info". It asks the files, so no manager need run.
-func enrollInfoCommand() *cli.Command {
+// InfoCommand is "ossecd manager enroll-info". state is the manager's state directory if no other is named. It asks the files, so no manager need run.
+func InfoCommand(state string) *cli.Command {
 	return &cli.Command{
 		Name:      "enroll-info",
 		Usage:     "show the certificate by which agents know the manager when they enrol",
@@ -23,7 +21,7 @@ Examples:
    ossecd manager enroll-info
    ossecd manager enroll-info --state ./state --json`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "state `DIR` of the manager"},
+			&cli.StringFlag{Name: "state", Value: state, Usage: "state `DIR` of the manager"},
 			&cli.StringFlag{Name: "enroll-cert", Usage: "`FILE` with its certificate in PEM", DefaultText: "STATE/enroll/cert.pem"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"},
 		},
@@ -31,9 +29,8 @@ Examples:
 			if c.Args().Present() {
 				return cli.Exit(fmt.Sprintf("unexpected argument %q; enroll-info takes only flags", c.Args().First()), 2)
 			}
-			cfg := Config{State: c.String("state"), Enroll: enroll.Config{Cert: c.String("enroll-cert")}}
-			e := cfg.enrolment()
-			info, err := e.Info()
+			cfg := Config{Cert: c.String("enroll-cert"), Dir: Dir(c.String("state"))}
+			info, err := cfg.Info()
 			if err != nil {
 				return err
 			}
