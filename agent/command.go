@@ -120,43 +120,18 @@ func configOf(c *cli.Context) (Config, error) {
 	cfg.PushedSources, cfg.PushedCommands = c.Bool("pushed-sources"), c.Bool("pushed-commands")
 	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")
 	cfg.FailBack, cfg.LocalAddr = c.Duration("fail-back"), c.String("local-addr")
-	switch c.String("mode") {
-	case "first":
-	case "all":
-		cfg.AllManagers = true
-	default:
-		faults = append(faults, fmt.Errorf("mode: %q is unknown; use first or all", c.String("mode")))
-	}
-	switch c.String("spool-full") {
-	case "wait":
-	case "drop-oldest":
-		cfg.SpoolDropOldest = true
-	default:
-		faults = append(faults, fmt.Errorf("spool-full: %q is unknown; use wait or drop-oldest", c.String("spool-full")))
-	}
 	for d, interval := range map[string]*time.Duration{"notify-time": &cfg.NotifyTime, "time-reconnect": &cfg.TimeReconnect} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {
 			faults = append(faults, fmt.Errorf("%s: %v is not an interval; use one above zero, as in 300s or 5m", d, c.Duration(d)))
 			*interval = 0 // this is fault enough
 		}
 	}
-	switch c.String("crypto") {
-	case "blowfish":
-		cfg.Method = proto.Blowfish
-	case "aes":
-		cfg.Method = proto.AES
-	default:
-		faults = append(faults, fmt.Errorf("crypto: %q is unknown; use blowfish or aes", c.String("crypto")))
-	}
-	switch c.String("dialect") {
-	case "ossec":
-		cfg.Dialect = proto.OSSEC
-	case "wazuh":
-		cfg.Dialect = proto.Wazuh
-	default:
-		faults = append(faults, fmt.Errorf("dialect: %q is unknown; use ossec or wazuh", c.String("dialect")))
-	}
-	return cfg, errors.Join(faults...)
+	var choices [4]error
+	cfg.AllManagers, choices[0] = setting.Choice(c, "mode", []string{"first", "all"}, false, true)
+	cfg.SpoolDropOldest, choices[1] = setting.Choice(c, "spool-full", []string{"wait", "drop-oldest"}, false, true)
+	cfg.Method, choices[2] = setting.Choice(c, "crypto", []string{"blowfish", "aes"}, proto.Blowfish, proto.AES)
+	cfg.Dialect, choices[3] = setting.Choice(c, "dialect", []string{"ossec", "wazuh"}, proto.OSSEC, proto.Wazuh)
+	return cfg, errors.Join(append(faults, choices[:]...)...)
 }
 
 // check reports every fault of the configuration and the key file, and changes nothing.

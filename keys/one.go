@@ -3,23 +3,8 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 )
-
-// loadExport reads a key file that has an export instead of a line.
-func loadExport(path string) (key Key, ok bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return key, false
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, MaxExport+1))
-	if err == nil {
-		key, err = ParseExport(string(text))
-	}
-	return key, err == nil
-}
 
 // LoadOne reads the file of an agent, which has its one key line, or an export of it. What is wrong with the file and no
 // reason to refuse it is in warnings.
@@ -33,7 +18,8 @@ func LoadOne(path string) (key Key, warnings []error, err error) {
 		return key, nil, err
 	}
 	if len(set.Keys) == 0 && len(faults) > 0 {
-		if key, ok := loadExport(path); ok {
+		text, _ := os.ReadFile(path) // as long as Load reads
+		if key, err := ParseExport(string(text)); err == nil {
 			return key, nil, nil
 		}
 	}

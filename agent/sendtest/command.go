@@ -19,6 +19,7 @@ import (
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/named"
+	"ossecd/keys/setting"
 	"ossecd/proto"
 	"ossecd/proto/printable"
 )
@@ -152,21 +153,11 @@ func parse(c *cli.Context) (*job, error) {
 	if j.address, err = withPort(c.String("manager")); err != nil {
 		faults = append(faults, err)
 	}
-	switch v := c.String("crypto"); v {
-	case "blowfish":
-		j.method = proto.Blowfish
-	case "aes":
-		j.method = proto.AES
-	default:
-		fault("--crypto %q is unknown: use blowfish or aes", v)
+	if j.method, err = setting.Choice(c, "crypto", []string{"blowfish", "aes"}, proto.Blowfish, proto.AES); err != nil {
+		fault("--%w", err)
 	}
-	switch v := c.String("dialect"); v {
-	case "ossec":
-		j.dialect = proto.OSSEC
-	case "wazuh":
-		j.dialect = proto.Wazuh
-	default:
-		fault("--dialect %q is unknown: use ossec or wazuh", v)
+	if j.dialect, err = setting.Choice(c, "dialect", []string{"ossec", "wazuh"}, proto.OSSEC, proto.Wazuh); err != nil {
+		fault("--%w", err)
 	}
 	if q := c.String("queue"); len(q) != 1 || q[0] <= ' ' || q[0] > '~' || q[0] == ':' {
 		fault("--queue %q is not one character: use 1 for a log line", q)
