@@ -129,6 +129,19 @@ func TestAnotherProgramUsesTheKey(t *testing.T) {
 	})
 }
 
+// forgetCounter asks for the reset of an agent's received counter, as keygen reset-counter does.
+func (r *rig) forgetCounter(id string) {
+	r.t.Helper()
+	dir := filepath.Join(r.cfg.State, "reset")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, id), nil, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+}
+
 func TestResetCounter(t *testing.T) {
 	inBubble(t, []string{anyLine}, func(r *rig) {
 		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
@@ -138,14 +151,28 @@ func TestResetCounter(t *testing.T) {
 		if got := p.answer(); got != "" {
 			r.t.Fatalf("answered with %q", got)
 		}
-		dir := filepath.Join(r.cfg.State, "reset")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			r.t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "001"), nil, 0o600); err != nil {
-			r.t.Fatal(err)
-		}
-		time.Sleep(1500 * time.Millisecond)
+		r.forgetCounter("001")
 		p.hello()
+	})
+}
+
+// After a reset an agent's keepalives tell anew what it is, though their counts are below those of before.
+func TestConversationAfterReset(t *testing.T) {
+	inBubble(t, []string{anyLine}, func(r *rig) {
+		p := r.dial(anyLine, "192.0.2.9", proto.Blowfish, proto.OSSEC, 5000)
+		p.hello()
+		p.send(keepalive("ossecd v1", time.Minute))
+		run, _ := proto.ParseRun([]byte(strings.TrimPrefix(p.answer(), proto.Ack)))
+		r.runName = run.Name
+		p.send(converses("BEFORE"))
+		p.said("BEFORE")
+		r.forgetCounter("001")
+		p.e.Counter = proto.Counter{Global: 3}
+		p.hello()
+		p.send(converses("AFTER"))
+		got, ok := proto.ParseRun([]byte(strings.TrimPrefix(p.said("AFTER"), proto.Ack)))
+		if !ok || got.First.Value() > p.e.Counter.Value() {
+			t.Errorf("answered with %+v, %t", got, ok)
+		}
 	})
 }

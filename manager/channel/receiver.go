@@ -149,6 +149,9 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 			p.clones, p.taught = nil, 0 // counts of another row
 			r.fleet.UsesNext(next)
 		}
+		if count < p.taught { // the counts of before were forgotten (keygen reset-counter): a row begins below them
+			p.clones, p.taught, p.before, p.first = nil, 0, 0, count
+		}
 		t := p.Traits()
 		t.Method = message.Method
 		if message.Method == proto.AES {
