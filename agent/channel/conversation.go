@@ -93,8 +93,8 @@ func (c *Conversation) name() string { return c.ch.cfg.Managers[c.manager] }
 // Inbox implements conversation.Conversation.
 func (c *Conversation) Inbox() <-chan conversation.Message { return c.recv.inbox }
 
-// Greet implements conversation.Conversation.
-func (c *Conversation) Greet(now time.Time) {
+// Hello implements conversation.Conversation.
+func (c *Conversation) Hello(now time.Time) {
 	if err := c.ch.counts.sender.Rebase(); err != nil {
 		c.ch.limited.Warn("the sending counter is not saved", "err", err)
 	}

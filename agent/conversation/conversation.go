@@ -20,9 +20,9 @@ type Conversation interface {
 	Inbox() <-chan Message
 	// Hear takes a message, and says what it was.
 	Hear(now time.Time, m Message) Heard
-	// Greet asks for the first answer.
-	Greet(now time.Time)
-	// Begin goes over from greeting to sending events, once Hear said Accepted.
+	// Hello asks for the first answer.
+	Hello(now time.Time)
+	// Begin goes over to sending events, once Hear said Accepted.
 	Begin(now time.Time)
 
 	// Send sends some events of the outbox, and says whether it may send more. Ready says whether it has any that it may send.

@@ -8,21 +8,21 @@ import (
 	"ossecd/agent/conversation"
 )
 
-// firstGreetings is how often the first manager is greeted each time it is looked for.
-const firstGreetings = 2
+// firstHellos is how often the first manager is told hello each time it is looked for.
+const firstHellos = 2
 
-// failback looks, while the link is with a lower manager of the list, whether the first one is there again. It greets
-// it in a conversation of its own; at the answer the link moves there. Nothing stops meanwhile.
+// failback looks, while the link is with a lower manager of the list, whether the first one is there again. It says hello
+// in a conversation of its own; at the answer the link moves there. Nothing stops meanwhile.
 //
-//	       FailBack, more or less          greeted, twice at most      ack
+//	       FailBack, more or less          hello, twice at most        ack
 //	(idle) ──────────────────────▶ dialing ─────────────────▶ asking ──────▶ the link is with the first
 //	   ▲                              │ no socket               │ no answer
 //	   └──────────────────────────────┴─────────────────────────┘
 type failback struct {
-	due     time.Time // of the next step; zero while none is due, or a name is resolved
-	greeted int
-	dial    dial
-	conv    conversation.Conversation // asking
+	due    time.Time // of the next step; zero while none is due, or a name is resolved
+	hellos int
+	dial   dial
+	conv   conversation.Conversation // asking
 }
 
 // failBackLater sets the next try, where there is a better manager than the present one.
@@ -42,8 +42,8 @@ func (l *Link) failBack(ctx context.Context, now time.Time) {
 	case b.conv == nil:
 		*b = failback{dial: newDial()}
 		b.dial.start(ctx, l.cfg.Dialer, 0, 0)
-	case b.greeted < firstGreetings:
-		l.greetFirst(now)
+	case b.hellos < firstHellos:
+		l.helloFirst(now)
 	default:
 		l.log.Debug("the first manager does not answer yet", "manager", l.cfg.Managers[0])
 		l.stopFailBack()
@@ -51,11 +51,11 @@ func (l *Link) failBack(ctx context.Context, now time.Time) {
 	}
 }
 
-// greetFirst greets the first manager.
-func (l *Link) greetFirst(now time.Time) {
-	l.back.conv.Greet(now)
-	l.back.greeted++
-	l.back.due = now.Add(greetAt[1])
+// helloFirst says hello to the first manager.
+func (l *Link) helloFirst(now time.Time) {
+	l.back.conv.Hello(now)
+	l.back.hellos++
+	l.back.due = now.Add(helloAt[1])
 }
 
 // backDialed goes on once there is a socket to the first manager, or none.
@@ -68,7 +68,7 @@ func (l *Link) backDialed(ctx context.Context, d dialed) {
 	}
 	l.back.conv = d.conv
 	l.back.conv.Open(ctx, true)
-	l.greetFirst(now)
+	l.helloFirst(now)
 }
 
 // hearFirst takes a message of the first manager: the link moves there at the first answer.

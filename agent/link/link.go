@@ -40,14 +40,14 @@ type Config struct {
 //
 //	             ┌──────── round over: next manager ────────┐
 //	             ▼                                          │
-//	start ─▶ connecting ── socket there ─▶ greeting ────────┘
+//	start ─▶ connecting ── socket there ─▶ handshake ───────┘
 //	             ▲                            │ the first answer
 //	             │                            ▼
 //	             └── silence for ────────── online
 //	                 TimeReconnect,
 //	                 force_reconnect, the socket fails
 //
-// connecting: a name is resolved and a socket made. greeting: the manager is greeted at greetAt, then the
+// connecting: a name is resolved and a socket made. handshake: the manager is told hello at helloAt, then the
 // socket is listened to for one of the pauses. online: events flow. In the other states events wait in the spool, or, without one, sources
 // wait in Emit. What was on the way when the manager vanished is sent again from the spool; without one it is lost.
 //
@@ -61,7 +61,7 @@ type Link struct {
 	manager int // index of the present one
 	round   round
 	dial    dial
-	conv    conversation.Conversation // in greeting and online
+	conv    conversation.Conversation // in handshake and online
 	heard   time.Time                 // the last sign of life; at first when Run began
 	back    failback
 
@@ -74,7 +74,7 @@ type state uint8
 
 const (
 	connecting state = iota
-	greeting
+	handshake
 	online
 )
 
@@ -207,7 +207,7 @@ func (l *Link) tick(ctx context.Context) (over bool, err error) {
 		return false, l.notAnswered()
 	case l.state != online:
 		if !l.round.due.IsZero() && !now.Before(l.round.due) {
-			l.greet(ctx, now)
+			l.hello(ctx, now)
 		}
 	case silence >= l.cfg.TimeReconnect:
 		l.offline(ctx, "the manager is silent", "check that it runs and that no firewall is in the way; events are kept until a manager answers")

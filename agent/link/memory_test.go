@@ -112,7 +112,7 @@ func (c *memoryConversation) Hear(_ time.Time, m conversation.Message) conversat
 	return conversation.Known
 }
 
-func (c *memoryConversation) Greet(time.Time) { c.question() }
+func (c *memoryConversation) Hello(time.Time) { c.question() }
 
 func (c *memoryConversation) Begin(now time.Time) {
 	c.begun, c.unheard = true, 0

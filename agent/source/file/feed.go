@@ -20,9 +20,9 @@ func (f *follower) feed() {
 		case t.track == nil || !f.mayRead(t):
 		case !t.filed:
 			f.dirty, f.urgent = true, true // saved gives it its turn
-		case f.isAhead(t):
+		case f.mustWait(t):
 			t.held = true
-			f.ahead.waiting = append(f.ahead.waiting, t)
+			f.undelivered.waiting = append(f.undelivered.waiting, t)
 		default:
 			f.turn(t)
 		}
@@ -135,10 +135,10 @@ func (f *follower) delivered(r sent) {
 	t, n := f.flying, r.n
 	f.flying = nil
 	if n > 0 {
-		f.ahead.add(t, r.end, f.batch.events[:n])
+		f.undelivered.add(t, r.end, f.batch.events[:n])
 		t.pos = f.batch.ends[n-1]
 		t.noteEnding()
-		f.hot.note(t.id, t.pos)
+		f.progress.note(t.id, t.pos)
 		f.dirty = true
 	}
 	f.push(t)

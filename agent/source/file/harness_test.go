@@ -21,7 +21,7 @@ const deadline = 20 * time.Second // of every wait; none should come near it
 var testPace = pace{
 	poll: 50 * time.Millisecond, slow: 3, quick: 5 * time.Millisecond,
 	settle: 100 * time.Millisecond, linger: 250 * time.Millisecond, rename: time.Second,
-	ahead: 5 * time.Millisecond, save: 5 * time.Millisecond,
+	delivery: 5 * time.Millisecond, save: 5 * time.Millisecond,
 }
 
 // got collects events. It is an Output.

@@ -34,7 +34,7 @@ type positions struct {
 	files []record
 	all   bool // the file was lost: everything was known, and nothing is
 
-	generation uint64 // counts the savings; see hot
+	generation uint64 // counts the savings; see progress
 }
 
 // record is the saved position of one file.

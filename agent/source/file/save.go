@@ -46,7 +46,7 @@ func (s *saver) close() {
 
 // startSave hands the present positions to the saver.
 func (f *follower) startSave() {
-	p := positions{files: make([]record, 0, len(f.tails)), generation: f.hot.saving()}
+	p := positions{files: make([]record, 0, len(f.tails)), generation: f.progress.saving()}
 	for _, g := range f.globs {
 		p.globs = append(p.globs, name(g.text))
 	}

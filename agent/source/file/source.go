@@ -76,20 +76,20 @@ const (
 
 // pace holds the intervals, so that tests need not wait.
 type pace struct {
-	poll   time.Duration // look at directories that give no events
-	slow   int           // of so many polls, one looks at directories that give events
-	quick  time.Duration // look at files with a deadline pending (left, or ending in an unterminated line)
-	settle time.Duration // an unterminated line that has been still for so long is taken for a whole one, where that is asked for
-	linger time.Duration // a left file that has been still for so long is let go
-	rename time.Duration // a left file that still grows is followed under its new name after so long
-	ahead  time.Duration // look whether files that are ahead of the managers may be read on
-	save   time.Duration // least time between two writes of the positions file
+	poll     time.Duration // look at directories that give no events
+	slow     int           // of so many polls, one looks at directories that give events
+	quick    time.Duration // look at files with a deadline pending (left, or ending in an unterminated line)
+	settle   time.Duration // an unterminated line that has been still for so long is taken for a whole one, where that is asked for
+	linger   time.Duration // a left file that has been still for so long is let go
+	rename   time.Duration // a left file that still grows is followed under its new name after so long
+	delivery time.Duration // look whether files that wait for the managers may be read on
+	save     time.Duration // least time between two writes of the positions file
 }
 
 var stockPace = pace{
 	poll: time.Second, slow: 5, quick: 100 * time.Millisecond,
 	settle: time.Second, linger: 5 * time.Second, rename: 30 * time.Second,
-	ahead: 20 * time.Millisecond, save: time.Second,
+	delivery: 20 * time.Millisecond, save: time.Second,
 }
 
 // Source follows files. Make it with [New].
@@ -161,29 +161,29 @@ func (s *Source) Run(ctx context.Context, out source.Output) error {
 	if err != nil {
 		return err
 	}
-	hot, err := openHot(s.cfg.Positions+".hot", &known)
+	progress, err := openProgress(s.cfg.Positions+".hot", &known)
 	if err != nil {
 		s.cfg.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are sent again", "error", err)
 	}
-	defer hot.close()
+	defer progress.close()
 	f := &follower{
-		Config:  s.cfg,
-		hot:     hot,
-		pace:    s.pace,
-		globs:   s.globs,
-		exclude: s.exclude,
-		form:    s.form,
-		out:     out,
-		known:   known,
-		watch:   newWatcher(s.cfg.Log),
-		saver:   newSaver(s.cfg.Positions),
-		stall:   newStall(s.cfg.Log),
-		emits:   make(chan []source.Event),
-		sent:    make(chan sent, 1),
-		dirs:    make(map[string]*dir),
-		tracks:  make(map[string]*track),
-		tails:   make(map[identity]*tail),
-		reals:   make(map[string]*track),
+		Config:   s.cfg,
+		progress: progress,
+		pace:     s.pace,
+		globs:    s.globs,
+		exclude:  s.exclude,
+		form:     s.form,
+		out:      out,
+		known:    known,
+		watch:    newWatcher(s.cfg.Log),
+		saver:    newSaver(s.cfg.Positions),
+		stall:    newStall(s.cfg.Log),
+		emits:    make(chan []source.Event),
+		sent:     make(chan sent, 1),
+		dirs:     make(map[string]*dir),
+		tracks:   make(map[string]*track),
+		tails:    make(map[identity]*tail),
+		reals:    make(map[string]*track),
 
 		waiting: make(map[*tail]struct{}),
 		buf:     make([]byte, max(chunk, 2*s.cfg.MaxEvent)),
@@ -229,12 +229,12 @@ type follower struct {
 	out     source.Output
 	known   positions // as loaded; emptied by the first scan
 
-	watch *watcher
-	saver *saver
-	stall *stall
-	hot   *hot
-	emits chan []source.Event
-	sent  chan sent
+	watch    *watcher
+	saver    *saver
+	stall    *stall
+	progress *progress
+	emits    chan []source.Event
+	sent     chan sent
 
 	dirs    map[string]*dir     // directories looked at
 	tracks  map[string]*track   // by path as matched
@@ -249,14 +249,14 @@ type follower struct {
 	crowded bool                // no more files can be opened, as found since the last poll
 	said    quota               // of messages about single files
 
-	queue   queue              // tails that may have something to read
-	unread  int                // tails not read to their end
-	waiting map[*tail]struct{} // tails to look at every pace.quick
-	ahead   ahead
-	backlog source.Backlog // nil where the output has none
-	flying  *tail          // whose batch is in Emit; nil: none
-	batch   batch
-	buf     []byte
+	queue       queue              // tails that may have something to read
+	unread      int                // tails not read to their end
+	waiting     map[*tail]struct{} // tails to look at every pace.quick
+	undelivered undelivered
+	backlog     source.Backlog // nil where the output has none
+	flying      *tail          // whose batch is in Emit; nil: none
+	batch       batch
+	buf         []byte
 
 	dirty    bool      // positions differ from those saved
 	urgent   bool      // a tail that is not filed waits for the next save
@@ -334,8 +334,8 @@ func (f *follower) pause() time.Duration {
 	if f.dirty && !f.saving {
 		d = min(d, time.Until(f.saveDue()))
 	}
-	if len(f.ahead.waiting) > 0 {
-		d = min(d, f.pace.ahead)
+	if len(f.undelivered.waiting) > 0 {
+		d = min(d, f.pace.delivery)
 	}
 	if f.rescan {
 		d = min(d, time.Until(f.scanAt))
@@ -366,7 +366,7 @@ func (f *follower) tick() {
 		f.polled = end.Add(rest(end.Sub(now)))
 	}
 	f.scanIfDue()
-	f.releaseAhead()
+	f.releaseWaiting()
 	f.tellMore(now)
 }
 

@@ -43,11 +43,11 @@ type tail struct {
 
 	alias string // another matching path of this file, "" if none was seen
 
-	failed string // the last read error logged
-	ahead  int64  // bytes of its events that are not delivered; see ahead.go
-	held   bool   // it waits since these are too many
-	queued bool
-	next   *tail // in the queue
+	failed      string // the last read error logged
+	undelivered int64  // bytes of its events that are not delivered; see undelivered.go
+	held        bool   // it waits since these are too many
+	queued      bool
+	next        *tail // in the queue
 }
 
 // openTail opens the regular file at path; the position is its beginning.

@@ -208,7 +208,7 @@ func (f *follower) finish(t *tail) {
 		}
 		f.setDrained(t, true)
 		delete(f.tails, t.id)
-		f.hot.forget(t.id)
+		f.progress.forget(t.id)
 		f.wakeCopies(t)
 		t.track = nil
 		t.close()

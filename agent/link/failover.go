@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// greetAt is when one manager is greeted, counted from the first greeting of a round, as the stock agent does.
-	greetAt = [...]time.Duration{0, 6 * time.Second, 10 * time.Second, 15 * time.Second, 21 * time.Second}
+	// helloAt is when one manager is told hello, counted from the first hello of a round, as the stock agent does.
+	helloAt = [...]time.Duration{0, 6 * time.Second, 10 * time.Second, 15 * time.Second, 21 * time.Second}
 
 	// roundPause is the pause after a round before the next manager of the list is tried, and after the first
 	// pass through the whole list. The socket still listens meanwhile.
@@ -23,11 +23,11 @@ var (
 
 // round is one attempt to reach the present manager.
 type round struct {
-	number  int             // rounds since the last manager was lost
-	began   time.Time       // its first greeting
-	greeted int             // how often
-	due     time.Time       // of its next step, zero while a name is resolved
-	said    map[string]bool // what was complained about since a manager was last there
+	number int             // rounds since the last manager was lost
+	began  time.Time       // its first hello
+	hellos int             // how often
+	due    time.Time       // of its next step, zero while a name is resolved
+	said   map[string]bool // what was complained about since a manager was last there
 }
 
 // dialWithin bounds the resolution of a name.
@@ -95,33 +95,33 @@ func (l *Link) dialed(ctx context.Context, d dialed) {
 	r := &l.round
 	if d.err != nil {
 		l.complain("no connection to the manager", "err", d.err, "remedy", "check --manager, and this host's network and name service; ossecd keeps trying")
-		r.greeted, r.due = len(greetAt), now.Add(l.pause())
+		r.hellos, r.due = len(helloAt), now.Add(l.pause())
 		return
 	}
 	l.conv = d.conv
 	l.conv.Open(ctx, false)
-	l.state = greeting
-	r.began, r.greeted, r.due = now, 0, now
+	l.state = handshake
+	r.began, r.hellos, r.due = now, 0, now
 }
 
-// greet greets the manager, or goes on to the next one.
-func (l *Link) greet(ctx context.Context, now time.Time) {
+// hello says hello to the manager, or goes on to the next one.
+func (l *Link) hello(ctx context.Context, now time.Time) {
 	r := &l.round
-	if r.greeted == len(greetAt) {
+	if r.hellos == len(helloAt) {
 		l.hangUp()
 		r.number++
 		l.manager = (l.manager + 1) % len(l.cfg.Managers)
 		l.connect(ctx)
 		return
 	}
-	if r.greeted > 0 {
+	if r.hellos > 0 {
 		l.complain("the manager does not answer", "remedy", "run ossecd send-test with the same key, which tells more. Most often: a different key "+
 			"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
 	}
-	l.log.Debug("startup", "manager", l.name(), "try", r.greeted+1)
-	l.conv.Greet(now)
-	if r.greeted++; r.greeted < len(greetAt) {
-		r.due = r.began.Add(greetAt[r.greeted])
+	l.log.Debug("startup", "manager", l.name(), "try", r.hellos+1)
+	l.conv.Hello(now)
+	if r.hellos++; r.hellos < len(helloAt) {
+		r.due = r.began.Add(helloAt[r.hellos])
 	} else {
 		r.due = now.Add(l.pause())
 	}

@@ -73,24 +73,24 @@ func TestAhead(t *testing.T) {
 // What is counted is bounded, and comes to nothing in the end.
 func TestAheadCounts(t *testing.T) {
 	t.Parallel()
-	var a ahead
+	var a undelivered
 	event := []source.Event{{Location: "/x", Message: make([]byte, 82)}} // 100 bytes with what the spool adds
 	tails := [2]tail{}
 	for i := range 3 * maxParts {
 		a.add(&tails[i%2], uint64(i+1), event)
 	}
-	if len(a.parts) != maxParts || a.bytes != 100*maxParts || tails[0].ahead != 50*maxParts {
-		t.Errorf("%d parts of %d bytes, %d of the first file", len(a.parts), a.bytes, tails[0].ahead)
+	if len(a.parts) != maxParts || a.bytes != 100*maxParts || tails[0].undelivered != 50*maxParts {
+		t.Errorf("%d parts of %d bytes, %d of the first file", len(a.parts), a.bytes, tails[0].undelivered)
 	}
 	a.settle(3 * maxParts)
 	for range 100 {
 		a.add(&tails[0], 4*maxParts, event)
 	}
-	if len(a.parts) != 1 || a.bytes != 10_000 || tails[0].ahead != 10_000 {
-		t.Errorf("%d parts of %d bytes, %d of the file; small batches of one file are one part", len(a.parts), a.bytes, tails[0].ahead)
+	if len(a.parts) != 1 || a.bytes != 10_000 || tails[0].undelivered != 10_000 {
+		t.Errorf("%d parts of %d bytes, %d of the file; small batches of one file are one part", len(a.parts), a.bytes, tails[0].undelivered)
 	}
 	a.settle(5 * maxParts)
-	if len(a.parts) != 0 || a.bytes != 0 || tails[0].ahead != 0 || tails[1].ahead != 0 {
-		t.Errorf("%+v, %d, %d after all was delivered", a, tails[0].ahead, tails[1].ahead)
+	if len(a.parts) != 0 || a.bytes != 0 || tails[0].undelivered != 0 || tails[1].undelivered != 0 {
+		t.Errorf("%+v, %d, %d after all was delivered", a, tails[0].undelivered, tails[1].undelivered)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// hot is a file beside the positions file with the positions of files that are being read. The positions file is replaced
+// progress is a file beside the positions file with the positions of files that are being read. The positions file is replaced
 // as a whole, a few times a second; here a position is noted after each batch, in one small write, so that a kill
 // repeats no more than the batch in flight. It is not forced to the disk: it is for kills, not for power cuts.
 //
@@ -22,7 +22,7 @@ import (
 //	4        0
 //
 // A place counts where its generation is above that of the positions file.
-type hot struct {
+type progress struct {
 	file       *os.File
 	generation uint64
 	places     map[identity]int64
@@ -32,30 +32,30 @@ type hot struct {
 }
 
 const (
-	hotPlace  = 48
-	hotSummed = 40
-	maxHot    = 64 << 20 // bytes of such a file that are read
+	progressPlace  = 48
+	progressSummed = 40
+	maxProgress    = 64 << 20 // bytes of such a file that are read
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// openHot opens the file, and corrects the positions by it. Without it the positions are as they were saved.
-func openHot(path string, known *positions) (*hot, error) {
-	h := &hot{generation: known.generation, places: make(map[identity]int64)}
+// openProgress opens the file, and corrects the positions by it. Without it the positions are as they were saved.
+func openProgress(path string, known *positions) (*progress, error) {
+	h := &progress{generation: known.generation, places: make(map[identity]int64)}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		h.broken = true
 		return h, err
 	}
 	h.file = f
-	b, err := io.ReadAll(io.LimitReader(f, maxHot))
+	b, err := io.ReadAll(io.LimitReader(f, maxProgress))
 	if err != nil {
 		return h, err
 	}
 	newest := make(map[identity]uint64)
 	at := make(map[identity]mark)
-	for ; len(b) >= hotPlace; b = b[hotPlace:] {
-		if crc32.Checksum(b[:hotSummed], castagnoli) != binary.LittleEndian.Uint32(b[hotSummed:]) {
+	for ; len(b) >= progressPlace; b = b[progressPlace:] {
+		if crc32.Checksum(b[:progressSummed], castagnoli) != binary.LittleEndian.Uint32(b[progressSummed:]) {
 			continue
 		}
 		generation := binary.LittleEndian.Uint64(b)
@@ -77,7 +77,7 @@ func openHot(path string, known *positions) (*hot, error) {
 }
 
 // note notes the position of a file.
-func (h *hot) note(id identity, pos mark) {
+func (h *progress) note(id identity, pos mark) {
 	if h.broken {
 		return
 	}
@@ -91,7 +91,7 @@ func (h *hot) note(id identity, pos mark) {
 		}
 		h.places[id] = place
 	}
-	var b [hotPlace]byte
+	var b [progressPlace]byte
 	binary.LittleEndian.PutUint64(b[:], h.generation)
 	binary.LittleEndian.PutUint64(b[8:], id.Device)
 	binary.LittleEndian.PutUint64(b[16:], id.Inode)
@@ -99,14 +99,14 @@ func (h *hot) note(id identity, pos mark) {
 	if pos.mid {
 		b[32] = 1
 	}
-	binary.LittleEndian.PutUint32(b[hotSummed:], crc32.Checksum(b[:hotSummed], castagnoli))
-	if _, err := h.file.WriteAt(b[:], place*hotPlace); err != nil {
+	binary.LittleEndian.PutUint32(b[progressSummed:], crc32.Checksum(b[:progressSummed], castagnoli))
+	if _, err := h.file.WriteAt(b[:], place*progressPlace); err != nil {
 		h.broken = true // as on a full disk; what stands in it is older than the next positions file
 	}
 }
 
 // forget gives the place of a file to another one.
-func (h *hot) forget(id identity) {
+func (h *progress) forget(id identity) {
 	if place, ok := h.places[id]; ok {
 		delete(h.places, id)
 		h.free = append(h.free, place)
@@ -115,14 +115,14 @@ func (h *hot) forget(id identity) {
 
 // saving is called when the positions are taken for the positions file; they cover what was noted until now. What it
 // returns is for that file.
-func (h *hot) saving() (generation uint64) {
+func (h *progress) saving() (generation uint64) {
 	generation = h.generation
 	h.generation++
 	h.broken = h.file == nil
 	return generation
 }
 
-func (h *hot) close() {
+func (h *progress) close() {
 	if h.file != nil {
 		h.file.Close()
 	}

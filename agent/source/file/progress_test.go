@@ -12,12 +12,12 @@ func TestKilledBetweenTwoSaves(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		damage func(b []byte) []byte // to the file of hot positions
+		damage func(b []byte) []byte // to the file of positions in progress
 		want   []string
 	}{
 		{"whole", func(b []byte) []byte { return b }, []string{"0", "1", "2", "3"}},
 		{"missing", func([]byte) []byte { return nil }, []string{"0", "1", "2", "0", "1", "2", "3"}},
-		{"torn", func(b []byte) []byte { return b[:hotPlace-1] }, []string{"0", "1", "2", "0", "1", "2", "3"}},
+		{"torn", func(b []byte) []byte { return b[:progressPlace-1] }, []string{"0", "1", "2", "0", "1", "2", "3"}},
 		{"noise", func(b []byte) []byte { b[30] ^= 1; return b }, []string{"0", "1", "2", "0", "1", "2", "3"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -32,9 +32,9 @@ func TestKilledBetweenTwoSaves(t *testing.T) {
 			r.append("a.log", "2\n")
 			r.want("", "0", "1", "2")
 			r.stop()
-			hot, err := os.ReadFile(r.cfg.Positions + ".hot")
+			text, err := os.ReadFile(r.cfg.Positions + ".hot")
 			r.must(err)
-			r.must(os.WriteFile(r.cfg.Positions+".hot", tt.damage(hot), 0o600))
+			r.must(os.WriteFile(r.cfg.Positions+".hot", tt.damage(text), 0o600))
 			r.must(os.WriteFile(r.cfg.Positions, saved, 0o600))
 			r.start()
 			r.append("a.log", "3\n")
@@ -74,12 +74,12 @@ func TestKilledBeforeTheNextSave(t *testing.T) {
 // What was noted before the positions were saved does not count against them.
 func TestHotPositionsOfBefore(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "hot")
+	path := filepath.Join(t.TempDir(), "progress")
 	a, b := identity{1, 2}, identity{1, 3}
 	known := func() *positions {
 		return &positions{generation: 5, files: []record{{path: "/a", id: a, pos: mark{10, false}}, {path: "/b", id: b, pos: mark{20, false}}}}
 	}
-	h, err := openHot(path, known())
+	h, err := openProgress(path, known())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestHotPositionsOfBefore(t *testing.T) {
 	}{{5, mark{12, false}, mark{21, true}}, {6, mark{10, false}, mark{21, true}}, {7, mark{10, false}, mark{20, false}}} {
 		p := known()
 		p.generation = tt.generation
-		h, err := openHot(path, p)
+		h, err := openProgress(path, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,8 +113,8 @@ func TestHotPositionsOfBefore(t *testing.T) {
 // Places are used again.
 func TestHotPlaces(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "hot")
-	h, err := openHot(path, &positions{})
+	path := filepath.Join(t.TempDir(), "progress")
+	h, err := openProgress(path, &positions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestHotPlaces(t *testing.T) {
 			h.forget(identity{1, i - 3})
 		}
 	}
-	if info, err := os.Stat(path); err != nil || info.Size() > 4*hotPlace {
+	if info, err := os.Stat(path); err != nil || info.Size() > 4*progressPlace {
 		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
 }
@@ -147,7 +147,7 @@ func TestNoHotPositions(t *testing.T) {
 
 func FuzzHot(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "seed")
-	h, err := openHot(path, &positions{})
+	h, err := openProgress(path, &positions{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -160,12 +160,12 @@ func FuzzHot(f *testing.F) {
 	f.Add(b)
 	f.Add(append(b, b[:20]...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		path := filepath.Join(t.TempDir(), "hot")
+		path := filepath.Join(t.TempDir(), "progress")
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		p := positions{files: []record{{path: "/a", id: identity{1, 2}}}}
-		h, err := openHot(path, &p)
+		h, err := openProgress(path, &p)
 		if err != nil {
 			t.Fatal(err)
 		}
