@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"strconv"
 	"time"
 
 	"ossecd/manager/fleet"
@@ -27,47 +26,6 @@ type answers struct {
 	lost    uint64 // of its events, as far as is known
 	owed    bool   // some of them it will send again
 	runs    int    // how often it was told that this is another run of ours
-}
-
-// noteLosses notes whether events of an agent of ours were lost. It is not answered then until it starts anew, so that it sends them again;
-// from then on it is told that what it sent since its last answer went to nobody. Other agents send nothing again. p.mu is held.
-func (p *peer) noteLosses(startup bool) {
-	a := &p.answers
-	if lost := p.agent.Source.Lost(); lost != a.lost {
-		a.lost = lost
-		a.owed = a.owed || p.Traits().IsOssecd
-	}
-	if a.owed && startup {
-		a.owed = false
-		a.runs++
-		p.before, p.first = a.last, 0
-	}
-}
-
-// run names the run of ours that the agent is told. p.mu is held.
-func (p *peer) run() string {
-	if p.answers.runs == 0 {
-		return p.channel.cfg.Run
-	}
-	return p.channel.cfg.Run + "x" + strconv.Itoa(p.answers.runs)
-}
-
-// answer answers a control message once all that was put before end is safe: at once, or later by a goroutine of the journal's. p.mu is held.
-func (r *receiver) answer(p *peer, q *question, end uint64) {
-	if p.answers.owed || p.answers.waiting >= maxAnswers {
-		return
-	}
-	p.answers.waiting++
-	if r.cfg.Events.When(end, func() {
-		o := &r.outside
-		o.Lock()
-		defer o.Unlock()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		o.answer(p, q)
-	}) {
-		r.replier.answer(p, q)
-	}
 }
 
 // answer sends the answer to a control message. The agent is present from then on, unless something newer came. p.mu is held.

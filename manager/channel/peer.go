@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,6 +123,29 @@ func (p *peer) takenBefore() uint64 {
 		p.before = max(p.before, next.Before)
 	}
 	return p.before
+}
+
+// noteLosses notes whether events of an agent of ours were lost. It is not answered then until it starts anew, so that it sends them again;
+// from then on it is told that what it sent since its last answer went to nobody. Other agents send nothing again. p.mu is held.
+func (p *peer) noteLosses(startup bool) {
+	a := &p.answers
+	if lost := p.agent.Source.Lost(); lost != a.lost {
+		a.lost = lost
+		a.owed = a.owed || p.Traits().IsOssecd
+	}
+	if a.owed && startup {
+		a.owed = false
+		a.runs++
+		p.before, p.first = a.last, 0
+	}
+}
+
+// run names the run of ours that the agent is told. p.mu is held.
+func (p *peer) run() string {
+	if p.answers.runs == 0 {
+		return p.channel.cfg.Run
+	}
+	return p.channel.cfg.Run + "x" + strconv.Itoa(p.answers.runs)
 }
 
 // dialectOf is the dialect of a message, which Blowfish does not show: there it is that of the last AES message.

@@ -20,14 +20,14 @@ type connLimiter struct {
 	silent   list.List // of *stay that have said nothing yet, oldest first
 	speaking list.List // of *stay that have, but no whole request, in the order in which they began
 	asked    int       // those that have sent theirs
-	from     map[netip.Prefix]*visitor
-	rest     visitor // all addresses together that came when maxVisitors had to be remembered
+	from     map[netip.Prefix]*client
+	rest     client // all addresses together that came when maxClients had to be remembered
 }
 
 // stay is a connection that was let in.
 type stay struct {
 	conn   io.Closer
-	of     *visitor
+	of     *client
 	in     *list.List    // silent or speaking
 	place  *list.Element // in it; nil once it has asked or was put out
 	spoke  time.Time
@@ -35,7 +35,7 @@ type stay struct {
 	left   bool
 }
 
-type visitor struct {
+type client struct {
 	open     int
 	connects bucket
 	guesses  bucket
@@ -53,7 +53,7 @@ func (b *bucket) drain(now time.Time, rate float64) {
 	b.at = now
 }
 
-func newConnLimiter() *connLimiter { return &connLimiter{from: make(map[netip.Prefix]*visitor)} }
+func newConnLimiter() *connLimiter { return &connLimiter{from: make(map[netip.Prefix]*client)} }
 
 func prefixOf(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap().WithZone("")
@@ -191,15 +191,15 @@ func (v *connLimiter) guessed(ip netip.Addr, now time.Time) {
 	}
 }
 
-// get finds or makes a visitor. Where there are too many, those are forgotten that have no connection and nothing to wait for: an
+// get finds or makes a client. Where there are too many, those are forgotten that have no connection and nothing to wait for: an
 // address that guessed is remembered for as long as it is kept out, however many others come. Where all are of that kind the
 // newcomers are not told apart; what holds for all passwords (wrongBurst) and connections (maxOpen) bounds them. v.mu is held.
-func (v *connLimiter) get(p netip.Prefix, now time.Time) *visitor {
+func (v *connLimiter) get(p netip.Prefix, now time.Time) *client {
 	g := v.from[p]
 	if g != nil {
 		return g
 	}
-	if len(v.from) >= maxVisitors && now.Sub(v.rest.connects.at).Abs() >= forgetEvery {
+	if len(v.from) >= maxClients && now.Sub(v.rest.connects.at).Abs() >= forgetEvery {
 		v.rest.connects.at = now
 		for p, g := range v.from {
 			g.connects.drain(now, connectRate)
@@ -209,10 +209,10 @@ func (v *connLimiter) get(p netip.Prefix, now time.Time) *visitor {
 			}
 		}
 	}
-	if len(v.from) >= maxVisitors {
+	if len(v.from) >= maxClients {
 		return &v.rest
 	}
-	g = &visitor{connects: bucket{at: now}, guesses: bucket{at: now}}
+	g = &client{connects: bucket{at: now}, guesses: bucket{at: now}}
 	v.from[p] = g
 	return g
 }

@@ -302,7 +302,7 @@ func TestVisitors(t *testing.T) {
 	enter("192.0.2.4", guessing)
 
 	// What is remembered is bounded, and open connections are not forgotten.
-	for n := range 3 * maxVisitors {
+	for n := range 3 * maxClients {
 		ip := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 		s, why := v.enter(new(noted), ip, now)
 		if why != 0 {
@@ -310,8 +310,8 @@ func TestVisitors(t *testing.T) {
 		}
 		v.leave(s)
 	}
-	if len(v.from) > maxVisitors || v.silent.Len() != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
-		t.Errorf("%d visitors, %d open", len(v.from), v.silent.Len())
+	if len(v.from) > maxClients || v.silent.Len() != 2 || v.from[prefixOf(netip.MustParseAddr("192.0.2.4"))].open != 1 {
+		t.Errorf("%d clients, %d open", len(v.from), v.silent.Len())
 	}
 }
 
@@ -333,7 +333,7 @@ func TestManyGuess(t *testing.T) {
 		v.guessed(first, now)
 	}
 	others := func(f func(ip netip.Addr)) {
-		for n := range 2 * maxVisitors {
+		for n := range 2 * maxClients {
 			f(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
 		}
 	}
@@ -341,7 +341,7 @@ func TestManyGuess(t *testing.T) {
 	if why := come(first); why != guessing {
 		t.Errorf("after many others it is let in: %v", why)
 	}
-	if len(v.from) > maxVisitors {
+	if len(v.from) > maxClients {
 		t.Errorf("%d are remembered", len(v.from))
 	}
 	if why := come(netip.MustParseAddr("192.0.2.77")); why != 0 {

@@ -20,9 +20,9 @@ const (
 	guessRate  = 1.0 / 6
 	guessBurst = 10
 
-	// maxVisitors bounds the addresses that are remembered, and forgetEvery how often all of them are gone through for such as can be
+	// maxClients bounds the addresses that are remembered, and forgetEvery how often all of them are gone through for such as can be
 	// forgotten.
-	maxVisitors = 16 << 10
+	maxClients  = 16 << 10
 	forgetEvery = time.Second
 
 	// Of all addresses together so many wrong passwords are taken; beyond, no password is looked at for a while. A password can be
