@@ -148,7 +148,7 @@ func (j *Journal) write() {
 func (j *Journal) wrote(c *chunk, size, n int, err error) {
 	if now := time.Now(); err != nil && !now.Before(j.nextLog) {
 		j.nextLog = now.Add(logEvery)
-		remedy := "make room on the disk, or mend it"
+		remedy := "free space on the disk, or repair it"
 		if errors.Is(err, queue.ErrFull) {
 			remedy = "see why a sink with hold = true takes nothing, or give the journal more room with --journal-size"
 		}

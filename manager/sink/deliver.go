@@ -152,7 +152,7 @@ func (d *delivery) write(ctx context.Context, records Batch, settle func(done Ba
 		}
 		if d.failureTold.Due(time.Now()) {
 			d.log.Error("events cannot be written; trying again", "events", d.Name, "err", err,
-				"remedy", "free space on the disk, or mend what reads the events")
+				"remedy", "free space on the disk, or get what reads the events running again")
 		}
 		if !d.pause(ctx, retry) {
 			return false
@@ -187,8 +187,8 @@ func (d *delivery) isClosing() bool {
 func (d *delivery) reopenSink() {
 	if s, ok := d.sink.(Reopener); ok {
 		if err := s.Reopen(); err != nil {
-			d.log.Error("a file of events was not opened anew", "events", d.Name, "err", err,
-				"remedy", "let this user make files in the directory, and send SIGHUP again")
+			d.log.Error("a file of events could not be reopened", "events", d.Name, "err", err,
+				"remedy", "let this user create files in the directory, and send SIGHUP again")
 		}
 	}
 }

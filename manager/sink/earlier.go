@@ -45,7 +45,7 @@ func Earlier(dir string, log *slog.Logger) uint64 {
 	var e earlier
 	defer e.close()
 	if err := e.open(dir, dir, log); err != nil {
-		log.Warn("events of an earlier version cannot be looked at", "err", err)
+		log.Warn("events of an earlier version cannot be read", "err", err)
 	}
 	return e.held
 }

@@ -62,7 +62,7 @@ func (s *Sinks) tellLosses(due func(told *limitlog.Limit) bool) {
 		if n := loss.Crowded; n > 0 {
 			report(about, "", n, "%d events of %s lost: it sent more than its share.", n, whose)
 			s.log.Error("an agent floods: events of it are lost", "agent", cmp.Or(a.ID, a.called), "name", a.Name, "count", n,
-				"remedy", "see what the host logs so much of; --agent-share sets how much of what waits may be of one agent")
+				"remedy", "find out what the host logs so much of; --agent-share sets how much of what waits may be of one agent")
 		}
 		if n := loss.Full; n > 0 {
 			report(about, "", n, "%d events of %s lost: the journal could not take them.", n, whose)
