@@ -18,6 +18,7 @@ type Envelope struct {
 	Counter Counter
 	Random  uint16   // goes in front of the counter; need not be secret
 	IV      [16]byte // from a secure source; used by OSSEC's AES form alone
+	Stored  bool     // the message is not compressed, so that its length alone decides how long the datagram is
 }
 
 // Sealer makes datagrams without allocating. It is scratch space: one for each goroutine that seals.
@@ -71,15 +72,22 @@ func (s *Sealer) Seal(dst []byte, c *Cipher, e *Envelope, message []byte) ([]byt
 	s.pack(e, message)
 	text := len(dst) // here the padding begins; as long as the stream wants it
 	dst = append(dst, "!!!!!!!!"...)
-	s.out.p = append(dst, 0x78, 0x01) // the zlib header (RFC 1950, 2.2) as for the fastest level: a hint to no one
-	s.deflate.Reset(&s.out)
-	if _, err := s.deflate.Write(s.body); err != nil {
-		return dst[:start], err
+	dst = append(dst, 0x78, 0x01) // the zlib header (RFC 1950, 2.2) as for the fastest level: a hint to no one
+	stream := len(dst)
+	s.out.p = dst
+	if !e.Stored {
+		s.deflate.Reset(&s.out)
+		if _, err := s.deflate.Write(s.body); err != nil {
+			return dst[:start], err
+		}
+		if err := s.deflate.Close(); err != nil {
+			return dst[:start], err
+		}
 	}
-	if err := s.deflate.Close(); err != nil {
-		return dst[:start], err
+	if dst = s.out.p; e.Stored || len(dst)-stream > storedSize(len(s.body)) {
+		dst = appendStored(dst[:stream], s.body)
 	}
-	dst = binary.BigEndian.AppendUint32(s.out.p, adler32.Checksum(s.body))
+	dst = binary.BigEndian.AppendUint32(dst, adler32.Checksum(s.body))
 	if extra := (len(dst) - text) % 8; extra > 0 { // 8 "!" are right for a stream of whole blocks
 		copy(dst[text+8-extra:], dst[text+8:])
 		dst = dst[:len(dst)-extra]
@@ -103,6 +111,29 @@ func (s *Sealer) Seal(dst []byte, c *Cipher, e *Envelope, message []byte) ([]byt
 		return dst[:start], ErrTooLarge
 	}
 	return dst, nil
+}
+
+// maxStored is the longest stored block of deflate (RFC 1951, 3.2.4).
+const maxStored = 65_535
+
+// storedSize is how many bytes appendStored appends for so many. No message is longer than that, whatever it says.
+func storedSize(n int) int { return n + 5*max(1, (n+maxStored-1)/maxStored) }
+
+// appendStored appends p as a deflate stream that compresses nothing.
+func appendStored(dst, p []byte) []byte {
+	for {
+		n, last := min(len(p), maxStored), byte(0)
+		if n == len(p) {
+			last = 1
+		}
+		dst = append(dst, last)
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))
+		dst = binary.LittleEndian.AppendUint16(dst, ^uint16(n))
+		dst, p = append(dst, p[:n]...), p[n:]
+		if last == 1 {
+			return dst
+		}
+	}
 }
 
 // pack writes checksum, random, counter and message into s.body.

@@ -357,3 +357,30 @@ func BenchmarkOpenWrongKey(b *testing.B) {
 		}
 	}
 }
+
+// A message that is stored opens as any other, and its length alone decides how long the datagram is.
+func TestStored(t *testing.T) {
+	t.Parallel()
+	c := NewCipher(testKey())
+	s, o := mustSealer(t, 1), NewOpener()
+	for _, e := range forms {
+		e.Stored = true
+		for _, n := range []int{1, 2, 100, 5_000, MaxMessage(e.Dialect)} {
+			alike := bytes.Repeat([]byte("a"), n)
+			d, err := s.Seal(nil, c, &e, alike)
+			if err == ErrTooLarge && n > 60_000 {
+				continue
+			}
+			if err != nil || len(d) < n {
+				t.Fatalf("%d bytes become %d, %v", n, len(d), err)
+			}
+			f, err := ParseFrame(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err := o.Open(c, f, e.Dialect); err != nil || !bytes.Equal(m.Payload, alike) {
+				t.Errorf("%+v, %d bytes: %v", e, n, err)
+			}
+		}
+	}
+}

@@ -74,6 +74,7 @@ func (w *sealer) seal(dst, message []byte) (_ []byte, err error) {
 		return dst, fmt.Errorf("%w: %w", errCount, err)
 	}
 	w.random.fill(&w.envelope)
+	w.envelope.Stored = proto.IsControl(message) // so that its answer is never longer than it, whatever compresses well
 	if string(message) == proto.Startup {
 		w.envelope.Random = w.cipher.StartupRandom(w.envelope.Counter) // tells a manager of ours who starts
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,10 +9,8 @@ import (
 	"ossecd/proto"
 )
 
-// A startup bears the mark by which a manager of ours tells who starts. And the shortest keepalive is longer than the longest answer that a manager of
-// ours has for it: to an address that has shown nothing no larger one goes.
-func TestAnswersAreShorterThanKeepalives(t *testing.T) {
-	t.Parallel()
+// testSealer seals as an agent of a key that has no address.
+func testSealer(t *testing.T, method proto.Method, dialect proto.Dialect) (*sealer, Config) {
 	key, err := keys.ParseLine("001 aa any acf4f37c38fc7b6aa1983fa403a43a83725a2967a61c602")
 	if err != nil {
 		t.Fatal(err)
@@ -20,13 +19,20 @@ func TestAnswersAreShorterThanKeepalives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sender.Close()
+	t.Cleanup(func() { sender.Close() })
+	cfg := Config{Key: key, Method: method, Dialect: dialect, NotifyTime: time.Second, About: About{Version: "1", Sums: func() (string, string) { return "", "" }}}
+	s, err := newSealer(&cfg, sender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, cfg
+}
+
+// A startup bears the mark by which a manager of ours tells who starts.
+func TestStartupIsMarked(t *testing.T) {
+	t.Parallel()
 	for _, method := range []proto.Method{proto.Blowfish, proto.AES} {
-		cfg := Config{Key: key, Method: method, Dialect: proto.OSSEC, NotifyTime: time.Minute, About: About{Version: "1", Sums: func() (string, string) { return "", "" }}}
-		sealed, err := newSealer(&cfg, sender)
-		if err != nil {
-			t.Fatal(err)
-		}
+		sealed, _ := testSealer(t, method, proto.OSSEC)
 		d, err := sealed.seal(nil, []byte(proto.Startup))
 		if err != nil {
 			t.Fatal(err)
@@ -39,37 +45,59 @@ func TestAnswersAreShorterThanKeepalives(t *testing.T) {
 		if err != nil || m.Random != sealed.cipher.StartupRandom(m.Counter) {
 			t.Errorf("%v: the startup has no mark, %v", method, err)
 		}
-		answers, err := proto.NewSealer(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		least := 1 << 10
-		for range 200 {
-			c := &Conversation{ch: &Channel{cfg: cfg}, text: keepaliveText{nonce: newTalk().nonce}}
-			text := proto.AppendKeepalive(nil, &proto.Keepalive{
-				Uname: "Linux a 6.1 #1 x86_64", Program: "ossecd 1", Files: []proto.FileSum{{Name: proto.MergedName}},
-				NotifyTime: cfg.NotifyTime, SaysWord: true, Nonce: c.text.nonce,
-			})
-			if real := c.keepaliveNow(); len(real) < len(text) {
-				t.Fatalf("%q is shorter than the shortest, %q", real, text)
-			}
-			if d, err = sealed.seal(d[:0], text); err != nil {
+	}
+}
+
+// The shortest control message is no shorter than the longest answer that a manager of ours has for it: to an address that has shown nothing no larger
+// one goes. An agent does not compress control messages, so their length decides, and compression makes no answer longer.
+func TestAnswersAreShorterThanKeepalives(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		method  proto.Method
+		dialect proto.Dialect
+	}{{proto.Blowfish, proto.OSSEC}, {proto.AES, proto.OSSEC}, {proto.Blowfish, proto.Wazuh}, {proto.AES, proto.Wazuh}} {
+		sealed, cfg := testSealer(t, tt.method, tt.dialect)
+		// size is how long the datagram of a message is.
+		size := func(text string, stored bool) int {
+			s, err := proto.NewSealer(1)
+			if err != nil {
 				t.Fatal(err)
 			}
-			most := proto.Counter{Global: 3987654321, Local: 9876}
-			run := proto.Run{Name: "4RQ2KXJ6C3O5M7W2ZTN6LHYBEA", Last: most, First: proto.Counter{Global: 4123456789, Local: 8765}, Of: proto.Counter{Global: 4023456178, Local: 7654}}
-			ack := proto.AppendNamed(nil, proto.ConversationName(c.text.nonce, run.Name), proto.AppendAck(nil, &run))
-			word := proto.AppendNamed(nil, proto.ConversationName(c.text.nonce, run.Name), []byte(proto.AnyHere+newTalk().nonce))
-			for _, answer := range [][]byte{ack, word} {
-				a, err := answers.Seal(nil, sealed.cipher, &proto.Envelope{Method: method, Counter: most, Random: 65535}, answer)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if least = min(least, len(d)-len(a)); len(a) > len(d) {
-					t.Fatalf("%v: a keepalive of %d bytes, an answer of %d: %q", method, len(d), len(a), answer)
-				}
+			d, err := s.Seal(nil, sealed.cipher, &proto.Envelope{Method: tt.method, Dialect: tt.dialect, Stored: stored}, []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(d)
+		}
+		c := &Conversation{ch: &Channel{cfg: cfg}, text: keepaliveText{nonce: newTalk().nonce}, conn: new(deaf)}
+		text := string(proto.AppendKeepalive(nil, &proto.Keepalive{
+			Uname: "a b c d e", Program: "ossecd 1", Files: []proto.FileSum{{Name: proto.MergedName}},
+			NotifyTime: cfg.NotifyTime, SaysWord: true, Nonce: c.text.nonce,
+		}))
+		if real := c.keepaliveNow(); len(real) < len(text) {
+			t.Fatalf("%q is shorter than the shortest, %q", real, text)
+		}
+		word := newTalk().nonce[:26]
+		most := proto.Counter{Global: 4_294_967_295, Local: 9_999}
+		run := proto.Run{Name: word + "x9999", Last: most, First: most, Of: most}
+		name := proto.ConversationName(c.text.nonce, run.Name)
+		ack := string(proto.AppendNamed(nil, name, proto.AppendAck(nil, &run)))
+		here := string(proto.AppendNamed(nil, name, []byte(proto.AnyHere+word)))
+		for _, of := range []struct{ text, answer string }{{text, ack}, {text, here}, {proto.Startup, proto.Ack}, {("#!-" + strings.Repeat("a", 400))[:len(text)], ack}} {
+			d, err := sealed.seal(nil, []byte(of.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := size(of.answer, true); len(d) < n {
+				t.Errorf("%v: %q has %d bytes, its answer up to %d: %q", tt, of.text, len(d), n, of.answer)
 			}
 		}
-		t.Logf("%v: %d bytes to spare", method, least)
+		// What the answer is sealed with compresses nothing into more than that.
+		for n := range 300 {
+			text := strings.Repeat(word, 12)[:n]
+			if got, want := size(text, false), size(text, true); got > want {
+				t.Errorf("%v: %d bytes become %d, and %d without compression", tt, n, got, want)
+			}
+		}
 	}
 }

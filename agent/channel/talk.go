@@ -25,7 +25,7 @@ type talk struct {
 const maxTalkRuns = 64
 
 func newTalk() *talk {
-	return &talk{nonce: rand.Text(), windows: make(map[string]*proto.Window)}
+	return &talk{nonce: rand.Text() + rand.Text() + rand.Text()[:10], windows: make(map[string]*proto.Window)}
 }
 
 // begun says that the manager has named the conversation, and so names it in all that it says.

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"math"
 	"time"
 
 	"ossecd/manager/fleet"
@@ -58,7 +59,7 @@ func (r *replier) acknowledge(p *peer, q *question) {
 	if p.talk != "" {
 		run.Of = proto.CounterAt(q.count)
 	}
-	most := 0
+	most := math.MaxInt
 	if !p.hears(q.at) {
 		most = q.size
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -49,6 +50,7 @@ const (
 	signsWithin = 30 * time.Minute // between two of them, at most
 	rowSettled  = 2 * time.Second  // what comes earlier in a row may be of the one before, late
 	clonesEvery = 10 * time.Minute // how often a pair is reported at most
+	pressMost   = 3                // how often an address that has shown nothing is asked between two keepalives
 	askEvery    = time.Second      // how often one of a pair is asked whether it is there, at most
 )
 
@@ -149,9 +151,23 @@ func (r *receiver) detectClone(p *peer, message *proto.Message, verdict proto.Ve
 	case maybeTwo:
 		if p.Traits().IsOssecd && p.back.Load() != nil && !now.Before(t.quiet) && now.Sub(t.asked).Abs() >= askEvery {
 			t.asked = now
-			r.replier.send(p, []byte(proto.AnyHere))
+			r.press(p, now)
 		}
 	case surelyTwo:
 		r.fleet.Cloned(p.agent, now, t.fresh, t.sign)
 	}
+}
+
+// press asks an agent of ours for a keepalive, since there may be two of it. Where nothing shows that the address hears us, what goes there is no
+// longer than the keepalive that came from there, and no more often than lost datagrams explain. p.mu is held.
+func (r *receiver) press(p *peer, now time.Time) {
+	most := math.MaxInt
+	if !p.hears(now) {
+		if p.pressed == pressMost {
+			return
+		}
+		p.pressed++
+		most = p.told
+	}
+	r.replier.sendWithin(p, []byte(proto.AnyHere), most)
 }

@@ -83,7 +83,7 @@ func (p *peer) startsAnew(behind []byte) {
 // learn takes what a keepalive says of the agent's program; it came in a datagram of so many bytes. p.mu is held.
 func (p *peer) learn(k *proto.Keepalive, size int, now time.Time) {
 	p.address.heard(k.Word, now)
-	p.told = size
+	p.told, p.pressed = size, 0
 	t := p.Traits()
 	t.IsOssecd = isOssecd(k)
 	t.CanRotate, t.SaysWord = t.IsOssecd && k.TakesKey, t.IsOssecd && k.SaysWord

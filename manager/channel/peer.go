@@ -31,6 +31,7 @@ type peer struct {
 	before  uint64         // the highest count that earlier runs took
 	first   uint64         // the first that this run took, 0 for none
 	told    int            // bytes of its last keepalive
+	pressed int            // how often it was asked since, as one of two
 	address *addressCheck  // nil until it is needed
 	clones  *cloneDetector // nil until it spoke
 	faults  *faults        // nil until there is one
@@ -47,7 +48,7 @@ func (c *Channel) Converse(a, was *fleet.Agent) fleet.Conversation {
 	defer w.mu.Unlock()
 	p.before, p.first = w.takenBefore(), w.first
 	if was.Key.Secret != a.Key.Secret { // its next key is its own now
-		p.talk = w.talk
+		p.talk, p.told = w.talk, w.told
 		p.traits.Store(w.traits.Load())
 		p.back.Store(w.back.Load())
 		return p

@@ -3,6 +3,7 @@ package channel
 import (
 	"crypto/rand"
 	"errors"
+	"math"
 
 	"ossecd/proto"
 )
@@ -13,7 +14,7 @@ type replier struct {
 	sealer   *proto.Sealer
 	datagram []byte // at hand
 	named    []byte // the message at hand, with the name of the conversation
-	most     int    // bytes that the datagram may have; 0 is no bound
+	most     int    // bytes that the datagram may have
 }
 
 func newReplier(c *Channel) (*replier, error) {
@@ -21,7 +22,7 @@ func newReplier(c *Channel) (*replier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &replier{channel: c, sealer: s}, nil
+	return &replier{channel: c, sealer: s, most: math.MaxInt}, nil
 }
 
 // send seals a message, in the conversation that the agent takes part in, and sends it to where the agent was last heard, which must be
@@ -40,7 +41,7 @@ var errTooLong = errors.New("larger than what it answers")
 // sendWithin is send, where the datagram has no more than some bytes; else it is errTooLong.
 func (r *replier) sendWithin(p *peer, message []byte, most int) error {
 	r.most = most
-	defer func() { r.most = 0 }()
+	defer func() { r.most = math.MaxInt }()
 	return r.send(p, message)
 }
 
@@ -57,7 +58,7 @@ func (r *replier) sendPlain(p *peer, message []byte) error {
 		rand.Read(e.IV[:])
 	}
 	r.datagram, err = r.sealer.Seal(r.datagram[:0], cipher, &e, message)
-	if err == nil && r.most > 0 && len(r.datagram) > r.most {
+	if err == nil && len(r.datagram) > r.most {
 		return errTooLong
 	}
 	if err == nil {
