@@ -67,9 +67,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	if err := from.Prepare(); err != nil {
 		return err
 	}
-	managers := make([]string, len(cfg.Managers))
-	for i, m := range cfg.Managers {
-		managers[i], _ = link.ParseAddress(m) // Validate found nothing wrong
+	addresses := cfg.addresses()
+	managers := make([]string, len(addresses)) // what is kept of a manager stays where the way to it changes
+	for i, a := range addresses {
+		managers[i] = a.HostPort
 	}
 	counts, err := channel.OpenCounts(cfg.State, cfg.ridsDir(), key, managers, cfg.AllManagers)
 	if err != nil {
@@ -177,7 +178,7 @@ func (c *Config) conversations(managers []string, first int, counts *channel.Cou
 	}
 	var orders *obey.Orders
 	ch, err := channel.New(channel.Config{
-		Managers: managers, Dial: c.Dial, Key: o.Key, Method: c.Method, Dialect: c.Dialect, Outbox: out, MaxEvent: c.maxEvent(),
+		Managers: managers, Dial: c.dialer(first), Key: o.Key, Method: c.Method, Dialect: c.Dialect, Outbox: out, MaxEvent: c.maxEvent(),
 		About:      channel.About{Version: c.Version, TakesKey: o.TakesKey, Sums: func() (merged, config string) { s := orders.Sums(); return s.Merged, s.Config }},
 		NotifyTime: c.NotifyTime, ProbeInterval: c.ProbeInterval, Rate: c.Rate, Burst: c.Burst, Log: o.Log,
 	}, counts, first)

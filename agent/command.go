@@ -10,19 +10,19 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ossecd/agent/link"
+	"ossecd/agent/transport"
 	"ossecd/keys/setting"
 	"ossecd/proto"
 	"ossecd/proto/printable"
 )
 
-const description = `The agent follows log files and sends their lines to a manager: ossecd, an OSSEC server, or a Wazuh manager that
-listens on UDP. While no manager answers, the agent keeps what it reads on disk, up to --spool-size, and sends it later.
+const description = `The agent follows log files and sends their lines to a manager: ossecd, an OSSEC server, or a Wazuh manager. While no manager answers, the agent keeps what it reads on disk, up to --spool-size, and sends it later.
 
 Examples:
    ossecd agent --manager 192.0.2.10 --file '/var/log/*.log'
    ossecd agent --keys agent.keys --state ./state --manager 192.0.2.10 --file /var/log/syslog
    ossecd agent --manager mgr1.example.net --manager mgr2.example.net:1514 --file /var/log/syslog --crypto aes
+   ossecd agent --manager tcp://mgr.example.net --dialect wazuh --crypto aes --file /var/log/syslog
    ossecd agent --config /etc/ossecd/ossecd.toml --check
    ossecd agent --ossec-home /var/ossec --manager 192.0.2.10    in place of a stock agent's daemon
 
@@ -47,7 +47,7 @@ func Command() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the key, report every fault, and exit with 0 or 2"},
 			&cli.StringFlag{Name: "keys", Value: "/etc/ossecd/agent.keys", Usage: "`FILE` with this agent's key, one line"},
 			&cli.StringFlag{Name: "state", Value: "/var/lib/ossecd/agent", Usage: "`DIR` for message counts, file positions, the spool and shared files; used by one process at a time"},
-			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + link.DefaultPort + " by default; can be repeated: they are tried in turn, but see --mode"},
+			&cli.StringSliceFlag{Name: "manager", Usage: "`HOST[:PORT]` of a manager, port " + transport.DefaultPort + " by default; udp:// or tcp:// in front says how to send, otherwise UDP, or TCP with --dialect wazuh; can be repeated: they are tried in turn, but see --mode"},
 			&cli.StringFlag{Name: "mode", Value: "first", Usage: "`WHICH` managers get the events: first (the first that answers) or all (each of them)"},
 			&cli.DurationFlag{Name: "fail-back", Value: defaultFailBack, Usage: "after this `TIME` with another manager, try the first one again, and return to it; 0 never does"},
 			&cli.StringFlag{Name: "local-addr", Usage: "`ADDRESS[:PORT]` of this host to send from", DefaultText: "as the system chooses"},

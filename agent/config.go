@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"ossecd/agent/collector"
-	"ossecd/agent/link"
 	"ossecd/agent/response"
 	"ossecd/agent/source"
 	"ossecd/agent/spool"
+	"ossecd/agent/transport"
 	"ossecd/agent/udp"
 	"ossecd/keys"
 	"ossecd/keys/durable"
@@ -54,13 +54,13 @@ type Config struct {
 	Keys     string   // path of the file with the one key line, or with an export of it
 	KeyText  string   // the same as text; if not empty, Keys is not used
 	State    string   // directory of all that must outlive the process; made where it is missing
-	Managers []string // HOST or HOST:PORT, at least one. The port is 1514 if not given
+	Managers []string // [udp://|tcp://]HOST[:PORT], at least one. The port is 1514 if not given; without a scheme it is UDP, or TCP with proto.Wazuh
 
 	// AllManagers sends every event to each manager; it needs a spool, which holds what the slowest has not taken. Otherwise
 	// the managers are tried in turn, and after about FailBack with another than the first, that one is looked for; 0 stays.
 	AllManagers bool
 	FailBack    time.Duration
-	LocalAddr   string // ADDRESS or ADDRESS:PORT of this host from which datagrams come; default: as the system chooses
+	LocalAddr   string // ADDRESS or ADDRESS:PORT of this host that is sent from; default: as the system chooses
 
 	// OssecHome is the install directory of a stock agent in place of whose agent daemon we run, or empty. Its counters, its local
 	// queue, its shared files and its programs for active responses are used.
@@ -80,8 +80,8 @@ type Config struct {
 	ExitWhenIdle bool   // end once all sources are idle and a keepalive sent after the last event is answered
 	Version      string // of this program, as the manager shows it
 
-	// Dial makes a connected datagram socket; network is "udp" or "udp4". It is called anew for each attempt to reach a
-	// manager, so that names are resolved anew. Default: a net.Dialer.
+	// Dial makes a connected datagram socket, or for "tcp" a stream; network is else "udp" or "udp4". It is called anew for each attempt to
+	// reach a manager, so that names are resolved anew. Default: those of the system.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -142,7 +142,8 @@ func (c Config) withDefaults() Config {
 		c.Version = "unknown"
 	}
 	if c.Dial == nil {
-		c.Dial = c.dial
+		at, _ := c.localAddress() // Validate says what is wrong with it
+		c.Dial = transport.From(at)
 	}
 	return c
 }
@@ -163,14 +164,14 @@ func (c Config) Validate() error {
 	}
 	seen := map[string]bool{}
 	for _, m := range c.Managers {
-		address, err := link.ParseAddress(m)
+		a, err := transport.Parse(m, transport.BareNetwork(c.Dialect))
 		switch {
 		case err != nil:
 			faults = append(faults, err)
-		case seen[address]:
+		case seen[a.HostPort]:
 			fault("manager: %q is listed twice; name each manager once", m)
 		}
-		seen[address] = true
+		seen[a.HostPort] = true
 	}
 	if len(c.Files) == 0 && len(c.Tables) == 0 && len(c.Sources) == 0 && !c.PushedSources && c.OssecHome == "" {
 		fault("file: nothing to follow; name at least one log file or glob, or another [[agent.source]]")
@@ -301,9 +302,8 @@ func (c *Config) readers() (names []string) {
 	if !c.AllManagers {
 		return nil
 	}
-	for _, m := range c.Managers {
-		address, _ := link.ParseAddress(m) // Validate says what is wrong with it
-		names = append(names, url.QueryEscape(address))
+	for _, a := range c.addresses() {
+		names = append(names, url.QueryEscape(a.HostPort))
 	}
 	return names
 }
@@ -320,8 +320,19 @@ func (c *Config) localAddress() (*net.UDPAddr, error) {
 	return at, nil
 }
 
-// dial makes a socket, at the local address if one is given.
-func (c *Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	at, _ := c.localAddress() // Validate says what is wrong with it
-	return udp.Dial(ctx, network, address, at)
+// addresses are those of all managers. Validate says what is wrong with them.
+func (c *Config) addresses() []transport.Address {
+	all := make([]transport.Address, len(c.Managers))
+	for i, m := range c.Managers {
+		all[i], _ = transport.Parse(m, transport.BareNetwork(c.Dialect))
+	}
+	return all
+}
+
+// dialer makes sockets to the managers from this place in Managers on.
+func (c *Config) dialer(first int) func(ctx context.Context, manager, pass int) (net.Conn, error) {
+	addresses, dialer := c.addresses()[first:], transport.Dialer(c.Dial)
+	return func(ctx context.Context, manager, pass int) (net.Conn, error) {
+		return dialer.To(ctx, addresses[manager], pass)
+	}
 }

@@ -292,6 +292,7 @@ func TestForceReconnect(t *testing.T) {
 		m := newFakeManager(t, n, managerAddr, anyKey, proto.AES, proto.Wazuh)
 		r := newRig(t, n, anyKey)
 		r.cfg.Method, r.cfg.Dialect = proto.AES, proto.Wazuh
+		r.cfg.Managers[0] = "udp://" + r.cfg.Managers[0]
 		r.start()
 		before := m.last
 		m.take()
@@ -333,6 +334,7 @@ func TestWazuhDialect(t *testing.T) {
 			m := newFakeManager(t, n, managerAddr, anyKey, method, proto.Wazuh)
 			r := newRig(t, n, anyKey)
 			r.cfg.Method, r.cfg.Dialect = method, proto.Wazuh
+			r.cfg.Managers[0] = "udp://" + r.cfg.Managers[0]
 			r.start()
 			got := m.take()
 			wantTimeline(t, got, `

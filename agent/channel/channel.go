@@ -1,4 +1,5 @@
-// Package channel is the stock conversation between an agent and a manager: events and control messages, each sealed into a datagram.
+// Package channel is the stock conversation between an agent and a manager: events and control messages, each sealed into a message of its own: a datagram, or
+// what goes over a stream like one.
 //
 //	outbox ─▶ Conversation ─ seal, count ─ write ─▶ socket
 //	             │   ▲                                 │
@@ -45,7 +46,9 @@ type Outbox interface {
 // Config says how the agent speaks.
 type Config struct {
 	Managers []string // HOST:PORT
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	// Dial makes a socket to one of them, which sends a message with each Write and takes one with each Read; nobody need be there. Where it
+	// fails with io.EOF it has ended for good. pass is as in conversation.Dialer.
+	Dial     func(ctx context.Context, manager, pass int) (net.Conn, error)
 	Key      keys.Key
 	Method   proto.Method
 	Dialect  proto.Dialect
@@ -104,17 +107,8 @@ func New(cfg Config, counts *Counts, first int) (*Channel, error) {
 }
 
 // Dial implements conversation.Dialer.
-//
-// A name can have addresses of both families with the manager on one of them alone. Since a datagram socket is made whether or not anyone
-// is there, every other pass asks for IPv4.
 func (c *Channel) Dial(ctx context.Context, manager, pass int) (conversation.Conversation, error) {
-	address := c.cfg.Managers[manager]
-	if pass%2 == 1 {
-		if conn, err := c.cfg.Dial(ctx, "udp4", address); err == nil {
-			return &Conversation{ch: c, manager: manager, conn: conn}, nil
-		}
-	}
-	conn, err := c.cfg.Dial(ctx, "udp", address)
+	conn, err := c.cfg.Dial(ctx, manager, pass)
 	if err != nil {
 		return nil, err
 	}

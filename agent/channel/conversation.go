@@ -126,6 +126,8 @@ func (c *Conversation) Hear(now time.Time, m conversation.Message) conversation.
 			c.flight.refuse()
 		}
 		return conversation.Nothing
+	case conversation.Closed:
+		return conversation.Ended
 	case conversation.OldAck:
 		c.askForProof(now)
 		return conversation.Nothing
@@ -290,7 +292,7 @@ func (c *Conversation) settle() {
 		select {
 		case m := <-c.recv.inbox:
 			switch {
-			case m.Sign == conversation.NobodyThere:
+			case m.Sign == conversation.NobodyThere, m.Sign == conversation.Closed:
 				return
 			case m.Sign == conversation.Said && m.Kind == proto.ManagerAck:
 				c.answered(time.Now(), m.Rest)

@@ -80,7 +80,7 @@ func open(t testing.TB, cfg Config, spooled bool, conn net.Conn) (*Channel, *out
 	}
 	box := outbox.New(outbox.Config{Spool: events, Readers: 1, ResendMax: 1000, Log: log})
 	cfg.Managers, cfg.Key, cfg.Outbox, cfg.Log = []string{"192.0.2.2:1514"}, key, box.Reader(0), log
-	cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	cfg.Dial = func(context.Context, int, int) (net.Conn, error) { return conn, nil }
 	cfg.NotifyTime, cfg.MaxEvent = time.Hour, proto.MaxMessageOSSEC
 	cfg.About = About{Version: "v1", Sums: func() (merged, config string) { return "", "" }}
 	if cfg.Method == 0 {

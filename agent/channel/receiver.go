@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,11 @@ func (r *receiver) run() {
 			return
 		}
 		in := conversation.Message{Sign: conversation.NobodyThere}
-		if err == nil {
+		ended := errors.Is(err, io.EOF)
+		switch {
+		case ended:
+			in = conversation.Message{Sign: conversation.Closed, Text: []byte(err.Error())}
+		case err == nil:
 			var ok bool
 			if in, ok = r.open(buf[:n]); !ok {
 				continue
@@ -82,6 +87,9 @@ func (r *receiver) run() {
 		select {
 		case r.inbox <- in:
 		case <-r.closing:
+			return
+		}
+		if ended {
 			return
 		}
 		if err != nil && !udp.IsRefused(err) {

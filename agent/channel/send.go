@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"ossecd/agent/source"
@@ -181,6 +182,9 @@ func (c *Conversation) unsent(now time.Time, err error) error {
 		now = time.Now()
 	}
 	c.retry = now.Add(retryWrite)
+	if errors.Is(err, io.EOF) { // the receiver learns of it, too, and tells the link
+		return err
+	}
 	if errors.Is(err, errCount) {
 		c.ch.limited.Warn("nothing can be sent", "err", err)
 		return err

@@ -55,7 +55,7 @@ type Dialer interface {
 	Dial(ctx context.Context, manager, pass int) (Conversation, error)
 }
 
-// Message is what a manager said: authentic, and not said before. With another Sign than Said it says nothing else.
+// Message is what a manager said: authentic, and not said before. With another Sign than Said it says nothing else, but see Closed.
 type Message struct {
 	Sign  Sign
 	Kind  proto.FromManager
@@ -73,18 +73,20 @@ const (
 	NobodyThere             // the system reports that nobody listens there
 	OldAck                  // an authentic acknowledgement with an old count
 	UnnamedAck              // an authentic and fresh acknowledgement without the name that the manager gives its messages
+	Closed                  // nothing can be said or heard any more; Text says why
 )
 
 // Heard is what a message was.
 type Heard uint8
 
-// What a message was. All but Nothing show that the manager is there.
+// What a message was. All but Nothing and Ended show that the manager is there.
 const (
 	Nothing  Heard = iota
 	Known          // what the conversation deals with itself
 	Accepted       // the first answer
 	Order          // for the link to have obeyed
 	Replaced       // another program has taken the manager's place
+	Ended          // the conversation has ended, for the reason in its Text
 )
 
 // ErrHostSendsNothing ends a conversation: the host may have moved to another network, where the old source address leads nowhere.

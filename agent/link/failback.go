@@ -74,7 +74,13 @@ func (l *Link) backDialed(ctx context.Context, d dialed) {
 // hearFirst takes a message of the first manager: the link moves there at the first answer.
 func (l *Link) hearFirst(m conversation.Message) {
 	now := time.Now()
-	if l.back.conv.Hear(now, m) != conversation.Accepted {
+	switch l.back.conv.Hear(now, m) {
+	case conversation.Accepted:
+	case conversation.Ended:
+		l.stopFailBack()
+		l.failBackLater(now)
+		return
+	default:
 		return
 	}
 	l.leave()

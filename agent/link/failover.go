@@ -25,7 +25,8 @@ var (
 type round struct {
 	number int             // rounds since the last manager was lost
 	began  time.Time       // its first hello
-	hellos int             // how often
+	hellos int             // how often, or that nobody was reached
+	sent   int             // hellos in the present conversation
 	due    time.Time       // of its next step, zero while a name is resolved
 	said   map[string]bool // what was complained about since a manager was last there
 }
@@ -74,6 +75,12 @@ func (d *dial) stop() {
 // connect begins a round: it resolves the manager's name and makes a socket, in the background.
 func (l *Link) connect(ctx context.Context) {
 	l.rewind()
+	l.round.hellos = 0
+	l.redial(ctx)
+}
+
+// redial goes on with a round where there is no conversation.
+func (l *Link) redial(ctx context.Context) {
 	l.state, l.round.due = connecting, time.Time{}
 	l.dial.start(ctx, l.cfg.Dialer, l.manager, l.pass())
 }
@@ -95,13 +102,58 @@ func (l *Link) dialed(ctx context.Context, d dialed) {
 	r := &l.round
 	if d.err != nil {
 		l.complain("no connection to the manager", "err", d.err, "remedy", "check --manager, and this host's network and name service; ossecd keeps trying")
-		r.hellos, r.due = len(helloAt), now.Add(l.pause())
+		if r.hellos == 0 {
+			r.began = now
+		}
+		r.hellos++
+		l.tryAgain(now)
 		return
 	}
 	l.conv = d.conv
 	l.conv.Open(ctx, false)
 	l.state = handshake
-	r.began, r.hellos, r.due = now, 0, now
+	if r.due, r.sent = now, 0; r.hellos == 0 {
+		r.began = now
+	}
+}
+
+// tryAgain goes on with a round in which nobody was reached: with the next of several managers, and with the only one as if it had been
+// told hello.
+func (l *Link) tryAgain(now time.Time) {
+	r := &l.round
+	if r.hellos < len(helloAt) && len(l.cfg.Managers) == 1 {
+		l.state, r.due = connecting, r.began.Add(helloAt[r.hellos])
+		return
+	}
+	l.state, r.hellos, r.due = connecting, len(helloAt), now.Add(l.pause())
+}
+
+// steadyAfter is how long a conversation has to have lasted for its end to be followed by a new one at once; after a shorter one there is
+// a pause, and then it is the next manager's turn: so a manager that closes every connection has no agent come back without end.
+const steadyAfter = 10 * time.Second
+
+// ended goes on after the manager closed the connection.
+func (l *Link) ended(ctx context.Context, now time.Time, why string) {
+	const remedy = "look at the manager's log. Most often it was stopped or restarted, or its key for this agent is another one, or a second host uses this key"
+	if l.state != online {
+		l.complain("the manager closes the connection before it answers", "err", why, "remedy", remedy)
+		l.hangUp()
+		l.tryAgain(now)
+		return
+	}
+	if now.Sub(l.since) >= steadyAfter {
+		l.short = 0
+		l.offline(ctx, why, remedy)
+		return
+	}
+	l.lost(why, remedy)
+	l.state, l.round.hellos = connecting, len(helloAt)
+	wait := roundPause
+	if l.short > 0 {
+		wait = passPauses[min(l.short, len(passPauses))-1]
+	}
+	l.short++
+	l.round.due = now.Add(wait*3/4 + rand.N(wait/2))
 }
 
 // hello says hello to the manager, or goes on to the next one.
@@ -114,12 +166,17 @@ func (l *Link) hello(ctx context.Context, now time.Time) {
 		l.connect(ctx)
 		return
 	}
-	if r.hellos > 0 {
+	if l.conv == nil {
+		l.redial(ctx)
+		return
+	}
+	if r.sent > 0 {
 		l.complain("the manager does not answer", "remedy", "run ossecd send-test with the same key, which tells more. Most often: a different key "+
 			"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
 	}
 	l.log.Debug("startup", "manager", l.name(), "try", r.hellos+1)
 	l.conv.Hello(now)
+	r.sent++
 	if r.hellos++; r.hellos < len(helloAt) {
 		r.due = r.began.Add(helloAt[r.hellos])
 	} else {
@@ -140,17 +197,22 @@ func (l *Link) pause() time.Duration {
 func (l *Link) welcome(now time.Time) {
 	l.log.Info("connected", "manager", l.name(), "addr", l.conv.Addr())
 	clear(l.round.said)
-	l.state, l.round.number = online, 0
+	l.state, l.round.number, l.since = online, 0, now
 	l.failBackLater(now)
 	l.conv.Begin(now)
 }
 
 // offline starts over, with the same manager first.
 func (l *Link) offline(ctx context.Context, why, remedy string) {
+	l.lost(why, remedy)
+	l.connect(ctx)
+}
+
+// lost ends all that goes on while the link is online.
+func (l *Link) lost(why, remedy string) {
 	l.log.Warn("offline", "reason", why, "manager", l.name(), "silent", time.Since(l.heard).Round(time.Second), "remedy", remedy)
 	l.stopFailBack()
 	l.hangUp()
-	l.connect(ctx)
 }
 
 // hangUp ends the conversation, if there is one.

@@ -45,7 +45,8 @@ type Config struct {
 //	             │                            ▼
 //	             └── silence for ────────── online
 //	                 TimeReconnect,
-//	                 force_reconnect, the socket fails
+//	                 force_reconnect, the socket fails,
+//	                 the manager closes it
 //
 // connecting: a name is resolved and a socket made. handshake: the manager is told hello at helloAt, then the
 // socket is listened to for one of the pauses. online: events flow. In the other states events wait in the spool, or, without one, sources
@@ -63,6 +64,8 @@ type Link struct {
 	dial    dial
 	conv    conversation.Conversation // in handshake and online
 	heard   time.Time                 // the last sign of life; at first when Run began
+	since   time.Time                 // online
+	short   int                       // conversations in a row that ended at once
 	back    failback
 
 	draining time.Time // ExitWhenIdle: since when the sources are idle, zero while they are not
@@ -177,6 +180,9 @@ func (l *Link) hear(ctx context.Context, m conversation.Message) {
 	heard := l.conv.Hear(now, m)
 	switch heard {
 	case conversation.Nothing:
+		return
+	case conversation.Ended:
+		l.ended(ctx, now, string(m.Text))
 		return
 	case conversation.Replaced:
 		l.offline(ctx, "another program has taken the manager's place", "none needed")

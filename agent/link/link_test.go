@@ -182,6 +182,88 @@ func TestWithoutASpool(t *testing.T) {
 	})
 }
 
+// A connection that the manager closes is followed by a new one at once, and what was not acknowledged is sent again there.
+func TestClosedConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memoryManager{there: true}
+		r := newRig(t, true, m)
+		r.start()
+		r.emit("a b")
+		time.Sleep(steadyAfter + askEvery)
+		wantLines(t, "the manager", m, "a b")
+		m.set(false)
+		r.emit("c")
+		time.Sleep(time.Millisecond)
+		m.set(true)
+		m.hangUp()
+		time.Sleep(time.Millisecond)
+		if m.dials() != 2 || r.log.Count("offline", "the manager closed the connection") != 1 {
+			t.Errorf("dialed %d times; the log says\n%s", m.dials(), &r.log)
+		}
+		wantLines(t, "the manager", m, "c")
+		r.mustStop()
+	})
+}
+
+// A manager that closes every connection, before or after it answered, is not dialed without end.
+func TestManagerThatClosesAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{true, false} {
+		for _, managers := range []int{1, 2} {
+			synctest.Test(t, func(t *testing.T) {
+				all := []*memoryManager{{there: there, closes: true}, {there: there, closes: true}}[:managers]
+				r := newRig(t, true, all...)
+				r.start()
+				time.Sleep(10 * time.Minute)
+				dials := 0
+				for _, m := range all {
+					if m.dials() < 5 {
+						t.Errorf("there %t: dialed %d times in 10 minutes", there, m.dials())
+					}
+					dials += m.dials()
+				}
+				if dials > 70 {
+					t.Errorf("there %t, %d managers: dialed %d times in 10 minutes", there, managers, dials)
+				}
+				want := "offline"
+				if !there {
+					want = "the manager closes the connection before it answers"
+				}
+				if r.log.Count(want) == 0 {
+					t.Errorf("there %t: the log says\n%s", there, &r.log)
+				}
+				all[0].mu.Lock()
+				all[0].there, all[0].closes = true, false
+				all[0].mu.Unlock()
+				r.emit("a")
+				time.Sleep(3 * time.Minute)
+				wantLines(t, "the first manager", all[0], "a")
+				r.mustStop()
+			})
+		}
+	}
+}
+
+// While the first manager of two closes its connections the second one keeps the agent.
+func TestFirstManagerClosesWhileLookedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &memoryManager{closes: true}, &memoryManager{there: true}
+		r := newRig(t, true, first, second)
+		r.cfg.FailBack = time.Minute
+		r.start()
+		time.Sleep(10 * time.Minute)
+		r.emit("a")
+		time.Sleep(time.Second)
+		wantLines(t, "the second", second, "a")
+		if n := first.dials(); n < 5 || n > 20 || second.dials() != 1 {
+			t.Errorf("the first was dialed %d times, the second %d times", n, second.dials())
+		}
+		r.mustStop()
+	})
+}
+
 // Orders are obeyed once the manager has answered, and can end the conversation; the rest of an order is done by the link's goroutine.
 func TestOrders(t *testing.T) {
 	t.Parallel()

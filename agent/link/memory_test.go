@@ -15,6 +15,7 @@ import (
 type memoryManager struct {
 	mu     sync.Mutex
 	there  bool     // it answers
+	closes bool     // it closes each conversation after its first answer, or at once where it does not answer
 	lines  []string // the events that it took
 	dialed int
 	last   *memoryConversation
@@ -25,6 +26,22 @@ func (m *memoryManager) set(there bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.there = there
+}
+
+var closedMessage = conversation.Message{Sign: conversation.Closed, Text: []byte("the manager closed the connection")}
+
+// hangUp has the manager close its last conversation.
+func (m *memoryManager) hangUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last.inbox <- closedMessage
+}
+
+// dials is how often it was dialed so far.
+func (m *memoryManager) dials() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dialed
 }
 
 // take gives the lines that were taken since the last call.
@@ -98,10 +115,15 @@ func (c *memoryConversation) question() {
 	if c.manager.there {
 		c.inbox <- conversation.Message{Kind: proto.ManagerAck, Count: c.sent}
 	}
+	if c.manager.closes {
+		c.inbox <- closedMessage
+	}
 }
 
 func (c *memoryConversation) Hear(_ time.Time, m conversation.Message) conversation.Heard {
 	switch {
+	case m.Sign == conversation.Closed:
+		return conversation.Ended
 	case m.Kind != proto.ManagerAck:
 		return conversation.Order
 	case !c.begun:

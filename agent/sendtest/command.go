@@ -6,16 +6,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"ossecd/agent/transport"
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/named"
@@ -25,7 +24,6 @@ import (
 )
 
 const (
-	defaultPort     = "1514"
 	defaultLocation = "send-test"
 	defaultTimeout  = 10 * time.Second
 
@@ -47,6 +45,7 @@ overrun the manager. "acked" counts answers to keepalives and greetings; the pro
 Examples:
    ossecd send-test --keys test.keys --manager 192.0.2.10 'hello from the test'
    ossecd send-test --keys client.keys --id 007 --manager manager.example:1514 --crypto aes
+   ossecd send-test --keys client.keys --id 007 --manager tcp://wazuh.example --dialect wazuh --crypto aes
    ossecd send-test --keys client.keys --manager 127.0.0.1 --agents 100 --count 1000000 --rate 20000 --json`
 
 // Command is "ossecd send-test".
@@ -59,7 +58,7 @@ func Command() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "keys", Usage: "`FILE` with the key to use"},
 			&cli.StringFlag{Name: "id", Usage: "`ID` or name of the agent to speak as; needed if the file has several"},
-			&cli.StringFlag{Name: "manager", Usage: "`HOST[:PORT]` of the manager, port 1514 by default"},
+			&cli.StringFlag{Name: "manager", Usage: "`HOST[:PORT]` of the manager, port " + transport.DefaultPort + " by default; udp:// or tcp:// in front says how to send, otherwise UDP, or TCP with --dialect wazuh"},
 			&cli.StringFlag{Name: "crypto", Value: "blowfish", Usage: "`CIPHER`: blowfish (understood by every OSSEC) or aes"},
 			&cli.StringFlag{Name: "dialect", Value: "ossec", Usage: "`WHICH` form of the protocol the manager speaks: ossec or wazuh"},
 			&cli.StringFlag{Name: "queue", Value: "1", Usage: "queue of the event, one `CHARACTER`; 1 is a log line"},
@@ -77,7 +76,7 @@ func Command() *cli.Command {
 
 // target is the manager and how to speak to it.
 type target struct {
-	address string // host:port
+	address transport.Address
 	method  proto.Method
 	dialect proto.Dialect
 	timeout time.Duration
@@ -150,14 +149,16 @@ func parse(c *cli.Context) (*job, error) {
 		fault("--keys is missing: name the keys file, as in --keys client.keys")
 	}
 	var err error
-	if j.address, err = withPort(c.String("manager")); err != nil {
-		faults = append(faults, err)
-	}
 	if j.method, err = setting.Choice(c, "crypto", []string{"blowfish", "aes"}, proto.Blowfish, proto.AES); err != nil {
 		fault("--%w", err)
 	}
 	if j.dialect, err = setting.Choice(c, "dialect", []string{"ossec", "wazuh"}, proto.OSSEC, proto.Wazuh); err != nil {
 		fault("--%w", err)
+	}
+	if c.String("manager") == "" {
+		fault("--manager is missing: name the manager, as in --manager 192.0.2.10")
+	} else if j.address, err = transport.Parse(c.String("manager"), transport.BareNetwork(j.dialect)); err != nil {
+		faults = append(faults, fmt.Errorf("--%w", err))
 	}
 	if q := c.String("queue"); len(q) != 1 || q[0] <= ' ' || q[0] > '~' || q[0] == ':' {
 		fault("--queue %q is not one character: use 1 for a log line", q)
@@ -192,24 +193,6 @@ func parse(c *cli.Context) (*job, error) {
 		fault("MESSAGE and location are too long: %d bytes are the most", most-len("1::"))
 	}
 	return j, errors.Join(faults...)
-}
-
-// withPort is a manager's address with its port.
-func withPort(s string) (string, error) {
-	if s == "" {
-		return "", errors.New("--manager is missing: name the manager, as in --manager 192.0.2.10")
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil { // a name or address without a port
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), defaultPort
-		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			host = ""
-		}
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {
-		return "", fmt.Errorf("--manager %q is not HOST or HOST:PORT: write it as in manager.example, 192.0.2.10:1514 or [2001:db8::1]:1514", s)
-	}
-	return net.JoinHostPort(host, port), nil
 }
 
 // findKeys loads the keys of the agents to speak as.

@@ -271,24 +271,3 @@ func TestWrongUsage(t *testing.T) {
 		}
 	}
 }
-
-func TestWithPort(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"manager.example":    "manager.example:1514",
-		"192.0.2.1:99":       "192.0.2.1:99",
-		"2001:db8::1":        "[2001:db8::1]:1514",
-		"[2001:db8::1]":      "[2001:db8::1]:1514",
-		"[2001:db8::1]:1515": "[2001:db8::1]:1515",
-		"":                   "",
-		":1514":              "",
-		"a:b:c":              "",
-		"host:":              "",
-		"host:-1":            "",
-	} {
-		got, err := withPort(in)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("withPort(%q) = %q, %v; want %q", in, got, err, want)
-		}
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ossecd/agent/transport"
 	"ossecd/keys"
 )
 
@@ -74,7 +75,7 @@ func failed(ctx context.Context, s *session, later bool, err error) error {
 
 // runLoad sends j.count events and reports how fast that went.
 func (j *job) runLoad(ctx context.Context, w, progressTo io.Writer, makeCounts func() (counts, error)) error {
-	r := &report{w: w, json: j.json, out: outcome{Manager: j.address, Agents: len(j.keys)}}
+	r := &report{w: w, json: j.json, out: outcome{Manager: j.address.HostPort, Agents: len(j.keys)}}
 	l := &load{job: j}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -124,6 +125,13 @@ func (l *load) connect(ctx context.Context, makeCounts func() (counts, error)) e
 	shared := make([]*line, min(sharedLines, len(l.keys)))
 	lineOf := func(n int, key keys.Key) (*line, error) {
 		if conn, ok := dialFromOwn(ctx, key, l.address); ok {
+			return l.add(&line{conn: conn}), nil
+		}
+		if l.address.Network == transport.TCP { // a connection is one agent's
+			conn, err := dialFromAny(ctx, l.address)
+			if err != nil {
+				return nil, fmt.Errorf("agent %v: %w (ulimit -n bounds the connections)", key, err)
+			}
 			return l.add(&line{conn: conn}), nil
 		}
 		ln := &shared[n%len(shared)]

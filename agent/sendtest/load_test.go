@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ossecd/agent/transport"
 	"ossecd/keys"
 	"ossecd/proto"
 )
@@ -140,7 +141,7 @@ func TestOwnAddressOwnSocket(t *testing.T) {
 	for n := range sharedLines {
 		fmt.Fprintf(&lines, "1%03d any%d any k%d\n", n, n, n)
 	}
-	l := &load{job: &job{target: target{address: "127.0.0.1:9", method: proto.Blowfish, dialect: proto.OSSEC}}}
+	l := &load{job: &job{target: target{address: transport.Address{Network: transport.UDP, HostPort: "127.0.0.1:9"}, method: proto.Blowfish, dialect: proto.OSSEC}}}
 	for line := range strings.Lines(lines.String()) {
 		k, err := keys.ParseLine(strings.TrimSuffix(line, "\n"))
 		if err != nil {

@@ -48,7 +48,7 @@ func startManager(t *testing.T, lines string, reply func(*scripted, netip.AddrPo
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &scripted{addr: conn.LocalAddr().String(), keys: all, key: all[0], conn: conn, reply: reply, count: proto.Counter{Global: 100}}
+	m := &scripted{addr: "udp://" + conn.LocalAddr().String(), keys: all, key: all[0], conn: conn, reply: reply, count: proto.Counter{Global: 100}}
 	var running sync.WaitGroup
 	running.Go(m.run)
 	t.Cleanup(func() {

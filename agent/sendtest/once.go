@@ -97,7 +97,7 @@ func (r *report) finish(err error, check []string) error {
 
 // runOnce speaks as one agent, step by step.
 func (j *job) runOnce(ctx context.Context, w io.Writer, makeCounts func() (counts, error)) error {
-	r := &report{w: w, json: j.json, out: outcome{Manager: j.address, Agents: 1}}
+	r := &report{w: w, json: j.json, out: outcome{Manager: j.address.HostPort, Agents: 1}}
 	b, err := newBench()
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (j *job) runOnce(ctx context.Context, w io.Writer, makeCounts func() (count
 	}
 	conn, err := dial(ctx, j.keys[0], j.address)
 	if err != nil {
-		return r.finish(err, nil)
+		return r.finish(err, j.explainDial(ctx, err, c, b))
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -119,11 +119,14 @@ func (j *job) runOnce(ctx context.Context, w io.Writer, makeCounts func() (count
 	if j.dialect == proto.Wazuh {
 		form += ", Wazuh's dialect"
 	}
+	if s.overTCP() {
+		form += ", over TCP"
+	}
 	r.step(step{Step: "connect", Text: fmt.Sprintf("as %v from %v to %v, %s", s.key, s.conn.LocalAddr(), s.conn.RemoteAddr(), form)})
 
 	began := time.Now()
 	if err := s.hello(ctx, j.timeout, r); err != nil {
-		return r.finish(err, s.explain(err))
+		return r.finish(err, append(j.tryOtherWay(ctx, err, c, b), s.explain(err)...))
 	}
 	message, err := s.event(j.queue, j.location, []byte(j.message))
 	if err != nil {

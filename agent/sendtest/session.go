@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"ossecd/agent/transport"
 	"ossecd/keys"
 	"ossecd/proto"
 )
@@ -92,6 +94,7 @@ type heard struct {
 var (
 	errRefused  = errors.New("connection refused")
 	errNoAnswer = errors.New("no answer")
+	errClosed   = errors.New("the connection has ended")
 )
 
 // newSession is an agent that speaks over conn. Its bench is the caller's to set.
@@ -104,31 +107,49 @@ func newSession(key keys.Key, conn net.Conn, c counts, to target) *session {
 	return s
 }
 
-// dial opens a datagram socket to the manager, from the key's address where this host has that one among others.
-func dial(ctx context.Context, key keys.Key, address string) (net.Conn, error) {
+// dial opens a socket to the manager, from the key's address where this host has that one among others.
+func dial(ctx context.Context, key keys.Key, address transport.Address) (net.Conn, error) {
 	if conn, ok := dialFromOwn(ctx, key, address); ok {
 		return conn, nil
 	}
 	return dialFromAny(ctx, address) // which may not be the key's address: let the manager judge that
 }
 
-func dialFromOwn(ctx context.Context, key keys.Key, address string) (net.Conn, bool) {
+func dialFromOwn(ctx context.Context, key keys.Key, address transport.Address) (net.Conn, bool) {
 	own, ok := key.Address.Single()
 	if !ok {
 		return nil, false
 	}
-	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(own, 0))}
-	conn, err := d.DialContext(ctx, "udp", address)
+	conn, err := open(ctx, net.UDPAddrFromAddrPort(netip.AddrPortFrom(own, 0)), address)
 	return conn, err == nil
 }
 
-func dialFromAny(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; check the name, the port and the routes of this host", address, err)
+func dialFromAny(ctx context.Context, address transport.Address) (net.Conn, error) {
+	conn, err := open(ctx, nil, address)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w by %v", errRefused, address)
+	case err != nil:
+		return nil, fmt.Errorf("%v: %w; check the name, the port and the routes of this host", address, err)
 	}
 	return conn, nil
 }
+
+func open(ctx context.Context, local *net.UDPAddr, address transport.Address) (net.Conn, error) {
+	if address.Network == transport.TCP {
+		ctx, cancel := context.WithTimeout(ctx, connectWithin)
+		defer cancel()
+		return transport.From(local).To(ctx, address, 0)
+	}
+	d := new(net.Dialer)
+	if local != nil {
+		d.LocalAddr = local
+	}
+	return d.DialContext(ctx, transport.UDP, address.HostPort)
+}
+
+// connectWithin bounds the making of a connection.
+const connectWithin = 10 * time.Second
 
 // sent is a datagram that left.
 type sent struct {
@@ -260,10 +281,13 @@ func (s *session) receive(ctx context.Context, until time.Time) (a answer, rest 
 	}
 }
 
-// networkError tells a refusal, which the peer's host sends where nothing listens, from other errors.
+// networkError tells a refusal, which the peer's host sends where nothing listens, and the end of a connection from other errors.
 func networkError(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) { // the latter on Windows
 		return errRefused
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", errClosed, err)
 	}
 	return err
 }

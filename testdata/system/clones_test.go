@@ -66,7 +66,7 @@ func TestIdleClones(t *testing.T) {
 				<-ready
 				start := func(host, state string) {
 					all.Go(func() {
-						cfg := agent.Config{Keys: keyFile, State: state, Managers: []string{address.String()}, Intake: agent.Intake{Sources: []source.Source{new(mute)}},
+						cfg := agent.Config{Keys: keyFile, State: state, Managers: []string{"udp://" + address.String()}, Intake: agent.Intake{Sources: []source.Source{new(mute)}},
 							NotifyTime: 5 * time.Minute, TimeReconnect: 15 * time.Minute,
 							Dial: network.DialFrom(netip.MustParseAddr(host))}
 						if err := agent.Run(ctx, cfg, log.With("host", host)); err != nil {

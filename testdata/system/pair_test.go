@@ -125,7 +125,7 @@ func playPair(t *testing.T, seed uint64, method proto.Method, dialect proto.Dial
 	end := startManager()
 	ticks := &ticker{interval: 250 * time.Millisecond}
 	all.Go(func() {
-		cfg := agent.Config{Keys: keyFile, State: filepath.Join(dir, "agent"), Managers: []string{address.String()},
+		cfg := agent.Config{Keys: keyFile, State: filepath.Join(dir, "agent"), Managers: []string{"udp://" + address.String()},
 			Intake: agent.Intake{Sources: []source.Source{ticks}}, Method: method, Dialect: dialect, NotifyTime: 10 * time.Second, Dial: net.Dial}
 		if err := agent.Run(ctx, cfg, log); err != nil {
 			t.Error(err)
