@@ -20,28 +20,11 @@ import (
 	"golang.org/x/time/rate"
 
 	"ossecd/agent/conversation"
-	"ossecd/agent/source"
+	"ossecd/agent/outbox"
 	"ossecd/keys"
 	"ossecd/keys/limitlog"
 	"ossecd/proto"
 )
-
-// Outbox is where conversations take events from (ossecd/agent/outbox).
-type Outbox interface {
-	Next() *source.Event // nil where there is none
-	Kept() bool          // Next comes again if it does not arrive
-	Sent(count uint64)   // Next was sent, with this count
-	Drop()               // Next is not to be sent
-	Unsent(count uint64) // those from this count on were not sent after all
-
-	Keeps() bool                    // there is a spool
-	Arrived(count uint64)           // those up to this count
-	Oldest() (count uint64, _ bool) // that has not arrived, as far as is known
-	Rewind() (events uint64)        // those that have not arrived come again
-
-	Lost() uint64 // events that the spool lost
-	Told()        // the manager knows of them
-}
 
 // Config says how the agent speaks.
 type Config struct {
@@ -52,8 +35,8 @@ type Config struct {
 	Key      keys.Key
 	Method   proto.Method
 	Dialect  proto.Dialect
-	Outbox   Outbox
-	MaxEvent int // as in source.Env
+	Outbox   *outbox.Reader // of the link
+	MaxEvent int            // as in source.Env
 	About    About
 
 	NotifyTime    time.Duration // between keepalives

@@ -11,26 +11,21 @@ import (
 // firstHellos is how often the first manager is told hello each time it is looked for.
 const firstHellos = 2
 
-// failback looks, while the link is with a lower manager of the list, whether the first one is there again. It says hello
-// in a conversation of its own; at the answer the link moves there. Nothing stops meanwhile.
+// While the link is with a lower manager of the list, it looks now and then whether the first one is there again. It says hello in a
+// conversation of its own; at the answer the link moves there. Nothing stops meanwhile.
 //
-//	       FailBack, more or less          hello, twice at most        ack
-//	(idle) ──────────────────────▶ dialing ─────────────────▶ asking ──────▶ the link is with the first
+//	       FailBack, more or less          hello, twice at most        first answer
+//	(idle) ──────────────────────▶ dialing ─────────────────▶ asking ───────────────▶ the link is with the first
 //	   ▲                              │ no socket               │ no answer
 //	   └──────────────────────────────┴─────────────────────────┘
-type failback struct {
-	due    time.Time // of the next step; zero while none is due, or a name is resolved
-	hellos int
-	dial   dial
-	conv   conversation.Conversation // asking
-}
 
-// failBackLater sets the next try, where there is a better manager than the present one.
+// failBackLater ends a try, and sets the next one where there is a better manager than the present one.
 func (l *Link) failBackLater(now time.Time) {
-	l.back.due = time.Time{}
+	l.back.stop()
+	l.backDue = time.Time{}
 	if d := l.cfg.FailBack; d > 0 && l.manager > 0 {
 		// Drawn from three quarters to five quarters, so that not all agents come back at once.
-		l.back.due = now.Add(d*3/4 + rand.N(d/2))
+		l.backDue = now.Add(d*3/4 + rand.N(d/2))
 	}
 }
 
@@ -38,15 +33,14 @@ func (l *Link) failBackLater(now time.Time) {
 func (l *Link) failBack(ctx context.Context, now time.Time) {
 	b := &l.back
 	switch {
-	case b.due.IsZero() || now.Before(b.due):
+	case l.backDue.IsZero() || now.Before(l.backDue):
 	case b.conv == nil:
-		*b = failback{dial: newDial()}
-		b.dial.start(ctx, l.cfg.Dialer, 0, 0)
+		l.backDue = time.Time{}
+		b.start(ctx, l.cfg.Dialer, 0, 0)
 	case b.hellos < firstHellos:
 		l.helloFirst(now)
 	default:
 		l.log.Debug("the first manager does not answer yet", "manager", l.cfg.Managers[0])
-		l.stopFailBack()
 		l.failBackLater(now)
 	}
 }
@@ -55,19 +49,17 @@ func (l *Link) failBack(ctx context.Context, now time.Time) {
 func (l *Link) helloFirst(now time.Time) {
 	l.back.conv.Hello(now)
 	l.back.hellos++
-	l.back.due = now.Add(helloAt[1])
+	l.backDue = now.Add(helloAt[1])
 }
 
 // backDialed goes on once there is a socket to the first manager, or none.
 func (l *Link) backDialed(ctx context.Context, d dialed) {
-	l.back.dial.ended()
+	l.back.open(ctx, d, true)
 	now := time.Now()
 	if d.err != nil {
 		l.failBackLater(now)
 		return
 	}
-	l.back.conv = d.conv
-	l.back.conv.Open(ctx, true)
 	l.helloFirst(now)
 }
 
@@ -77,28 +69,17 @@ func (l *Link) hearFirst(m conversation.Message) {
 	switch l.back.conv.Hear(now, m) {
 	case conversation.Accepted:
 	case conversation.Ended:
-		l.stopFailBack()
 		l.failBackLater(now)
 		return
 	default:
 		return
 	}
 	l.leave()
-	first := l.back.conv
-	l.back = failback{}
 	l.hangUp()
+	l.main, l.back = l.back, attempt{}
 	l.rewind()
 	l.log.Info("the first manager is back", "manager", l.cfg.Managers[0], "before", l.name())
 	now = time.Now()
-	l.conv, l.manager, l.heard = first, 0, now
+	l.manager, l.heard = 0, now
 	l.welcome(now)
-}
-
-// stopFailBack lets go of what the look at the first manager holds.
-func (l *Link) stopFailBack() {
-	l.back.dial.stop()
-	if l.back.conv != nil {
-		l.back.conv.Close()
-	}
-	l.back = failback{}
 }

@@ -26,7 +26,6 @@ type round struct {
 	number int             // rounds since the last manager was lost
 	began  time.Time       // its first hello
 	hellos int             // how often, or that nobody was reached
-	sent   int             // hellos in the present conversation
 	due    time.Time       // of its next step, zero while a name is resolved
 	said   map[string]bool // what was complained about since a manager was last there
 }
@@ -34,10 +33,12 @@ type round struct {
 // dialWithin bounds the resolution of a name.
 const dialWithin = 10 * time.Second
 
-// dial is an attempt to make a conversation, in a goroutine of its own.
-type dial struct {
-	done   chan dialed // has room for the result of the one
-	cancel context.CancelFunc
+// attempt is one to reach a manager, and the conversation that comes of it.
+type attempt struct {
+	dialed chan dialed               // has room for the one result
+	cancel context.CancelFunc        // of what will be dialed, nil once it was
+	conv   conversation.Conversation // nil until then
+	hellos int                       // said in it
 }
 
 type dialed struct {
@@ -45,31 +46,36 @@ type dialed struct {
 	err  error
 }
 
-func newDial() dial { return dial{done: make(chan dialed, 1)} }
-
-func (d *dial) start(ctx context.Context, dialer conversation.Dialer, manager, pass int) {
-	ctx, d.cancel = context.WithTimeout(ctx, dialWithin)
+// start begins an attempt: it resolves the manager's name and makes a socket, in the background.
+func (a *attempt) start(ctx context.Context, dialer conversation.Dialer, manager, pass int) {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	result := make(chan dialed, 1)
+	*a = attempt{dialed: result, cancel: cancel}
 	go func() {
 		conv, err := dialer.Dial(ctx, manager, pass)
-		d.done <- dialed{conv, err}
+		result <- dialed{conv, err}
 	}()
 }
 
-// ended says that the result was taken.
-func (d *dial) ended() {
-	d.cancel()
-	d.cancel = nil
+// open opens the conversation that was dialed, if there is one.
+func (a *attempt) open(ctx context.Context, d dialed, tentative bool) {
+	a.cancel()
+	a.cancel, a.conv = nil, d.conv
+	if a.conv != nil {
+		a.conv.Open(ctx, tentative)
+	}
 }
 
-// stop ends the attempt, if one is under way.
-func (d *dial) stop() {
-	if d.cancel == nil {
-		return
+// stop ends the attempt, or the conversation that came of it.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+		a.conv = (<-a.dialed).conv
 	}
-	d.ended()
-	if r := <-d.done; r.err == nil {
-		r.conv.Close()
+	if a.conv != nil {
+		a.conv.Close()
 	}
+	*a = attempt{}
 }
 
 // connect begins a round: it resolves the manager's name and makes a socket, in the background.
@@ -82,7 +88,7 @@ func (l *Link) connect(ctx context.Context) {
 // redial goes on with a round where there is no conversation.
 func (l *Link) redial(ctx context.Context) {
 	l.state, l.round.due = connecting, time.Time{}
-	l.dial.start(ctx, l.cfg.Dialer, l.manager, l.pass())
+	l.main.start(ctx, l.cfg.Dialer, l.manager, l.pass())
 }
 
 // rewind has what no answer covered sent once more.
@@ -97,24 +103,18 @@ func (l *Link) pass() int { return l.round.number / len(l.cfg.Managers) }
 
 // dialed goes on with a round once there is a socket, or none.
 func (l *Link) dialed(ctx context.Context, d dialed) {
-	l.dial.ended()
-	now := time.Now()
-	r := &l.round
+	l.main.open(ctx, d, false)
+	now, r := time.Now(), &l.round
+	if r.hellos == 0 {
+		r.began = now
+	}
 	if d.err != nil {
 		l.complain("no connection to the manager", "err", d.err, "remedy", "check --manager, and this host's network and name service; ossecd keeps trying")
-		if r.hellos == 0 {
-			r.began = now
-		}
 		r.hellos++
 		l.tryAgain(now)
 		return
 	}
-	l.conv = d.conv
-	l.conv.Open(ctx, false)
-	l.state = handshake
-	if r.due, r.sent = now, 0; r.hellos == 0 {
-		r.began = now
-	}
+	l.state, r.due = handshake, now
 }
 
 // tryAgain goes on with a round in which nobody was reached: with the next of several managers, and with the only one as if it had been
@@ -166,17 +166,17 @@ func (l *Link) hello(ctx context.Context, now time.Time) {
 		l.connect(ctx)
 		return
 	}
-	if l.conv == nil {
+	if l.main.conv == nil {
 		l.redial(ctx)
 		return
 	}
-	if r.sent > 0 {
+	if l.main.hellos > 0 {
 		l.complain("the manager does not answer", "remedy", "run ossecd send-test with the same key, which tells more. Most often: a different key "+
 			"there, a key for another address than the manager sees, nothing listening, a firewall, or a count that the manager refuses (its log says so)")
 	}
 	l.log.Debug("startup", "manager", l.name(), "try", r.hellos+1)
-	l.conv.Hello(now)
-	r.sent++
+	l.main.conv.Hello(now)
+	l.main.hellos++
 	if r.hellos++; r.hellos < len(helloAt) {
 		r.due = r.began.Add(helloAt[r.hellos])
 	} else {
@@ -195,11 +195,11 @@ func (l *Link) pause() time.Duration {
 
 // welcome goes online on the manager's first answer.
 func (l *Link) welcome(now time.Time) {
-	l.log.Info("connected", "manager", l.name(), "addr", l.conv.Addr())
+	l.log.Info("connected", "manager", l.name(), "addr", l.main.conv.Addr())
 	clear(l.round.said)
 	l.state, l.round.number, l.since = online, 0, now
 	l.failBackLater(now)
-	l.conv.Begin(now)
+	l.main.conv.Begin(now)
 }
 
 // offline starts over, with the same manager first.
@@ -211,16 +211,13 @@ func (l *Link) offline(ctx context.Context, why, remedy string) {
 // lost ends all that goes on while the link is online.
 func (l *Link) lost(why, remedy string) {
 	l.log.Warn("offline", "reason", why, "manager", l.name(), "silent", time.Since(l.heard).Round(time.Second), "remedy", remedy)
-	l.stopFailBack()
+	l.back.stop()
 	l.hangUp()
 }
 
 // hangUp ends the conversation, if there is one.
 func (l *Link) hangUp() {
-	if l.conv != nil {
-		l.conv.Close()
-		l.conv = nil
-	}
+	l.main.stop()
 	l.cfg.Orders.Begin()
 }
 

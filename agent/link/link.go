@@ -61,12 +61,12 @@ type Link struct {
 	state   state
 	manager int // index of the present one
 	round   round
-	dial    dial
-	conv    conversation.Conversation // in handshake and online
-	heard   time.Time                 // the last sign of life; at first when Run began
-	since   time.Time                 // online
-	short   int                       // conversations in a row that ended at once
-	back    failback
+	heard   time.Time // the last sign of life; at first when Run began
+	since   time.Time // online
+	short   int       // conversations in a row that ended at once
+	main    attempt   // to reach the present manager
+	back    attempt   // to return to the first one
+	backDue time.Time // the next step of that; zero while none is due, or a name is resolved
 
 	draining time.Time // ExitWhenIdle: since when the sources are idle, zero while they are not
 	timer    *time.Timer
@@ -83,7 +83,7 @@ const (
 
 // New makes a Link.
 func New(cfg Config) *Link {
-	return &Link{cfg: cfg, log: cfg.Log, out: cfg.Outbox, dial: newDial(), round: round{said: make(map[string]bool)}}
+	return &Link{cfg: cfg, log: cfg.Log, out: cfg.Outbox, round: round{said: make(map[string]bool)}}
 }
 
 // Name is its first manager's.
@@ -102,18 +102,18 @@ func (l *Link) Run(ctx context.Context) error {
 func (l *Link) loop(ctx context.Context) error {
 	for {
 		l.arm()
-		l.out.Taking(l.state == online && l.conv.Answering())
-		if l.state == online && l.conv.Ready() {
+		l.out.Taking(l.state == online && l.main.conv.Answering())
+		if l.state == online && l.main.conv.Ready() {
 			select {
 			case <-ctx.Done():
 				l.leave()
 				return nil
-			case m := <-l.conv.Inbox():
+			case m := <-l.main.conv.Inbox():
 				l.hear(ctx, m)
 			case <-l.timer.C:
 				l.armed = time.Time{}
 			default:
-				if l.conv.Send() {
+				if l.main.conv.Send() {
 					continue
 				}
 			}
@@ -126,11 +126,11 @@ func (l *Link) loop(ctx context.Context) error {
 				l.out.Take(batch)
 			case <-l.out.Withdrawn():
 				l.out.GiveBack()
-			case m := <-inbox(l.conv):
+			case m := <-inbox(l.main.conv):
 				l.hear(ctx, m)
-			case d := <-l.dial.done:
+			case d := <-l.main.dialed:
 				l.dialed(ctx, d)
-			case d := <-l.back.dial.done:
+			case d := <-l.back.dialed:
 				l.backDialed(ctx, d)
 			case m := <-inbox(l.back.conv):
 				l.hearFirst(m)
@@ -161,23 +161,22 @@ func inbox(c conversation.Conversation) <-chan conversation.Message {
 func (l *Link) end() {
 	l.out.Close()
 	l.timer.Stop()
-	l.stopFailBack()
+	l.back.stop()
 	l.hangUp()
-	l.dial.stop()
 	l.cfg.Orders.Close()
 }
 
 // leave says the last words.
 func (l *Link) leave() {
 	if l.state == online {
-		l.conv.Leave()
+		l.main.conv.Leave()
 	}
 }
 
 // hear takes a message of the manager.
 func (l *Link) hear(ctx context.Context, m conversation.Message) {
 	now := time.Now()
-	heard := l.conv.Hear(now, m)
+	heard := l.main.conv.Hear(now, m)
 	switch heard {
 	case conversation.Nothing:
 		return
@@ -194,13 +193,13 @@ func (l *Link) hear(ctx context.Context, m conversation.Message) {
 		l.welcome(now)
 	case heard == conversation.Known:
 	case l.state == online:
-		if why, remedy := l.cfg.Orders.Obey(m, l.conv.Say); why != "" {
+		if why, remedy := l.cfg.Orders.Obey(m, l.main.conv.Say); why != "" {
 			l.offline(ctx, why, remedy)
 		}
 	case m.Kind == proto.ManagerRemoved:
 		l.complain("the manager removed this agent", "remedy", conversation.RemovedRemedy)
 	case m.Kind == proto.ManagerRequest, m.Kind == proto.ManagerError, m.Kind == proto.ManagerOther:
-		l.cfg.Orders.Obey(m, l.conv.Say) // others are for agents that are online
+		l.cfg.Orders.Obey(m, l.main.conv.Say) // others are for agents that are online
 	}
 }
 
@@ -227,7 +226,7 @@ func (l *Link) tick(ctx context.Context) (over bool, err error) {
 	switch {
 	case !l.out.Idle():
 		l.draining = time.Time{}
-	case l.state == online && l.conv.AllArrived():
+	case l.state == online && l.main.conv.AllArrived():
 		return true, nil
 	case l.draining.IsZero():
 		l.draining = now
@@ -242,7 +241,7 @@ func (l *Link) tick(ctx context.Context) (over bool, err error) {
 
 // keep has the conversation do what is due.
 func (l *Link) keep(ctx context.Context, now time.Time) {
-	if err := l.conv.Keep(now, !l.draining.IsZero()); err != nil {
+	if err := l.main.conv.Keep(now, !l.draining.IsZero()); err != nil {
 		l.offline(ctx, err.Error(), "look at its network; a new socket is tried")
 	}
 }
@@ -255,7 +254,7 @@ func (l *Link) notAnswered() error {
 func (l *Link) arm() {
 	at := l.round.due
 	if l.state == online {
-		at = earliest(l.conv.Due(), l.back.due, l.heard.Add(l.cfg.TimeReconnect))
+		at = earliest(l.main.conv.Due(), l.backDue, l.heard.Add(l.cfg.TimeReconnect))
 	}
 	if l.cfg.ExitWhenIdle {
 		at = earliest(at, l.heard.Add(l.cfg.TimeReconnect))
