@@ -15,6 +15,7 @@ import (
 	"ossecd/manager/enroll"
 	"ossecd/manager/fleet"
 	"ossecd/manager/listen"
+	"ossecd/manager/sink"
 	"ossecd/manager/stock"
 	"ossecd/manager/syslog"
 	"ossecd/proto"
@@ -80,7 +81,7 @@ type Config struct {
 // parsed is what Validate makes of a Config.
 type parsed struct {
 	accepts proto.Method // of CryptoAccept; 0 is any
-	plans   []plan       // of Events, Out and Sinks
+	plans   []sink.Spec  // of Events, Out and Sinks
 	groups  []fleet.Group
 	syslog  []syslog.Input
 

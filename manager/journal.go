@@ -50,7 +50,7 @@ func (m *manager) keptBefore(slot *keys.Slot) uint64 {
 func (m *manager) tellLeftovers() {
 	var forgotten []string
 	for place, n := range m.sinks.Absent() {
-		name, ok := sinkOfDir(place)
+		name, ok := sink.NameOf(place)
 		if !ok {
 			name = place
 		}
@@ -63,8 +63,8 @@ func (m *manager) tellLeftovers() {
 	dir := filepath.Join(m.cfg.State, sinksDir)
 	entries, _ := os.ReadDir(dir) // an earlier version made it
 	for _, e := range entries {
-		name, ok := sinkOfDir(e.Name())
-		if !ok || !e.IsDir() || slices.ContainsFunc(m.cfg.plans, func(p plan) bool { return p.spec.Place == e.Name() }) {
+		name, ok := sink.NameOf(e.Name())
+		if !ok || !e.IsDir() || slices.ContainsFunc(m.cfg.plans, func(p sink.Spec) bool { return p.Place == e.Name() }) {
 			continue
 		}
 		own := filepath.Join(dir, e.Name())

@@ -10,6 +10,7 @@ import (
 
 	"ossecd/keys/durable/queue"
 	"ossecd/keys/setting/settingtest"
+	"ossecd/manager/sink"
 	"ossecd/proto"
 )
 
@@ -20,7 +21,7 @@ func TestLeftovers(t *testing.T) {
 		r := newRig(t, anyLine)
 		sinks := filepath.Join(r.cfg.State, sinksDir)
 		for name, n := range map[string]int{"of a\x1bcluster/eu": 3, "delivered": 0, "there": 2} {
-			q, err := queue.Open(queue.Config{Dir: filepath.Join(sinks, dirName(name)), Limit: queue.MinLimit, Log: quiet})
+			q, err := queue.Open(queue.Config{Dir: filepath.Join(sinks, sink.PlaceOf(name)), Limit: queue.MinLimit, Log: quiet})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +54,7 @@ func TestLeftovers(t *testing.T) {
 			r.logs = new(syncBuffer)
 			return line
 		}
-		if got := told(); !strings.Contains(got, fmt.Sprintf("%q", fmt.Sprintf("%q: 3 events in %s", "of a\x1bcluster/eu", filepath.Join(sinks, dirName("of a\x1bcluster/eu"))))) {
+		if got := told(); !strings.Contains(got, fmt.Sprintf("%q", fmt.Sprintf("%q: 3 events in %s", "of a\x1bcluster/eu", filepath.Join(sinks, sink.PlaceOf("of a\x1bcluster/eu"))))) {
 			t.Errorf("told %q", got)
 		}
 		r.cfg.Sinks = nil
@@ -78,12 +79,12 @@ func TestLeftovers(t *testing.T) {
 func TestDirNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"nats-2", "to nats", "../x", "=20", "\xff\x00", "a.b"} {
-		if got, ok := sinkOfDir(dirName(name)); got != name || !ok || filepath.Base(dirName(name)) != dirName(name) {
-			t.Errorf("%q became %q, and that %q, %v", name, dirName(name), got, ok)
+		if got, ok := sink.NameOf(sink.PlaceOf(name)); got != name || !ok || filepath.Base(sink.PlaceOf(name)) != sink.PlaceOf(name) {
+			t.Errorf("%q became %q, and that %q, %v", name, sink.PlaceOf(name), got, ok)
 		}
 	}
 	for _, dir := range []string{"lost+found", "a=", "a=2", "a=zz", "=61", "a b", "=2F"} {
-		if got, ok := sinkOfDir(dir); ok {
+		if got, ok := sink.NameOf(dir); ok {
 			t.Errorf("%q is that of %q", dir, got)
 		}
 	}

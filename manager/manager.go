@@ -127,13 +127,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 
 func newManager(cfg Config, log *slog.Logger) *manager {
 	m := &manager{cfg: cfg, log: log, run: rand.Text(), started: time.Now()}
-	var specs []sink.Spec
-	for _, p := range cfg.plans {
-		s := p.spec
-		s.Open = func(ctx context.Context) (sink.Sink, error) { return p.open(ctx, log) }
-		specs = append(specs, s)
-	}
-	m.sinks = sink.New(specs, log)
+	m.sinks = sink.New(cfg.plans, sink.Env{State: cfg.State, Log: log})
 	return m
 }
 
@@ -289,7 +283,7 @@ func (m *manager) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 func (m *manager) sayListening() {
 	var sinks []string
 	for _, p := range m.cfg.plans {
-		sinks = append(sinks, p.spec.Name)
+		sinks = append(sinks, p.Name)
 	}
 	m.log.Info("started", "version", m.cfg.Version, "keys", m.cfg.Keys, "agents", m.fleet.Roster().Len(), "sinks", sinks)
 	var addrs []netip.AddrPort

@@ -124,7 +124,7 @@ func TestOldNames(t *testing.T) {
 	if !slices.EqualFunc(c.warnings, want, strings.HasPrefix) {
 		t.Errorf("got %q, want %q", c.warnings, want)
 	}
-	if got := c.plans[0].spec.Queue; got != 2<<20 {
+	if got := c.plans[0].Queue; got != 2<<20 {
 		t.Errorf("a queue of %d bytes, want 2 MB", got)
 	}
 }

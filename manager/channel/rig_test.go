@@ -54,7 +54,7 @@ func direct(t testing.TB, lines ...string) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := func(context.Context) (sink.Sink, error) { return file.NewStream(io.Discard, false), nil }
+	open := func(context.Context, sink.Env) (sink.Sink, error) { return file.NewStream(io.Discard, false), nil }
 	sinks := sinktest.Start(t, sinktest.Journal(t), log, sink.Spec{Name: "discard", Open: open})
 	t.Cleanup(func() {
 		if err := sinks.Close(time.Minute); err != nil {

@@ -69,7 +69,7 @@ func (r *reader) set(fail error, short int) {
 
 // spec is a sink for r.
 func spec(r Sink) Spec {
-	return Spec{Name: "test", Open: func(context.Context) (Sink, error) { return r, nil }}
+	return Spec{Name: "test", Open: func(context.Context, Env) (Sink, error) { return r, nil }}
 }
 
 // limits are those of a journal for tests; what is 0 is large.
@@ -98,7 +98,7 @@ func start(t testing.TB, log *slog.Logger, lim limits, specs ...Spec) *Sinks {
 	if cfg.Share == 0 {
 		cfg.Share = 100
 	}
-	s := New(specs, log)
+	s := New(specs, Env{Log: log})
 	if err := s.OpenJournal(cfg); err != nil {
 		t.Fatal(err)
 	}

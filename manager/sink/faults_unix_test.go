@@ -322,19 +322,19 @@ func TestPeersThatFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := []func(ctx context.Context) (sink.Sink, error){
-		func(context.Context) (sink.Sink, error) {
+	open := []func(ctx context.Context, _ sink.Env) (sink.Sink, error){
+		func(context.Context, sink.Env) (sink.Sink, error) {
 			return syslog.New(syslog.Options{Address: tcp.address, Protocol: "tcp", MaxSize: 2048}, quiet)
 		},
-		func(context.Context) (sink.Sink, error) { return ossecqueue.New(unix.path, quiet), nil },
-		func(context.Context) (sink.Sink, error) {
+		func(context.Context, sink.Env) (sink.Sink, error) { return ossecqueue.New(unix.path, quiet), nil },
+		func(context.Context, sink.Env) (sink.Sink, error) {
 			return webhook.New(webclient.Options{URL: "http://" + web.address, Timeout: time.Minute}, quiet)
 		},
-		func(context.Context) (sink.Sink, error) {
+		func(context.Context, sink.Env) (sink.Sink, error) {
 			return nats.New(nats.Options{Servers: []string{jet.url()}, Subject: subject, Origin: "M",
 				Stream: nats.Stream{Name: "OSSEC", Replicas: 1, MaxAge: time.Hour, Duplicates: 2 * time.Minute}}, quiet)
 		},
-		func(ctx context.Context) (sink.Sink, error) {
+		func(ctx context.Context, _ sink.Env) (sink.Sink, error) {
 			return file.Open(ctx, file.Options{Path: filepath.Join(dir, "events.json")}, quiet)
 		},
 	}

@@ -80,8 +80,8 @@ func TestSinksForAlerts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow, alerts, some := &recorder{gate: make(chan struct{})}, &recorder{}, &recorder{}
-		open := func(r *recorder) func(context.Context) (Sink, error) {
-			return func(context.Context) (Sink, error) { return r, nil }
+		open := func(r *recorder) func(context.Context, Env) (Sink, error) {
+			return func(context.Context, Env) (Sink, error) { return r, nil }
 		}
 		h := start(t, quiet, limits{memory: 64 << 20},
 			Spec{Name: "slow", Queue: 1 << 20, Open: open(slow)},

@@ -22,14 +22,27 @@ type Spec struct {
 	Hold    bool   // it loses nothing
 	Start   queue.Start
 	Filter  Filter
-	Write   int                                     // about how many bytes of events one Write is given at most; 0 is 64 KB
-	Open    func(ctx context.Context) (Sink, error) // blocks at most until ctx ends
-	Earlier string                                  // a directory in which an earlier version kept what waited for it, or empty
+	Write   int    // about how many bytes of events one Write is given at most; 0 is 64 KB
+	Earlier string // a directory in which an earlier version kept what waited for it, or empty
+	File    string // that it writes, or empty
+	Rotates bool   // it sets that file aside from time to time
+
+	Open func(ctx context.Context, env Env) (Sink, error) // blocks at most until ctx ends
 }
+
+// Env is what the manager tells each sink when it is opened.
+type Env struct {
+	State string // the manager's state directory
+	Log   *slog.Logger
+}
+
+// AlertsOnly has a sink be for reports that somebody should see, unless its table names others.
+func (s *Spec) AlertsOnly() { s.Filter.Alerts = len(s.Filter.Actions) == 0 }
 
 // Sinks are all sinks, and the journal that they read. Their methods may be called by many goroutines.
 type Sinks struct {
 	list    []*delivery
+	env     Env
 	log     *slog.Logger
 	gone    chan error
 	journal *journal.Journal
@@ -38,8 +51,9 @@ type Sinks struct {
 }
 
 // New makes sinks that are not open yet.
-func New(specs []Spec, log *slog.Logger) *Sinks {
-	s := &Sinks{log: log, gone: make(chan error, len(specs)), closing: make(chan struct{})}
+func New(specs []Spec, env Env) *Sinks {
+	log := env.Log
+	s := &Sinks{env: env, log: log, gone: make(chan error, len(specs)), closing: make(chan struct{})}
 	for _, spec := range specs {
 		spec.Write = cmp.Or(spec.Write, writeSize)
 		spec.Filter.own = string(Member(nil, "sink", spec.Name))
@@ -71,7 +85,7 @@ func (s *Sinks) Open(ctx context.Context) error {
 	for i, d := range s.list {
 		err := d.early.open(d.Earlier, d.Name, s.log)
 		if err == nil {
-			d.sink, err = d.Spec.Open(ctx)
+			d.sink, err = d.Spec.Open(ctx, s.env)
 		}
 		if err != nil {
 			d.early.close()

@@ -52,6 +52,18 @@ type Sink struct {
 	line   []byte
 }
 
+// FromTable reads a table of type "http".
+func FromTable(t *setting.Table, spec *sink.Spec) {
+	o := Read(t)
+	spec.Write = WriteSize
+	spec.Open = func(_ context.Context, env sink.Env) (_ sink.Sink, err error) {
+		if o.Origin, err = env.Origin(spec.Name); err != nil {
+			return nil, err
+		}
+		return New(o, env.Log)
+	}
+}
+
 // New makes the sink. It connects when there is something to write.
 func New(o Options, log *slog.Logger) (*Sink, error) {
 	s := &Sink{o: o, form: forms[o.Form], limits: limitlog.New(log)}

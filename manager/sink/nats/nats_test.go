@@ -167,7 +167,7 @@ func TestSentAgain(t *testing.T) {
 func recorded(t *testing.T, events int) sink.Batch {
 	t.Helper()
 	k := &keeper{}
-	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return k, nil }})
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context, sink.Env) (sink.Sink, error) { return k, nil }})
 	a := sink.NewAgent("001", "web01", "any")
 	var l sink.Lot
 	for range events {

@@ -118,7 +118,7 @@ func run(t *testing.T, o Options, log *slog.Logger) *running {
 	if o.Origin == "" {
 		o.Origin = "M"
 	}
-	h := sinktest.Start(t, sinktest.Journal(t), log, sink.Spec{Name: "s", Write: WriteSize, Open: func(context.Context) (sink.Sink, error) { return New(o, log) }})
+	h := sinktest.Start(t, sinktest.Journal(t), log, sink.Spec{Name: "s", Write: WriteSize, Open: func(context.Context, sink.Env) (sink.Sink, error) { return New(o, log) }})
 	return &running{t, h, sink.NewAgent("001", "web01", "any")}
 }
 

@@ -89,7 +89,7 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
 	const all = 3000 // many times what a socket holds
-	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return New(path, quiet), nil }})
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context, sink.Env) (sink.Sink, error) { return New(path, quiet), nil }})
 	a := sink.NewAgent("001", "web01", "any")
 	put := func(message string) {
 		var l sink.Lot

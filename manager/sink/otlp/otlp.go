@@ -30,6 +30,13 @@ type Sink struct {
 	body   []byte
 }
 
+// FromTable reads a table of type "otlp".
+func FromTable(t *setting.Table, spec *sink.Spec) {
+	o := Read(t)
+	spec.Write = WriteSize
+	spec.Open = func(_ context.Context, env sink.Env) (sink.Sink, error) { return New(o, env.Log) }
+}
+
 // New makes the sink. It connects when there is something to write.
 func New(o webclient.Options, log *slog.Logger) (*Sink, error) {
 	client, err := webclient.New(o)

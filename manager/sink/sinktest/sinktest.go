@@ -25,7 +25,7 @@ func Start(t testing.TB, cfg journal.Config, log *slog.Logger, specs ...sink.Spe
 		specs[i].Name = cmp.Or(specs[i].Name, fmt.Sprint(i))
 		specs[i].Place = cmp.Or(specs[i].Place, fmt.Sprint("place", i))
 	}
-	s := sink.New(specs, log)
+	s := sink.New(specs, sink.Env{State: t.TempDir(), Log: log})
 	if err := s.OpenJournal(cfg); err != nil {
 		t.Fatal(err)
 	}

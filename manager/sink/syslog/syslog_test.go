@@ -98,7 +98,7 @@ func FuzzMessage(f *testing.F) {
 func started(t *testing.T, o Options) (put func(message string), end func()) {
 	t.Helper()
 	o.Facility, o.Severity, o.MaxSize = 16, 6, 2048
-	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context) (sink.Sink, error) { return New(o, quiet) }})
+	h := sinktest.Start(t, sinktest.Journal(t), quiet, sink.Spec{Open: func(context.Context, sink.Env) (sink.Sink, error) { return New(o, quiet) }})
 	a := sink.NewAgent("001", "web01", "any")
 	return func(message string) {
 			var l sink.Lot

@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"ossecd/keys/limitlog"
+	"ossecd/keys/setting"
 	"ossecd/manager/sink"
 	"ossecd/manager/sink/webclient"
 )
@@ -18,6 +20,13 @@ type Webhook struct {
 	json    sink.JSON
 	body    []byte
 	limited *limitlog.Logger
+}
+
+// FromTable reads a table of type "webhook".
+func FromTable(t *setting.Table, spec *sink.Spec) {
+	spec.AlertsOnly()
+	o := webclient.Read(t, 10*time.Second)
+	spec.Open = func(_ context.Context, env sink.Env) (sink.Sink, error) { return New(o, env.Log) }
 }
 
 // New makes the sink. It connects when there is something to write.
