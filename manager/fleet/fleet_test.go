@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +69,10 @@ func TestPresenceOfAnAgentInMemory(t *testing.T) {
 		r.Goodbye(a, time.Now())
 		if got := r.kinds(); !slices.Equal(got, []Kind{Connected, Disconnected, Connected, Disconnected}) || r.events[2].Outage != 4*time.Minute || r.events[3].Reason != "goodbye" {
 			t.Errorf("told %+v", r.events)
+		}
+		connected := strings.Split(r.logs.String(), "agent connected")
+		if len(connected) != 3 || strings.Contains(connected[1], "outage=") || !strings.Contains(connected[2], "outage=4m0s") {
+			t.Errorf("a first connection has no outage, and a second one has: %s", r.logs.String())
 		}
 		if started != 1 || reported != 2 {
 			t.Errorf("%d startups and %d keepalives", started, reported)
