@@ -111,9 +111,12 @@ func action(c *cli.Context, demo Demo) error {
 	cfg := Config{
 		Keys: c.String("keys"), State: c.String("state"), Listen: c.StringSlice("listen"), Events: c.String("events"),
 		DisconnectAfter: after, RemindAfter: c.Duration("remind-after"), CryptoAccept: c.String("crypto-accept"), Sinks: setting.TablesOf(c, "sink"),
-		JournalSize: megabytes("journal-size", "journal_size"), JournalKeep: c.Duration("journal-keep"), JournalSync: c.Duration("journal-sync"),
-		QueueSize: megabytes("queue-size", "queue_size"), Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
-		Shared: c.String("shared"), Groups: setting.TablesOf(c, "group"), Syslog: setting.TablesOf(c, "syslog"), AgentShare: c.Int("agent-share"),
+		Journal: Journal{
+			Size: megabytes("journal-size", "journal_size"), Keep: c.Duration("journal-keep"), Sync: c.Duration("journal-sync"),
+			QueueSize: megabytes("queue-size", "queue_size"), AgentShare: c.Int("agent-share"),
+		},
+		Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
+		Shared: c.String("shared"), Groups: setting.TablesOf(c, "group"), Syslog: setting.TablesOf(c, "syslog"),
 		Version: c.App.Version,
 		Enroll: enroll.Config{
 			Listen: c.String("enroll-listen"), Tokens: c.String("enroll-tokens"), PasswordFile: c.String("enroll-password-file"),

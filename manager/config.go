@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -51,15 +52,8 @@ type Config struct {
 	// RemindAfter is how often an agent that is away is reported again; 0 is never.
 	RemindAfter time.Duration
 
-	// JournalSize is how many megabytes the journal of events has at most, JournalKeep how long events stay there when all sinks have
-	// them, and JournalSync how old events get at most before they are forced to the disk. 0 is the default for JournalSize.
-	JournalSize int
-	JournalKeep time.Duration
-	JournalSync time.Duration
-	// QueueSize is how many megabytes of events may wait in memory while the disk takes none; AgentShare how much of them one agent may
-	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
-	QueueSize  int
-	AgentShare int
+	// Journal is where events wait for sinks.
+	Journal Journal
 
 	CryptoAccept string // "blowfish", "aes" or "any"
 
@@ -76,6 +70,18 @@ type Config struct {
 	Ready func([]netip.AddrPort)
 
 	parsed
+}
+
+// Journal is what a Config says of the journal of events.
+type Journal struct {
+	Size int           // megabytes that it has at most; 0 is the default
+	Keep time.Duration // how long events stay there when all sinks have them
+	Sync time.Duration // how old events get at most before they are forced to the disk
+
+	// QueueSize is how many megabytes of events may wait in memory while the disk takes none; AgentShare how much of them one agent may
+	// fill, in percent. Past either, the newest events are lost, counted and reported. 0 is the default.
+	QueueSize  int
+	AgentShare int
 }
 
 // parsed is what Validate makes of a Config.
@@ -137,26 +143,21 @@ func (c *Config) Validate() error {
 	if c.RemindAfter != 0 && c.RemindAfter < leastRemindAfter {
 		fault("remind_after: %v is too short; use %v or more, or 0 for no reminders", c.RemindAfter, leastRemindAfter)
 	}
-	if c.QueueSize == 0 {
-		c.QueueSize = DefaultQueueSize
+	j := &c.Journal
+	j.QueueSize = cmp.Or(j.QueueSize, DefaultQueueSize)
+	if j.QueueSize < 1 || j.QueueSize > maxQueueSize {
+		fault("queue_size: %d MB is out of range; use 1 MB to %d GB", j.QueueSize, maxQueueSize>>10)
 	}
-	if c.QueueSize < 1 || c.QueueSize > maxQueueSize {
-		fault("queue_size: %d MB is out of range; use 1 MB to %d GB", c.QueueSize, maxQueueSize>>10)
+	j.Size = cmp.Or(j.Size, DefaultJournalSize)
+	if j.Size < 1 || j.Size > maxJournalSize {
+		fault("journal_size: %d MB is out of range; use 1 MB to %d TB", j.Size, maxJournalSize>>20)
 	}
-	if c.JournalSize == 0 {
-		c.JournalSize = DefaultJournalSize
+	if j.Keep < 0 || j.Sync < 0 {
+		fault("journal_keep, journal_sync: %v and %v; use 0 or durations such as 24h and 1s", j.Keep, j.Sync)
 	}
-	if c.JournalSize < 1 || c.JournalSize > maxJournalSize {
-		fault("journal_size: %d MB is out of range; use 1 MB to %d TB", c.JournalSize, maxJournalSize>>20)
-	}
-	if c.JournalKeep < 0 || c.JournalSync < 0 {
-		fault("journal_keep, journal_sync: %v and %v; use 0 or durations such as 24h and 1s", c.JournalKeep, c.JournalSync)
-	}
-	if c.AgentShare == 0 {
-		c.AgentShare = DefaultAgentShare
-	}
-	if c.AgentShare < 1 || c.AgentShare > 100 {
-		fault("agent_share: %d is out of range; use 1 to 100 (percent)", c.AgentShare)
+	j.AgentShare = cmp.Or(j.AgentShare, DefaultAgentShare)
+	if j.AgentShare < 1 || j.AgentShare > 100 {
+		fault("agent_share: %d is out of range; use 1 to 100 (percent)", j.AgentShare)
 	}
 	var err error
 	if c.plans, err = c.planSinks(); err != nil {

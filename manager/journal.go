@@ -18,9 +18,10 @@ func (m *manager) openJournal() error {
 	if _, err := os.Stat(dir); err == nil {
 		m.last = make(map[uint64]uint64)
 	}
+	j := m.cfg.Journal
 	err := m.sinks.OpenJournal(journal.Config{
-		Dir: dir, Limit: int64(m.cfg.JournalSize) << 20, Keep: m.cfg.JournalKeep, Sync: m.cfg.JournalSync,
-		Memory: m.cfg.QueueSize << 20, Share: m.cfg.AgentShare,
+		Dir: dir, Limit: int64(j.Size) << 20, Keep: j.Keep, Sync: j.Sync,
+		Memory: j.QueueSize << 20, Share: j.AgentShare,
 		Visit: func(record []byte) {
 			if m.last == nil {
 				return
