@@ -34,15 +34,6 @@ func endingAt(r io.ReaderAt, off int64) (e ending, ok bool) {
 	return ending{off, fingerprintOf(b)}, true
 }
 
-// noteEnding keeps the ending of what was read so far.
-func (t *tail) noteEnding() {
-	if t.packed == nil && t.end.off != t.pos.off {
-		if e, ok := endingAt(t.file, t.pos.off); ok {
-			t.end = e
-		}
-	}
-}
-
 // copyNames are the names of which this one can be that of a copy: app.log.1, app.log-20261127, app-20261127.log and app.log~ are
 // those of copies of app.log.
 func copyNames(path string) (names []string) {
@@ -70,11 +61,23 @@ const (
 	readOn      // from the position that was set
 )
 
+// copying is what copies knows of a tail.
+type copying struct {
+	unjudged bool     // it may be a copy of another file: nothing was read of it
+	copyOf   *tail    // which has all of it, so that it waits; nil as a rule
+	wasThen  *reached // was of that one, as of then
+	copied   int64    // bytes that it has in common with that one
+	was      *reached // how far it was read when it was last truncated
+}
+
+// copies recognises copies of followed files.
+type copies struct{ *paths }
+
 // judge says whether a file met anew is to be read now. It is called before each reading until that is known.
-func (f *follower) judge(t *tail) (read bool) {
-	if f.stands(t) {
+func (c *copies) judge(t *tail) (read bool) {
+	if c.stands(t) {
 		if in, err := statFile(t.file); err == nil && in.size == t.copied {
-			f.hold(t, in)
+			c.hold(t, in)
 			return false
 		}
 	}
@@ -91,7 +94,7 @@ func (f *follower) judge(t *tail) (read bool) {
 	}
 	best := noCopy
 	for _, name := range copyNames(t.track.path) {
-		tr := f.tracks[name]
+		tr := c.tracks[name]
 		if tr == nil {
 			continue
 		}
@@ -106,49 +109,40 @@ func (f *follower) judge(t *tail) (read bool) {
 	}
 	switch {
 	case best == waitingCopy:
-		f.hold(t, in)
+		c.hold(t, in)
 		return false
-	case best == undecided && time.Since(t.grown) < f.pace.settle:
-		f.waiting[t] = struct{}{} // it may still be written
+	case best == undecided && time.Since(t.grown) < c.pace.settle:
+		c.turns.soon[t] = struct{}{} // it may still be written
 		return false
 	case best == readOn:
-		f.Log.Info("reading goes on in a copy of a followed file", "path", t.track.path, "offset", t.pos.off)
-	case best == noCopy && t.copyOf != nil && !f.stands(t): // it was one, and nothing else is left that tells
+		c.Log.Info("reading goes on in a copy of a followed file", "path", t.track.path, "offset", t.pos.off)
+	case best == noCopy && t.copyOf != nil && !c.stands(t): // it was one, and nothing else is left that tells
 		t.pos.off = t.copied
 	}
-	f.settleCopy(t)
+	c.settle(t)
 	return true
 }
 
 // stands says that what t is a copy of is followed and was not truncated. Where t still goes another way than that, it only
 // began like it.
-func (f *follower) stands(t *tail) bool {
-	return t.copyOf != nil && f.tails[t.copyOf.id] == t.copyOf && t.copyOf.was == t.wasThen
+func (c *copies) stands(t *tail) bool {
+	return t.copyOf != nil && c.tails[t.copyOf.id] == t.copyOf && t.copyOf.was == t.wasThen
 }
 
 // hold lets a copy rest until it, or what it is a copy of, changes.
-func (f *follower) hold(t *tail, in info) {
+func (c *copies) hold(t *tail, in info) {
 	t.size, t.mtime = in.size, in.mtime
-	delete(f.waiting, t)
-	f.setDrained(t, true)
+	delete(c.turns.soon, t)
+	c.turns.setDrained(t, true)
 	if !t.left.IsZero() {
-		f.waiting[t] = struct{}{}
+		c.turns.soon[t] = struct{}{}
 	}
 }
 
-func (f *follower) settleCopy(t *tail) {
+func (c *copies) settle(t *tail) {
 	t.unjudged, t.copyOf, t.wasThen = false, nil, nil
-	delete(f.waiting, t)
-	t.filed, f.dirty = false, true
-}
-
-// wakeCopies has copies of a file looked at again: it was truncated, or is let go.
-func (f *follower) wakeCopies(of *tail) {
-	for _, t := range f.tails {
-		if t.copyOf == of {
-			f.push(t)
-		}
-	}
+	delete(c.turns.soon, t)
+	t.filed, c.saving.dirty = false, true
 }
 
 // compare says whether t, of that size, is a copy of a followed file.
@@ -159,7 +153,7 @@ func (t *tail) compare(of *tail, size int64) verdict {
 	}
 	was := of.was
 	if was == nil { // it may be truncated and not read since
-		was = &record{pos: of.pos, print: of.print, end: of.end}
+		was = &of.reached
 		if in, err := statFile(of.file); err == nil && in.size >= of.pos.off {
 			head, err := readHead(of.file, make([]byte, headSize))
 			if err != nil || of.print.fits(head) {

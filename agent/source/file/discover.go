@@ -1,91 +1,32 @@
 package file
 
 import (
+	"cmp"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"ossecd/agent/source"
 )
 
-// dir is a directory in which files of ours are, or may appear.
-type dir struct {
-	path    string
-	tracks  map[*track]struct{}
-	watched bool  // the system tells of changes
-	heard   bool  // it told something since the last poll
-	deaf    bool  // it did not tell of a change that a poll found, as on network mounts: polled as if not watched
-	mtime   int64 // before it was last read
-	fresh   bool  // mtime was so recent then that a change may have left it the same
-	listed  bool  // read for a glob, so that its own changes matter
-	locked  bool  // could not be read
-	visited bool  // in the present scan
-	warned  string
-}
+// discovery finds the files that the patterns stand for, and notices what becomes of them: by what the system tells of
+// directories, and by looking.
+type discovery struct {
+	*settings
+	*paths
+	rotated *rotated
+	stall   *stall
 
-// freshFor is longer than the steps in which any file system counts time.
-const freshFor = 2 * time.Second
-
-func (f *follower) dir(path string) *dir {
-	d := f.dirs[path]
-	if d == nil {
-		d = &dir{path: path, tracks: make(map[*track]struct{})}
-		f.dirs[path] = d
-	}
-	return d
-}
-
-// visit makes a directory known and watched, before it is read.
-func (f *follower) visit(path string) {
-	d := f.dir(path)
-	d.visited, d.listed, d.locked = true, true, false
-	f.watchDir(d)
-	if fi, err := os.Stat(path); err == nil {
-		d.mtime = fi.ModTime().UnixNano()
-		d.fresh = recent(fi.ModTime(), time.Now())
-	}
-}
-
-// recent says that what was changed then may have been changed again without a sign. Where the clock was set back since, it cannot.
-func recent(changed, now time.Time) bool {
-	return now.Sub(changed).Abs() < freshFor
-}
-
-func (f *follower) watchDir(d *dir) {
-	if d.watched {
-		return
-	}
-	err := f.watch.add(d.path)
-	if err == nil {
-		d.watched = true
-		return
-	}
-	if !errors.Is(err, errors.ErrUnsupported) {
-		f.complainDir(d, "directory cannot be watched and is looked at every second instead: "+watchRemedy(err), err)
-	}
-}
-
-// watchReal watches the directory in which the file of a linked path really is.
-func (f *follower) watchReal(tr *track) {
-	if f.reals[tr.real] == tr {
-		delete(f.reals, tr.real)
-	}
-	tr.real = ""
-	fi, err := os.Lstat(tr.path)
-	if err != nil || fi.Mode()&os.ModeSymlink == 0 {
-		return
-	}
-	real, err := filepath.EvalSymlinks(tr.path)
-	if err != nil {
-		return
-	}
-	tr.real = filepath.Clean(real)
-	f.reals[tr.real] = tr
-	d := f.dir(filepath.Dir(tr.real))
-	d.visited = true
-	f.watchDir(d)
+	known   positions // as loaded; emptied by the first scan
+	scanned bool      // the first scan is done
+	rescan  bool      // the directories must be read again
+	scanAt  time.Time // not before, where the last one took long
+	polls   int       // polls so far
+	polled  time.Time // the last one
 }
 
 // rest is how long to leave off looking for changes after a look that took so long: with a hundred thousand files it takes
@@ -97,89 +38,90 @@ func rest(took time.Duration) time.Duration {
 	return 5 * took
 }
 
+// due is when to look next.
+func (d *discovery) due() time.Duration {
+	due := time.Until(d.polled.Add(d.pace.poll))
+	if d.rescan {
+		due = min(due, time.Until(d.scanAt))
+	}
+	return due
+}
+
+// tick looks where that is due.
+func (d *discovery) tick(now time.Time) {
+	if now.Sub(d.polled) >= d.pace.poll {
+		d.poll()
+		end := time.Now()
+		d.polled = end.Add(rest(end.Sub(now)))
+	}
+	d.scanIfDue()
+}
+
 // scanIfDue scans where that is asked for and may be.
-func (f *follower) scanIfDue() {
-	if f.rescan && !time.Now().Before(f.scanAt) {
-		f.scan()
+func (d *discovery) scanIfDue() {
+	if d.rescan && !time.Now().Before(d.scanAt) {
+		d.scan()
 	}
 }
 
 // scan reads all directories of the globs and checks all paths, found or known.
-func (f *follower) scan() {
-	f.rescan = false
+func (d *discovery) scan() {
+	d.rescan = false
 	began := time.Now()
 	defer func() {
 		end := time.Now()
-		f.scanAt = end.Add(rest(end.Sub(began)))
+		d.scanAt = end.Add(rest(end.Sub(began)))
 	}()
-	f.index = make(map[string]dirIndex)
-	for _, d := range f.dirs {
-		d.visited = false
-	}
+	d.rotated.index = make(map[string]dirIndex)
+	d.dirs.beginScan()
 	seen := make(map[string]struct{})
 	var found []string
 	x := expander{
-		visit: f.visit,
+		visit:  d.dirs.visit,
+		failed: d.dirs.unreadable,
 		found: func(path string) {
-			if _, ok := seen[path]; !ok && !f.excluded(path) {
+			if _, ok := seen[path]; !ok && !d.patterns.excluded(path) {
 				seen[path] = struct{}{}
 				found = append(found, path)
 			}
 		},
-		failed: func(path string, err error) {
-			d := f.dir(path)
-			d.locked = true
-			f.complainDir(d, "directory cannot be read; it is tried again at every poll: let the agent read it", err)
-		},
 	}
-	for _, g := range f.globs {
+	for _, g := range d.patterns.globs {
 		x.files(g)
 	}
-	if !f.scanned {
-		f.takeUp(found)
+	if !d.scanned {
+		d.takeUp(found)
 	}
 	for _, path := range found {
-		f.check(path)
+		d.check(path)
 	}
-	for path := range f.tracks {
+	for path := range d.tracks {
 		if _, ok := seen[path]; !ok {
-			f.check(path)
+			d.check(path)
 		}
 	}
-	f.scanned = true
-	f.known.files = nil
-	f.index = nil
-	for _, tr := range f.reals {
-		f.dir(filepath.Dir(tr.real)).visited = true
-	}
-	for path, d := range f.dirs {
-		if d.watched && !d.locked {
-			d.warned = ""
-		}
-		if !d.visited && len(d.tracks) == 0 {
-			f.watch.remove(path)
-			delete(f.dirs, path)
-		}
-	}
+	d.scanned = true
+	d.known.files, d.rotated.known, d.rotated.index = nil, nil, nil
+	d.dirs.endScan()
 }
 
 // takeUp hands the saved positions to their tracks, and takes up all of them before any file is met for the first
 // time: what was rotated belongs to its old path.
-func (f *follower) takeUp(found []string) {
+func (d *discovery) takeUp(found []string) {
 	names := make(map[string]string) // absolute to as matched
 	for _, path := range found {
 		names[absolute(path)] = path
 	}
 	var tracks []*track
-	for _, r := range f.known.files {
+	for _, r := range d.known.files {
 		path, ok := names[string(r.path)]
 		if !ok {
-			path, ok = f.unabsolute(string(r.path))
+			path, ok = d.patterns.unabsolute(string(r.path))
 		}
 		if !ok {
 			continue // not configured any more
 		}
-		tr := f.track(path)
+		tr := d.track(path)
 		tr.known = true
 		if len(tr.saved) == 0 {
 			tracks = append(tracks, tr)
@@ -187,113 +129,173 @@ func (f *follower) takeUp(found []string) {
 		tr.saved = append(tr.saved, r)
 	}
 	for _, tr := range tracks {
-		f.check(tr.path)
+		d.check(tr.path)
 	}
 }
 
-// unabsolute finds what a path of the positions file is called by the globs, if by any.
-func (f *follower) unabsolute(path string) (string, bool) {
-	if f.matches(path) {
-		return path, true
+// check compares a path with what is known of it. It says true where something had changed.
+func (d *discovery) check(path string) bool {
+	in, err := stat(path)
+	tr := d.tracks[path]
+	if errors.Is(err, fs.ErrNotExist) {
+		return tr != nil && d.absent(tr)
 	}
-	wd, err := os.Getwd()
+	if tr == nil {
+		tr = d.track(path)
+	}
 	if err != nil {
-		return "", false
+		d.complain(tr, err)
+		return false
 	}
-	rel, err := filepath.Rel(wd, path)
-	return rel, err == nil && f.matches(rel)
+	if cur := tr.current(); cur != nil {
+		if cur.id == in.id {
+			tr.warned = ""
+			changed := cur.drained && (in.size != cur.size || in.mtime != cur.mtime)
+			if changed {
+				d.turns.wake(tr)
+			}
+			return changed
+		}
+		d.leave(cur)
+	}
+	if !in.mode.IsRegular() {
+		d.complain(tr, errNotRegular)
+		return false
+	}
+	if source.Room(d.MaxEvent, cmp.Or(d.Location, path)) < minRoom {
+		d.complain(tr, errLongPath)
+		return false
+	}
+	if len(tr.saved) > 0 {
+		d.rotated.resume(tr)
+	}
+	if cur := tr.current(); cur != nil {
+		return true
+	}
+	if len(tr.saved) > 0 {
+		return false // there, but not to be had yet
+	}
+	if d.claimed(tr, in.id) {
+		return false
+	}
+	return d.meet(tr, in)
 }
 
-func (f *follower) matches(path string) bool {
-	for _, g := range f.globs {
-		if g.match(path) {
-			return !f.excluded(path)
-		}
+// absent is check for a path where nothing is.
+func (d *discovery) absent(tr *track) bool {
+	tr.warned = ""
+	if cur := tr.current(); cur != nil {
+		d.leave(cur)
+		return true
 	}
+	if len(tr.saved) > 0 && !d.scanned {
+		d.rotated.resume(tr)
+	}
+	d.forget(tr)
 	return false
 }
 
-func (f *follower) excluded(path string) bool {
-	return f.Compressed && packedName(path) || slices.ContainsFunc(f.exclude, func(g glob) bool { return g.match(path) })
+// meet begins to follow the file at a path for which no position is known.
+func (d *discovery) meet(tr *track, in info) bool {
+	fromEnd := !d.scanned && !d.FromStart && !tr.known && !d.known.covers(tr.path)
+	t, err := d.open(tr.path)
+	if err != nil {
+		if fromEnd { // what stands in it now is old also when it can be read later
+			tr.saved = []record{{id: in.id, reached: reached{pos: mark{off: in.size}}}}
+			d.saving.dirty = true
+		}
+		d.complain(tr, err)
+		return false
+	}
+	if d.claimed(tr, t.id) { // replaced since it was looked at
+		t.file.Close()
+		return true
+	}
+	if fromEnd {
+		t.room = source.Room(d.MaxEvent, tr.location)
+		t.form = d.form
+		if err := t.toEnd(); err != nil {
+			t.file.Close()
+			d.complain(tr, err)
+			return false
+		}
+	} else {
+		t.unjudged = true
+	}
+	if len(tr.tails) > 0 {
+		d.Log.Info("file rotated; following the new one after the rest of the old one", "path", tr.path)
+	} else {
+		d.following(t, tr.path)
+	}
+	d.adopt(tr, t)
+	return true
 }
 
 // takeChanges looks at what the system told of.
-func (f *follower) takeChanges() {
-	changed, lost := f.watch.take()
+func (d *discovery) takeChanges() {
+	changed, lost := d.dirs.watch.take()
 	if lost {
-		f.rescan = true
+		d.rescan = true
 	}
 	for path, op := range changed {
-		f.changed(path, op)
+		d.changed(path, op)
 	}
-	f.scanIfDue()
+	d.scanIfDue()
 }
 
-func (f *follower) changed(path string, op fsnotify.Op) {
-	if d := f.dirs[filepath.Dir(path)]; d != nil {
-		d.heard = true
+func (d *discovery) changed(path string, op fsnotify.Op) {
+	if in := d.dirs.all[filepath.Dir(path)]; in != nil {
+		in.heard = true
 	}
 	const goes = fsnotify.Remove | fsnotify.Rename
-	if d := f.dirs[path]; d != nil && op&goes != 0 {
-		d.watched = false
-		f.watch.remove(path)
-		f.rescan = true
+	if gone := d.dirs.all[path]; gone != nil && op&goes != 0 {
+		d.dirs.unwatch(gone)
+		d.rescan = true
 	}
-	if tr := f.reals[path]; tr != nil {
-		f.wake(tr)
+	if tr := d.dirs.reals[path]; tr != nil {
+		d.turns.wake(tr)
 		if op != fsnotify.Write {
-			f.check(tr.path)
+			d.check(tr.path)
 		}
 	}
-	switch tr := f.tracks[path]; {
+	switch tr := d.tracks[path]; {
 	case tr != nil && op == fsnotify.Write && tr.current() != nil:
-		f.wake(tr)
-	case tr != nil || f.matches(path):
-		f.check(path)
+		d.turns.wake(tr)
+	case tr != nil || d.patterns.match(path):
+		d.check(path)
 	case op&fsnotify.Create != 0 && isDir(path):
-		for _, g := range f.globs {
-			f.rescan = f.rescan || g.onTheWay(path)
-		}
+		d.rescan = d.rescan || d.patterns.onTheWay(path)
 	}
 }
 
 // poll looks for changes that no event told of.
-func (f *follower) poll() {
-	f.crowded = false
-	f.takeChanges()
-	f.polls++
-	for _, d := range f.dirs {
-		if d.watched && !d.deaf && f.polls%f.pace.slow != 0 {
+func (d *discovery) poll() {
+	d.crowded = false
+	d.takeChanges()
+	d.polls++
+	for _, in := range d.dirs.all {
+		if in.watched && !in.deaf && d.polls%d.pace.slow != 0 {
 			continue
 		}
-		heard := d.heard
-		d.heard = false
-		fi, err := os.Stat(d.path)
-		if err != nil && d.watched {
-			d.watched = false
-			f.watch.remove(d.path)
+		heard := in.heard
+		in.heard = false
+		fi, err := os.Stat(in.path)
+		if err != nil && in.watched {
+			d.dirs.unwatch(in)
 		}
-		if err != nil || d.locked || d.fresh || d.listed && fi.ModTime().UnixNano() != d.mtime {
-			f.rescan = true
+		if err != nil || in.locked || in.fresh || in.listed && fi.ModTime().UnixNano() != in.mtime {
+			d.rescan = true
 		}
 		missed := false
-		for tr := range d.tracks {
-			f.stall.begin(&tr.path)
-			missed = f.check(tr.path) || missed
-			f.stall.end()
+		for tr := range in.tracks {
+			d.stall.begin(&tr.path)
+			missed = d.check(tr.path) || missed
+			d.stall.end()
 		}
-		if missed && d.watched && !heard && !d.deaf {
-			d.deaf = true
-			f.Log.Debug("no event told of a change; looking every second", "path", d.path)
+		if missed && in.watched && !heard && !in.deaf {
+			in.deaf = true
+			d.Log.Debug("no event told of a change; looking every second", "path", in.path)
 		}
 	}
-	f.scanIfDue()
-}
-
-// complainDir logs what is wrong with a directory, once until it changes.
-func (f *follower) complainDir(d *dir, text string, err error) {
-	if d.warned != err.Error() {
-		d.warned = err.Error()
-		f.Log.Warn(text, "path", d.path, "error", err)
-	}
+	d.scanIfDue()
 }

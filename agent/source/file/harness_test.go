@@ -204,7 +204,7 @@ func (r *rig) startOffline() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	s.pace = r.pace
+	s.settings.pace = r.pace
 	out := r.output
 	if out == nil {
 		out = r.got

@@ -79,7 +79,7 @@ func TestMarkAlone(t *testing.T) {
 func TestPositionWithinCharacter(t *testing.T) {
 	t.Parallel()
 	text := wide(binary.LittleEndian, "\ufeffone\ntwo\n")
-	tl := &tail{track: &track{}, pos: mark{off: 9}} // behind the first byte of the newline
+	tl := &tail{track: &track{}, reached: reached{pos: mark{off: 9}}} // behind the first byte of the newline
 	tl.settle(text, int64(len(text)))
 	if tl.pos.off != 10 || tl.form.coding != utf16le {
 		t.Errorf("position %d, coding %d", tl.pos.off, tl.form.coding)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -116,24 +115,24 @@ func (t *tail) readPacked(room int, b *batch) error {
 
 // reopenPacked looks for a saved position in the compressed files beside a path: in one whose name begins like the path's, and
 // whose content begins like what was read. It is nil where there is none.
-func (f *follower) reopenPacked(tr *track, r record) *tail {
-	if !f.Compressed || r.print.n == 0 {
+func (ro *rotated) reopenPacked(tr *track, r record) *tail {
+	if !ro.Compressed || r.print.n == 0 {
 		return nil
 	}
 	stem := filepath.Base(tr.path)
 	stem = strings.TrimSuffix(stem, filepath.Ext(stem))
-	for id, name := range f.list(tr) {
-		if !packedName(name) || !strings.HasPrefix(filepath.Base(name), stem) || f.tails[id] != nil {
+	for id, name := range ro.list(tr) {
+		if !packedName(name) || !strings.HasPrefix(filepath.Base(name), stem) || ro.tails[id] != nil {
 			continue
 		}
 		t, err := openPacked(name)
 		if err != nil {
-			f.Log.Warn("a compressed file is skipped", "path", name, "error", err, "remedy", "check that the file is complete, for example with gzip -t")
+			ro.Log.Warn("a compressed file is skipped", "path", name, "error", err, "remedy", "check that the file is complete, for example with gzip -t")
 			continue
 		}
 		if r.print.fits(t.packed.read(0, headSize)) {
-			t.pos, t.left = r.pos, time.Now()
-			f.waiting[t] = struct{}{}
+			t.pos = r.pos
+			ro.setLeft(t)
 			return t
 		}
 		t.close()

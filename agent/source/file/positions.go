@@ -39,11 +39,16 @@ type positions struct {
 
 // record is the saved position of one file.
 type record struct {
-	path  name
-	id    identity
-	pos   mark
+	path name
+	id   identity
+	reached
+}
+
+// reached is how far a file was read, and what tells that it is still the same.
+type reached struct {
+	pos   mark // all before it was sent
 	print fingerprint
-	end   ending // of what was read; zero where it is not known
+	end   ending // of what was read; of an earlier position, or zero, where it is not known
 }
 
 // name is a path or glob, which may be any bytes.
@@ -144,7 +149,7 @@ func parsePositions(b []byte) (positions, error) {
 	}
 	p := positions{globs: j.Globs, generation: j.Generation}
 	for i, f := range j.Files {
-		r := record{path: f.Path, id: identity{f.Device, f.Inode}, pos: mark{f.Offset, f.Mid}}
+		r := record{path: f.Path, id: identity{f.Device, f.Inode}, reached: reached{pos: mark{f.Offset, f.Mid}}}
 		switch {
 		case f.Path == "":
 			return positions{}, fmt.Errorf("file %d: no path", i+1)

@@ -77,7 +77,7 @@ func TestHotPositionsOfBefore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "progress")
 	a, b := identity{1, 2}, identity{1, 3}
 	known := func() *positions {
-		return &positions{generation: 5, files: []record{{path: "/a", id: a, pos: mark{10, false}}, {path: "/b", id: b, pos: mark{20, false}}}}
+		return &positions{generation: 5, files: []record{{path: "/a", id: a, reached: reached{pos: mark{10, false}}}, {path: "/b", id: b, reached: reached{pos: mark{20, false}}}}}
 	}
 	h, err := openProgress(path, known())
 	if err != nil {

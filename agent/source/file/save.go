@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ossecd/keys/durable"
+	"ossecd/keys/limitlog"
 )
 
 // saver writes the positions file in its own goroutine, so that a slow disk does not stop the reading.
@@ -44,58 +45,83 @@ func (s *saver) close() {
 	<-s.done
 }
 
-// startSave hands the present positions to the saver.
-func (f *follower) startSave() {
-	p := positions{files: make([]record, 0, len(f.tails)), generation: f.progress.saving()}
-	for _, g := range f.globs {
+// saving says when positions are to be saved, and what waits for it.
+type saving struct {
+	*settings
+	turns    *turns
+	saver    *saver
+	progress *progress
+
+	dirty    bool      // positions differ from those saved
+	urgent   bool      // a tail that is not filed waits for the next save
+	running  bool      // the saver is at work
+	filing   []*tail   // those that are filed by it
+	at       time.Time // not before
+	urgentAt time.Time // not before, where it is urgent
+	failed   limitlog.Limit
+}
+
+// pending says that there is something to save and nobody at it; due, when.
+func (s *saving) pending() bool { return s.dirty && !s.running }
+
+func (s *saving) due() time.Time {
+	if s.urgent {
+		return s.urgentAt
+	}
+	return s.at
+}
+
+// start hands the present positions to the saver.
+func (s *saving) start(tracks map[string]*track) {
+	p := positions{files: make([]record, 0, len(tracks)), generation: s.progress.saving()}
+	for _, g := range s.patterns.globs {
 		p.globs = append(p.globs, name(g.text))
 	}
-	for _, tr := range f.tracks {
+	for _, tr := range tracks {
 		path := name(absolute(tr.path))
 		for _, t := range tr.tails {
 			if !t.filed {
-				f.filing = append(f.filing, t)
+				s.filing = append(s.filing, t)
 			}
 			t.noteEnding()
-			p.files = append(p.files, record{path, t.id, t.pos, t.print, t.end})
+			p.files = append(p.files, record{path, t.id, t.reached})
 		}
 		for _, r := range tr.saved {
 			r.path = path
 			p.files = append(p.files, r)
 		}
 	}
-	f.dirty, f.urgent, f.saving = false, false, true
-	f.saver.work <- p
+	s.dirty, s.urgent, s.running = false, false, true
+	s.saver.work <- p
 }
 
-// firstSave makes the files known before any of them is read: a file met for the first time is begun at its
-// end once, not after every kill.
-func (f *follower) firstSave() {
-	f.startSave()
-	f.saved(<-f.saver.done)
-}
-
-// saved takes in how a save went. One that failed is tried again, and logged once a minute.
-func (f *follower) saved(r saveResult) {
-	f.saving = false
-	for _, t := range f.filing { // also where it failed: reading goes on
-		t.filed = true
-		f.push(t)
+// wait waits for the save under way, if there is one.
+func (s *saving) wait() {
+	if s.running {
+		s.done(<-s.saver.done)
 	}
-	f.filing = f.filing[:0]
+}
+
+// done takes in how a save went. One that failed is tried again, and logged once a minute.
+func (s *saving) done(r saveResult) {
+	s.running = false
+	for _, t := range s.filing { // also where it failed: reading goes on
+		t.filed = true
+		s.turns.push(t)
+	}
+	s.filing = s.filing[:0]
 	now := time.Now()
 	// A save of many files may take long; it shall not take more than a tenth of the time, or half of it while there are
 	// files that wait for it.
-	f.saveAt, f.urgentAt = now.Add(max(f.pace.save, 10*r.took)), now.Add(r.took)
+	s.at, s.urgentAt = now.Add(max(s.pace.save, 10*r.took)), now.Add(r.took)
 	if r.err == nil {
-		f.saveLog = time.Time{}
+		s.failed = limitlog.Limit{}
 		return
 	}
-	f.dirty = true
-	f.saveAt = now.Add(4 * f.pace.save)
-	if f.saveLog.IsZero() || now.Sub(f.saveLog) >= time.Minute {
-		f.saveLog = now
-		f.Log.Error("positions of followed files cannot be saved; reading goes on, but lines are sent again if the agent is killed now: "+
-			"free space on the disk, and make the state directory writable", "path", f.Positions, "error", r.err)
+	s.dirty = true
+	s.at = now.Add(4 * s.pace.save)
+	if s.failed.Due(now) {
+		s.Log.Error("positions of followed files cannot be saved; reading goes on, but lines are sent again if the agent is killed now: "+
+			"free space on the disk, and make the state directory writable", "path", s.Positions, "error", r.err)
 	}
 }

@@ -22,8 +22,7 @@ func TestShape(t *testing.T) {
 		{"/l/app.log", "/l/old.app.1", "/l/older.app.1", false},
 		{"/l/app.log", "/l/app.log.1", "/l/app.log", false},
 	} {
-		f := &follower{}
-		if got := f.shape(tt.own, tt.a) == f.shape(tt.own, tt.b); got != tt.want {
+		if got := shapeOf(tt.own, tt.a, false) == shapeOf(tt.own, tt.b, false); got != tt.want {
 			t.Errorf("of %s: %s and %s: %v, want %v", tt.own, tt.a, tt.b, got, tt.want)
 		}
 	}

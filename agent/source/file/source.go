@@ -35,7 +35,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -92,14 +91,16 @@ var stockPace = pace{
 	delivery: 20 * time.Millisecond, save: time.Second,
 }
 
-// Source follows files. Make it with [New].
-type Source struct {
-	cfg     Config
-	globs   []glob
-	exclude []glob
-	form    form
-	pace    pace
+// settings is the configuration as all parts of a source use it.
+type settings struct {
+	Config
+	patterns patterns
+	form     form
+	pace     pace
 }
+
+// Source follows files. Make it with [New].
+type Source struct{ settings settings }
 
 var _ source.Source = (*Source)(nil)
 
@@ -118,24 +119,12 @@ func New(cfg Config) (*Source, error) {
 	if cfg.Log == nil {
 		errs = append(errs, errors.New("no logger given"))
 	}
-	s := &Source{cfg: cfg, pace: stockPace}
-	for _, text := range cfg.Globs {
-		g, err := parseGlob(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("file: %w", err))
-			continue
-		}
-		s.globs = append(s.globs, g)
-	}
-	for _, text := range cfg.Exclude {
-		g, err := parseGlob(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("exclude: %w", err))
-			continue
-		}
-		s.exclude = append(s.exclude, g)
-	}
-	var err error
+	s := settings{Config: cfg, pace: stockPace}
+	var err, badGlobs, badExclude error
+	s.patterns.compressed = cfg.Compressed
+	s.patterns.globs, badGlobs = parseGlobs("file", cfg.Globs)
+	s.patterns.exclude, badExclude = parseGlobs("exclude", cfg.Exclude)
+	errs = append(errs, badGlobs, badExclude)
 	if s.form.coding, err = parseCoding(cfg.Encoding); err != nil {
 		errs = append(errs, err)
 	}
@@ -146,247 +135,29 @@ func New(cfg Config) (*Source, error) {
 	} else if cfg.MultilineTimeout != 0 {
 		errs = append(errs, errors.New("multiline_timeout: goes with multiline_start, which says how an event begins"))
 	}
-	s.cfg.MultilineTimeout = cmp.Or(cfg.MultilineTimeout, defaultMultiline)
+	s.MultilineTimeout = cmp.Or(cfg.MultilineTimeout, defaultMultiline)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return &Source{s}, nil
 }
 
 // Run follows the files until ctx ends, saves the positions, and returns nil. It returns an error only where
 // the positions file cannot be read although it is there, or where Emit failed while ctx had not ended.
 // It may be called once.
 func (s *Source) Run(ctx context.Context, out source.Output) error {
-	known, err := loadPositions(s.cfg.Positions, s.cfg.Log)
+	f, err := newFollower(&s.settings, out)
 	if err != nil {
 		return err
 	}
-	progress, err := openProgress(s.cfg.Positions+".hot", &known)
-	if err != nil {
-		s.cfg.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are sent again", "error", err)
-	}
-	defer progress.close()
-	f := &follower{
-		Config:   s.cfg,
-		progress: progress,
-		pace:     s.pace,
-		globs:    s.globs,
-		exclude:  s.exclude,
-		form:     s.form,
-		out:      out,
-		known:    known,
-		watch:    newWatcher(s.cfg.Log),
-		saver:    newSaver(s.cfg.Positions),
-		stall:    newStall(s.cfg.Log),
-		emits:    make(chan []source.Event),
-		sent:     make(chan sent, 1),
-		dirs:     make(map[string]*dir),
-		tracks:   make(map[string]*track),
-		tails:    make(map[identity]*tail),
-		reals:    make(map[string]*track),
-
-		waiting: make(map[*tail]struct{}),
-		buf:     make([]byte, max(chunk, 2*s.cfg.MaxEvent)),
-	}
-	f.backlog, _ = out.(source.Backlog)
+	defer f.close()
 	emitting := make(chan struct{})
 	go func() {
 		defer close(emitting)
-		for b := range f.emits {
-			n, err := out.Emit(ctx, b)
-			var end uint64
-			if f.backlog != nil {
-				_, end, _ = f.backlog.Backlog()
-			}
-			f.sent <- sent{n, end, err}
-		}
+		f.reader.emit(ctx, out)
 	}()
 	err = f.run(ctx)
-	close(f.emits)
+	close(f.reader.emits)
 	<-emitting
-	f.watch.close()
-	f.saver.close()
-	for _, t := range f.tails {
-		t.close()
-	}
 	return err
-}
-
-// sent is what Emit returned for the batch in flight.
-type sent struct {
-	n   int
-	end uint64 // number of an event behind them, 0 where that is not known
-	err error
-}
-
-// follower is the state of one Run. All of it belongs to the goroutine of run.
-type follower struct {
-	Config
-	pace    pace
-	globs   []glob
-	exclude []glob
-	form    form
-	out     source.Output
-	known   positions // as loaded; emptied by the first scan
-
-	watch    *watcher
-	saver    *saver
-	stall    *stall
-	progress *progress
-	emits    chan []source.Event
-	sent     chan sent
-
-	dirs    map[string]*dir     // directories looked at
-	tracks  map[string]*track   // by path as matched
-	tails   map[identity]*tail  // every open file, once
-	reals   map[string]*track   // by the real path of a track whose path is a symbolic link
-	index   map[string]dirIndex // directories searched for rotated files; lives for one scan
-	scanned bool                // the first scan is done
-	rescan  bool                // the directories must be read again
-	scanAt  time.Time           // not before, where the last one took long
-	polls   int                 // polls so far
-	polled  time.Time           // the last one
-	crowded bool                // no more files can be opened, as found since the last poll
-	said    quota               // of messages about single files
-
-	queue       queue              // tails that may have something to read
-	unread      int                // tails not read to their end
-	waiting     map[*tail]struct{} // tails to look at every pace.quick
-	undelivered undelivered
-	backlog     source.Backlog // nil where the output has none
-	flying      *tail          // whose batch is in Emit; nil: none
-	batch       batch
-	buf         []byte
-
-	dirty    bool      // positions differ from those saved
-	urgent   bool      // a tail that is not filed waits for the next save
-	saving   bool      // the saver is at work
-	filing   []*tail   // those that are filed by it
-	saveAt   time.Time // not before
-	urgentAt time.Time // not before, where it is urgent
-	saveLog  time.Time // when a failed save was last logged
-}
-
-func (f *follower) run(ctx context.Context) error {
-	f.scan()
-	f.firstSave()
-	f.polled = time.Now()
-	timer := time.NewTimer(f.pause())
-	defer timer.Stop()
-	for {
-		f.feed()
-		if f.idle() {
-			f.out.Idle()
-		}
-		timer.Reset(f.pause())
-		select {
-		case <-ctx.Done():
-			return f.stop(ctx)
-		case r := <-f.sent:
-			f.delivered(r)
-			if r.err != nil {
-				return errors.Join(f.failed(ctx, r.err), f.stop(ctx))
-			}
-		case <-f.watch.wake:
-			f.takeChanges()
-		case r := <-f.saver.done:
-			f.saved(r)
-		case <-timer.C:
-			f.tick()
-		}
-	}
-}
-
-// failed is nil for the end of ctx, which is no failure.
-func (f *follower) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("events of files not taken: %w", err)
-}
-
-// stop takes in what Emit still answers and saves the positions a last time.
-func (f *follower) stop(ctx context.Context) error {
-	var err error
-	if f.flying != nil {
-		r := <-f.sent
-		f.delivered(r)
-		if r.err != nil {
-			err = f.failed(ctx, r.err)
-		}
-	}
-	if f.saving {
-		f.saved(<-f.saver.done)
-	}
-	if f.dirty {
-		f.startSave()
-		f.saved(<-f.saver.done)
-	}
-	return err
-}
-
-// pause is the time until the next thing to do that no channel tells of.
-func (f *follower) pause() time.Duration {
-	d := time.Until(f.polled.Add(f.pace.poll))
-	if len(f.waiting) > 0 {
-		d = min(d, f.pace.quick)
-	}
-	if f.dirty && !f.saving {
-		d = min(d, time.Until(f.saveDue()))
-	}
-	if len(f.undelivered.waiting) > 0 {
-		d = min(d, f.pace.delivery)
-	}
-	if f.rescan {
-		d = min(d, time.Until(f.scanAt))
-	}
-	return max(d, 0)
-}
-
-// saveDue is when changed positions are to be saved.
-func (f *follower) saveDue() time.Time {
-	if f.urgent {
-		return f.urgentAt
-	}
-	return f.saveAt
-}
-
-// tick does what is due.
-func (f *follower) tick() {
-	now := time.Now()
-	for t := range f.waiting {
-		f.push(t)
-	}
-	if f.dirty && !f.saving && !now.Before(f.saveDue()) {
-		f.startSave()
-	}
-	if now.Sub(f.polled) >= f.pace.poll {
-		f.poll()
-		end := time.Now()
-		f.polled = end.Add(rest(end.Sub(now)))
-	}
-	f.scanIfDue()
-	f.releaseWaiting()
-	f.tellMore(now)
-}
-
-// idle says that all there is to read has been emitted.
-func (f *follower) idle() bool {
-	if !f.scanned || f.flying != nil || f.unread > 0 || f.queue.head != nil {
-		return false
-	}
-	for t := range f.waiting {
-		if t.rest > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// absolute is the name of a path in the positions file, which must not depend on the working directory.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
 }

@@ -164,7 +164,7 @@ func FuzzPositions(f *testing.F) {
 	full, err := positions{
 		globs: []name{"/var/log/*.log", "b\xff"},
 		files: []record{
-			{path: "/var/log/a.log", id: identity{64513, 131}, pos: mark{90210, true}, print: fingerprintOf([]byte("head"))},
+			{path: "/var/log/a.log", id: identity{64513, 131}, reached: reached{pos: mark{90210, true}, print: fingerprintOf([]byte("head"))}},
 			{path: "/c\xff", id: identity{1<<64 - 1, 0}},
 		},
 	}.appendTo(nil)

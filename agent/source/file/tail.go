@@ -13,41 +13,39 @@ var errNotRegular = errors.New("not a regular file")
 
 // tail is one open file. It holds no bytes of it: a line without its newline is read again when there is more.
 type tail struct {
-	track  *track
-	file   *os.File
-	id     identity
-	print  fingerprint
-	pos    mark    // all before it was sent
+	track *track
+	file  *os.File
+	id    identity
+	reached
 	room   int     // largest message in bytes
 	form   form    // settled when the file is read
 	packed *packed // of a compressed file, else nil
 
-	size    int64     // as last seen
-	mtime   int64     // as last seen
-	grown   time.Time // when size last changed
-	atEnd   bool      // all of size was looked at
-	rest    int64     // bytes at the end that no event was made of yet; right while atEnd
-	lines   int64     // of them, those of whole lines, to which more may belong
-	drained bool      // counted as read to its end
+	seen
+	turn
+	rotation
+	copying
 
-	filed    bool      // the positions file knows it as it is: its lines can be sent, and a kill repeats few of them
-	left     time.Time // since when the path stands for another file, or none; zero: followed
-	released bool      // the successor need not wait for it any more
-
-	end      ending  // of what was read; of an earlier position where the file was truncated meanwhile
-	was      *record // where it was read to when it was last truncated
-	unjudged bool    // it may be a copy of another file: nothing was read of it; see copies.go
-	copyOf   *tail   // which has all of it, so that it waits; nil as a rule
-	wasThen  *record // was of that one, as of then
-	copied   int64   // bytes that it has in common with that one
-
-	alias string // another matching path of this file, "" if none was seen
-
+	filed       bool   // the positions file knows it as it is: its lines can be sent, and a kill repeats few of them
 	failed      string // the last read error logged
 	undelivered int64  // bytes of its events that are not delivered; see undelivered.go
-	held        bool   // it waits since these are too many
-	queued      bool
-	next        *tail // in the queue
+}
+
+// seen is a file as it was when it was last looked at.
+type seen struct {
+	size  int64
+	mtime int64
+	grown time.Time // when size last changed
+	atEnd bool      // all of size was looked at
+	rest  int64     // bytes at the end that no event was made of yet; right while atEnd
+	lines int64     // of them, those of whole lines, to which more may belong
+}
+
+// rotation says where a file stands that its path does not stand for.
+type rotation struct {
+	left     time.Time // since when the path stands for another file, or none; zero: followed
+	released bool      // the successor need not wait for it any more
+	alias    string    // another matching path of this file, "" if none was seen
 }
 
 // openTail opens the regular file at path; the position is its beginning.
@@ -68,7 +66,7 @@ func openTail(path string) (*tail, error) {
 		f.Close()
 		return nil, err
 	}
-	return &tail{file: f, id: in.id, print: fingerprintOf(head), size: in.size, grown: time.Now()}, nil
+	return &tail{file: f, id: in.id, reached: reached{print: fingerprintOf(head)}, seen: seen{size: in.size, grown: time.Now()}}, nil
 }
 
 func (t *tail) close() {
@@ -86,7 +84,7 @@ func (t *tail) resume(r record) (bool, error) {
 		return false, err
 	}
 	if t.size < r.pos.off || !r.print.fits(head) {
-		t.was = &r
+		t.was = &r.reached
 		return false, nil
 	}
 	t.pos, t.end = r.pos, r.end
@@ -135,8 +133,8 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	}
 	if in.size < t.pos.off || !t.print.fits(head) {
 		truncated = true
-		t.was = &record{pos: t.pos, print: t.print, end: t.end}
-		t.pos, t.print, t.end = mark{}, fingerprint{}, ending{}
+		was := t.reached
+		t.was, t.reached = &was, reached{}
 	}
 	if len(head) > t.print.n {
 		t.print = fingerprintOf(head)
@@ -196,4 +194,22 @@ func (t *tail) readRest(buf []byte, b *batch, all bool) error {
 	}
 	t.atEnd, t.rest, t.lines = false, 0, 0
 	return nil
+}
+
+// noteEnding keeps the ending of what was read so far.
+func (t *tail) noteEnding() {
+	if t.packed == nil && t.end.off != t.pos.off {
+		if e, ok := endingAt(t.file, t.pos.off); ok {
+			t.end = e
+		}
+	}
+}
+
+// stillFor is how long a file has not grown, and not stood at its path where that was left.
+func (t *tail) stillFor(now time.Time) time.Duration {
+	still := now.Sub(t.grown)
+	if !t.left.IsZero() {
+		still = min(still, now.Sub(t.left))
+	}
+	return still
 }

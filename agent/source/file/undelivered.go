@@ -6,9 +6,9 @@ import "ossecd/agent/source"
 // output has more than it wants, files that gave much wait, so that the lines of the others need not queue behind a backlog
 // of gigabytes. Those with less than a chunk of it go on.
 type undelivered struct {
+	backlog source.Backlog // nil where the output has none
 	bytes   int64
 	parts   []part // in the order in which they were given
-	waiting []*tail
 }
 
 // part is bytes of a file that are delivered with the events before end.
@@ -65,21 +65,11 @@ func (u *undelivered) drop(n int) {
 }
 
 // mustWait says that a file must wait.
-func (f *follower) mustWait(t *tail) bool {
-	if f.backlog == nil || t.undelivered < chunk {
+func (u *undelivered) mustWait(t *tail) bool {
+	if u.backlog == nil || t.undelivered < chunk {
 		return false
 	}
-	delivered, _, most := f.backlog.Backlog()
-	f.undelivered.settle(delivered)
-	return most > 0 && f.undelivered.bytes >= most && t.undelivered >= chunk
-}
-
-// releaseWaiting gives the files that waited a turn, in which it is asked again whether they must.
-func (f *follower) releaseWaiting() {
-	for _, t := range f.undelivered.waiting {
-		t.held = false
-		f.push(t)
-	}
-	clear(f.undelivered.waiting)
-	f.undelivered.waiting = f.undelivered.waiting[:0]
+	delivered, _, most := u.backlog.Backlog()
+	u.settle(delivered)
+	return most > 0 && u.bytes >= most && t.undelivered >= chunk
 }

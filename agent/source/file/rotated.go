@@ -9,59 +9,65 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
+
+// rotated looks for the files of saved positions, which may have been rotated while the agent was down.
+type rotated struct {
+	*paths
+	known []record            // as loaded, during the first scan
+	index map[string]dirIndex // directories searched; lives for one scan
+}
 
 // resume takes up the saved positions of a track: in the file at its path or, where that was rotated meanwhile,
 // under another name in the same directory. What cannot be had now stays saved.
-func (f *follower) resume(tr *track) {
+func (ro *rotated) resume(tr *track) {
 	var keep []record
 	var newest *tail
 	for _, r := range tr.saved {
-		t, err := f.reopen(tr, r)
+		t, err := ro.reopen(tr, r)
 		switch {
 		case err != nil:
-			f.complain(tr, err)
+			ro.complain(tr, err)
 			keep = append(keep, r)
-		case t == nil && f.away(tr, r):
+		case t == nil && away(tr, r):
 			keep = append(keep, r)
 		case t == nil:
-			f.dirty = true
-			f.Log.Warn("file was rotated or deleted while the agent was down, and the rest of it is nowhere in the directory: "+
+			ro.saving.dirty = true
+			ro.Log.Warn("file was rotated or deleted while the agent was down, and the rest of it is nowhere in the directory: "+
 				"lines written to it after the saved offset may be missing", "path", tr.path, "offset", r.pos.off)
 		default:
-			f.Log.Info("following file", "path", tr.path, "offset", t.pos.off)
-			f.adopt(tr, t)
+			ro.Log.Info("following file", "path", tr.path, "offset", t.pos.off)
+			ro.adopt(tr, t)
 			newest = t
 		}
 	}
 	tr.saved = keep
 	if newest != nil && !newest.left.IsZero() {
-		f.adoptBetween(tr, newest)
+		ro.adoptBetween(tr, newest)
 	}
 }
 
 // reopen finds the file of a saved position and opens it there. It is nil where there is none, and left where
 // it has another name now.
-func (f *follower) reopen(tr *track, r record) (*tail, error) {
+func (ro *rotated) reopen(tr *track, r record) (*tail, error) {
 	name := tr.path
 	in, err := stat(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if err != nil || in.id != r.id {
-		if name = f.search(tr, r.id); name == "" || f.Compressed && packedName(name) {
-			return f.reopenPacked(tr, r), nil
+		if name = ro.list(tr)[r.id]; name == "" || ro.Compressed && packedName(name) {
+			return ro.reopenPacked(tr, r), nil
 		}
 	}
-	t, err := f.openTail(name)
+	t, err := ro.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if f.tails[t.id] != nil || t.id != r.id {
+	if ro.tails[t.id] != nil || t.id != r.id {
 		t.file.Close()
 		return nil, nil
 	}
@@ -73,24 +79,23 @@ func (f *follower) reopen(tr *track, r record) (*tail, error) {
 	switch {
 	case !ok && name != tr.path: // an inode used again
 		t.file.Close()
-		return f.reopenPacked(tr, r), nil
+		return ro.reopenPacked(tr, r), nil
 	case !ok:
-		if rest := f.reopenPacked(tr, r); rest != nil { // as copy-truncate does it
+		if rest := ro.reopenPacked(tr, r); rest != nil { // as copy-truncate does it
 			t.file.Close()
 			return rest, nil
 		}
-		f.Log.Warn("file was truncated or replaced while the agent was down; reading it from the beginning: "+
+		ro.Log.Warn("file was truncated or replaced while the agent was down; reading it from the beginning: "+
 			"lines written before that, after the saved offset, may be missing", "path", tr.path, "offset", r.pos.off)
 	case name != tr.path:
-		t.left = time.Now()
-		f.waiting[t] = struct{}{}
+		ro.setLeft(t)
 	}
 	return t, nil
 }
 
 // away says that the directory of a saved position is not there, or another file system is in its place: then
 // nothing is known about the file.
-func (f *follower) away(tr *track, r record) bool {
+func away(tr *track, r record) bool {
 	if _, err := os.Lstat(tr.path); err == nil {
 		return false
 	}
@@ -101,7 +106,7 @@ func (f *follower) away(tr *track, r record) bool {
 // adoptBetween takes into a track the files that stood at its path and were rotated away while the agent was
 // down, after the one named rotated: those whose names differ from its name in a number only (app.log.1,
 // app.log-20261122), that were written to later, and that no saved position knows.
-func (f *follower) adoptBetween(tr *track, rotated *tail) {
+func (ro *rotated) adoptBetween(tr *track, rotated *tail) {
 	old, err := statFile(rotated.file)
 	if err != nil {
 		return
@@ -111,11 +116,11 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 		mtime int64
 	}
 	var all []sibling
-	shape := f.shape(tr.path, rotated.file.Name())
-	for id, name := range f.list(tr) {
+	shape := shapeOf(tr.path, rotated.file.Name(), ro.Compressed)
+	for id, name := range ro.list(tr) {
 		// A file that was compressed has a new inode, often that of one that was deleted.
-		isKnown := func(r record) bool { return r.id == id && !(f.Compressed && packedName(name)) }
-		if f.tails[id] != nil || name == tr.path || f.shape(tr.path, name) != shape || slices.ContainsFunc(f.known.files, isKnown) {
+		isKnown := func(r record) bool { return r.id == id && !(ro.Compressed && packedName(name)) }
+		if ro.tails[id] != nil || name == tr.path || shapeOf(tr.path, name, ro.Compressed) != shape || slices.ContainsFunc(ro.known, isKnown) {
 			continue
 		}
 		if in, err := stat(name); err == nil && in.mtime > old.mtime {
@@ -125,27 +130,27 @@ func (f *follower) adoptBetween(tr *track, rotated *tail) {
 	slices.SortFunc(all, func(a, b sibling) int { return cmp.Compare(a.mtime, b.mtime) })
 	for _, s := range all {
 		open := openTail
-		if f.Compressed && packedName(s.name) {
+		if ro.Compressed && packedName(s.name) {
 			open = openPacked
 		}
 		t, err := open(s.name)
 		if err != nil {
-			f.complain(tr, err)
+			ro.complain(tr, err)
 			continue
 		}
-		f.Log.Info("file was rotated more than once while the agent was down; reading this one too", "path", tr.path, "name", s.name)
-		t.left, t.unjudged = time.Now(), true
-		f.waiting[t] = struct{}{}
-		f.adopt(tr, t)
+		ro.Log.Info("file was rotated more than once while the agent was down; reading this one too", "path", tr.path, "name", s.name)
+		t.unjudged = true
+		ro.setLeft(t)
+		ro.adopt(tr, t)
 	}
 }
 
-// shape is what the names of one log's rotated files have in common: the log's own name, and where something was put into
+// shapeOf is what the names of one log's rotated files have in common: the log's own name, and where something was put into
 // it or behind it, that with each number as 0. So app2.log.1 and app2.log.17 belong together, and app.log.1 and
 // app2.log.1 do not. Other names have in common what is no number.
-func (f *follower) shape(own, path string) string {
+func shapeOf(own, path string, compressed bool) string {
 	own, name := filepath.Base(own), filepath.Base(path)
-	if f.Compressed {
+	if compressed {
 		name = unpackedName(name)
 	}
 	same := 0
@@ -163,18 +168,15 @@ var digits = regexp.MustCompile(`[0-9]+`)
 // dirIndex gives the paths of the regular files of a directory.
 type dirIndex map[identity]string
 
-// search gives the path of the file with this identity in the directory of a track, "" for none.
-func (f *follower) search(tr *track, id identity) string { return f.list(tr)[id] }
-
 // list reads the directory of a track, or where that is a symbolic link, the one of its file. During a scan each
 // is read once.
-func (f *follower) list(tr *track) dirIndex {
+func (ro *rotated) list(tr *track) dirIndex {
 	real := tr.path
 	if r, err := filepath.EvalSymlinks(tr.path); err == nil {
 		real = r
 	}
 	path := filepath.Dir(real)
-	if index := f.index[path]; index != nil {
+	if index := ro.index[path]; index != nil {
 		return index
 	}
 	index := make(dirIndex)
@@ -188,8 +190,8 @@ func (f *follower) list(tr *track) dirIndex {
 			index[in.id] = name
 		}
 	}
-	if f.index != nil {
-		f.index[path] = index
+	if ro.index != nil {
+		ro.index[path] = index
 	}
 	return index
 }
