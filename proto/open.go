@@ -5,7 +5,6 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
-	"hash/adler32"
 )
 
 // Message is what an opened datagram says. It is authentic: its checksum held under the key. Whether it is
@@ -147,7 +146,7 @@ func (o *Opener) inflate(p []byte, limit int) ([]byte, error) {
 		return nil, err
 	}
 	body, sum := o.body[:n], p[2+used:]
-	if len(sum) < 4 || binary.BigEndian.Uint32(sum) != adler32.Checksum(body) {
+	if len(sum) < 4 || binary.BigEndian.Uint32(sum) != adler32sum(body) {
 		return nil, ErrChecksum
 	}
 	return body, nil

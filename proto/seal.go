@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash/adler32"
 
 	"github.com/klauspost/compress/flate"
 )
@@ -87,7 +86,7 @@ func (s *Sealer) Seal(dst []byte, c *Cipher, e *Envelope, message []byte) ([]byt
 	if dst = s.out.p; e.Stored || len(dst)-stream > storedSize(len(s.body)) {
 		dst = appendStored(dst[:stream], s.body)
 	}
-	dst = binary.BigEndian.AppendUint32(dst, adler32.Checksum(s.body))
+	dst = binary.BigEndian.AppendUint32(dst, adler32sum(s.body))
 	if extra := (len(dst) - text) % 8; extra > 0 { // 8 "!" are right for a stream of whole blocks
 		copy(dst[text+8-extra:], dst[text+8:])
 		dst = dst[:len(dst)-extra]

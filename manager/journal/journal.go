@@ -64,7 +64,7 @@ type Journal struct {
 // Open opens the journal. Until Start nothing is written.
 func Open(cfg Config) (*Journal, error) {
 	j := &Journal{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), due: make(chan struct{}, 1), closing: make(chan struct{})}
-	q := queue.Config{Dir: cfg.Dir, Limit: cfg.Limit, DropOldest: true, Sync: cfg.Sync, Keep: cfg.Keep, KeepAbsent: true,
+	q := queue.Config{Dir: cfg.Dir, Limit: cfg.Limit, DropOldest: true, Sync: cfg.Sync, Keep: cfg.Keep, KeepAbsent: true, Reuse: true,
 		First: uint64(time.Now().UnixNano()), // there are fewer than one a nanosecond: no two runs give the same number, even if the directory was removed
 		Visit: cfg.Visit, Log: cfg.Log, Options: make(map[string]queue.Options)}
 	for _, r := range cfg.Readers {

@@ -8,6 +8,8 @@ const (
 
 	// tailSize is how much is kept in memory for readers that are a little behind.
 	tailSize = 2 << 20
+
+	maxSpares = 4
 )
 
 // chunk is records that follow each other, in memory. What is in it never changes.
@@ -29,10 +31,10 @@ type tail struct {
 	chunks  []*chunk // oldest first
 	next    uint64   // number of the next record
 	salt    uint32
-	waiting int    // bytes that are not written
-	bytes   int    // in chunks
-	writing *chunk // of which something is being written
-	spare   []byte // for the next chunk
+	waiting int      // bytes that are not written
+	bytes   int      // in chunks
+	writing *chunk   // of which something is being written
+	spares  [][]byte // for the next chunks; a few at most
 }
 
 // hold puts a record behind all others.
@@ -42,8 +44,10 @@ func (t *tail) hold(record []byte) {
 		c = t.chunks[n-1]
 	}
 	if c == nil || cap(c.b)-len(c.b) < len(record) {
-		b := t.spare
-		if t.spare = nil; cap(b) < len(record) {
+		var b []byte
+		if n := len(t.spares); n > 0 && len(record) <= chunkSize {
+			b, t.spares = t.spares[n-1], t.spares[:n-1]
+		} else {
 			b = make([]byte, 0, max(chunkSize, len(record)))
 		}
 		c = &chunk{first: t.next, b: b}
@@ -136,8 +140,8 @@ func (t *tail) release(next, done uint64, unwritten bool, held func(*chunk) bool
 		t.bytes -= len(c.b)
 		t.chunks[0] = nil
 		t.chunks = t.chunks[1:]
-		if cap(c.b) == chunkSize && c != t.writing && !held(c) {
-			t.spare = c.b[:0]
+		if cap(c.b) == chunkSize && len(t.spares) < maxSpares && c != t.writing && !held(c) {
+			t.spares = append(t.spares, c.b[:0])
 		}
 	}
 }

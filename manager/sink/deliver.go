@@ -102,42 +102,55 @@ func (d *delivery) run(ctx context.Context) {
 
 // deliver gives records to the sink, and has the journal know. It returns false where there is to be no more.
 func (d *delivery) deliver(ctx context.Context, records Batch) bool {
-	var last uint64
-	all := 0
-	for b := records; len(b) > 0; b = b[journal.Size(b):] {
-		last = journal.Number(b)
-		all++
+	passed, filtered := d.sieve(records)
+	if filtered > 0 {
+		d.from.Filtered(filtered)
 	}
-	passed, scratch := d.Filter.sieve(records, d.passed)
-	d.passed = scratch
-	n := passed.Len()
-	if n < all {
-		d.from.Filtered(all - n)
-	}
-	if n > 0 && !d.write(ctx, passed, func(done Batch, r Result) { d.from.Settle(done.last()+1, r.Done-r.Refused, r.Refused) }) {
+	if !d.write(ctx, passed, func(last uint64, r Result) { d.from.Settle(last+1, r.Done-r.Refused, r.Refused) }) {
 		return false
 	}
-	if n < all {
+	if filtered > 0 {
+		_, _, last := records.cut(len(records))
 		d.from.Settle(last+1, 0, 0)
 	}
 	return true
 }
 
-// write gives records to the sink; settle is told of those that it is done with. What fails is tried again until ctx ends, and false returned then. A
+// sieve is those of some records that the filter lets pass, and how many it does not. They are put together anew where they are not all.
+func (d *delivery) sieve(all Batch) (passed Batch, filtered int) {
+	if d.Filter.empty() && !all.reports() {
+		return all, 0
+	}
+	d.passed = d.passed[:0]
+	var e Event
+	for rest := all; len(rest) > 0; {
+		one := rest[:journal.Size(rest)]
+		if rest.Next(&e); d.Filter.passes(&e) {
+			d.passed = append(d.passed, one...)
+		} else {
+			filtered++
+		}
+	}
+	return d.passed, filtered
+}
+
+// write gives records to the sink; settle is told of those that it is done with, up to the one with the number last. What fails is tried again until ctx ends, and false returned then. A
 // sink that is gone for good is not tried again.
-func (d *delivery) write(ctx context.Context, records Batch, settle func(done Batch, r Result)) bool {
+func (d *delivery) write(ctx context.Context, records Batch, settle func(last uint64, r Result)) bool {
 	retry := retryFirst
 	for len(records) > 0 {
-		some, n := records.cut(d.Write)
+		some, n, last := records.cut(d.Write)
 		closing := d.isClosing()
 		r, err := d.sink.Write(ctx, some)
 		if err == nil && r.Done != n {
 			err = fmt.Errorf("%d of %d events were taken", r.Done, n)
 		}
 		if r.Done > 0 {
-			rest := records.skip(r.Done)
-			settle(records[:len(records)-len(rest)], r)
-			records, retry = rest, retryFirst
+			if r.Done < n {
+				some, last = records.first(r.Done)
+			}
+			settle(last, r)
+			records, retry = records[len(some):], retryFirst
 		}
 		if err == nil {
 			continue

@@ -96,7 +96,7 @@ func (d *delivery) deliverEarlier(ctx context.Context) bool {
 			break
 		}
 		done := 0
-		if !d.write(ctx, records, func(_ Batch, r Result) {
+		if !d.write(ctx, records, func(_ uint64, r Result) {
 			e.mu.Lock()
 			e.delivered += uint64(r.Done - r.Refused)
 			e.lost += uint64(r.Refused)

@@ -163,32 +163,27 @@ func (b Batch) reports() bool {
 	return false
 }
 
-// cut returns what of b fits into size bytes, one record at least, and how many records that is.
-func (b Batch) cut(size int) (first Batch, n int) {
+// cut returns what of b fits into size bytes, one record at least, how many records that is, and the number of the last of them.
+func (b Batch) cut(size int) (first Batch, n int, last uint64) {
 	end := 0
 	for end < len(b) {
 		next := end + journal.Size(b[end:])
 		if n > 0 && next > size {
 			break
 		}
+		last = journal.Number(b[end:])
 		end = next
 		n++
 	}
-	return b[:end], n
+	return b[:end], n, last
 }
 
-// last is the number of the last event.
-func (b Batch) last() (number uint64) {
-	for ; len(b) > 0; b = b[journal.Size(b):] {
-		number = journal.Number(b)
-	}
-	return number
-}
-
-// skip is b without its first n events.
-func (b Batch) skip(n int) Batch {
+// first is the first n events of b, of which there are as many, and the number of the last of them.
+func (b Batch) first(n int) (first Batch, last uint64) {
+	end := 0
 	for range n {
-		b = b[journal.Size(b):]
+		last = journal.Number(b[end:])
+		end += journal.Size(b[end:])
 	}
-	return b
+	return b[:end], last
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ossecd/keys/setting"
-	"ossecd/manager/journal"
 )
 
 // Filter says which events a sink is for. An empty list means any; the zero Filter lets all pass.
@@ -23,22 +22,6 @@ type Filter struct {
 
 func (f *Filter) empty() bool {
 	return len(f.Agents) == 0 && len(f.Queues) == 0 && len(f.Locations) == 0 && len(f.Without) == 0 && !f.reports()
-}
-
-// sieve is those of some events that pass. It puts them into scratch where they are not all.
-func (f *Filter) sieve(all Batch, scratch Batch) (passed, used Batch) {
-	if f.empty() && !all.reports() {
-		return all, scratch
-	}
-	scratch = scratch[:0]
-	var e Event
-	for rest := all; len(rest) > 0; {
-		one := rest[:journal.Size(rest)]
-		if rest.Next(&e); f.passes(&e) {
-			scratch = append(scratch, one...)
-		}
-	}
-	return scratch, scratch
 }
 
 // reports says that the sink is for reports alone.

@@ -90,7 +90,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	runDaemon(t, dir, "manager", "manager", "--keys", "client.keys", "--state", "m", "--listen", "127.0.0.1:0", "--events", "events.json")
 	addr := string(waitForFile(t, filepath.Join(dir, "manager.err"), program.ListenLine, 1)[0][1])
 
-	writer := startWriter(t, filepath.Join(dir, "app.log"))
+	writer := startWriter(t, filepath.Join(dir, "app.log"), linesPerSecond)
 	agent := []string{"agent", "--keys", "client.keys", "--state", "a", "--manager", addr, "--file", "app.log", "--from-start"}
 	all := rounds(t)
 	for range all {
@@ -145,7 +145,7 @@ type lineWriter struct {
 	once func() int
 }
 
-func startWriter(t *testing.T, path string) *lineWriter {
+func startWriter(t *testing.T, path string, perSecond int) *lineWriter {
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func startWriter(t *testing.T, path string) *lineWriter {
 			case <-tick.C:
 			}
 			var lines []byte
-			for range linesPerSecond / 100 {
+			for range perSecond / 100 {
 				n++
 				lines = fmt.Appendf(lines, "line %d\n", n)
 			}

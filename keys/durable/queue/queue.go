@@ -47,6 +47,9 @@ type Config struct {
 	Options map[string]Options
 	// KeepAbsent keeps the places of readers that are not in Readers any more, and what they have not got; otherwise they are removed.
 	KeepAbsent bool
+	// Reuse keeps the file of a segment that is done with for the next one: writing over blocks that there are costs about half of what
+	// new ones cost.
+	Reuse bool
 	// First is the number of the first record of a queue that is new; 0 is 1.
 	First uint64
 	// Visit is called by Open with each record of the newest segment. May be nil.
@@ -105,6 +108,7 @@ type Queue struct {
 	closed   bool
 	dirty    []*Reader // whose place is to be saved by unlock
 	doomed   []uint64  // segments that are to be removed by unlock
+	spares   spares
 }
 
 // Open opens the queue, and repairs what a crash left: a torn end of the newest segment is cut off.
@@ -152,6 +156,9 @@ func (q *Queue) open() error {
 	for _, e := range entries {
 		if e.Name() == placeName || strings.HasPrefix(e.Name(), placeName+"-") {
 			places = append(places, e.Name())
+		}
+		if e.Name() == spareName {
+			q.spares.ready = q.cfg.Reuse
 		}
 		first, err := strconv.ParseUint(e.Name(), 16, 64)
 		if err != nil || len(e.Name()) != 16 || first == 0 {
@@ -256,7 +263,9 @@ func (q *Queue) mendNewest() error {
 	}
 	q.next, newest.next = next, next
 	if good < newest.size {
-		q.cfg.Log.Warn("the end of a queue on disk was torn, as by a crash, and is cut off", "file", newest.file.Name(), "bytes", newest.size-good)
+		if !q.cfg.Reuse { // else it is what the file had before
+			q.cfg.Log.Warn("the end of a queue on disk was torn, as by a crash, and is cut off", "file", newest.file.Name(), "bytes", newest.size-good)
+		}
 		if err := f.Truncate(good); err != nil {
 			return err
 		}
@@ -279,7 +288,11 @@ func (q *Queue) path(first uint64) string {
 // create makes the file of a new segment.
 func (q *Queue) create(first uint64) (*segment, error) {
 	g := &segment{first: first, next: first, size: segmentHead}
-	f, err := os.OpenFile(q.path(first), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	flags := os.O_RDWR | os.O_CREATE
+	if !q.takeSpare(first) {
+		flags |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(q.path(first), flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -301,8 +314,14 @@ func (q *Queue) add(g *segment) {
 	q.total += g.size
 }
 
-// segmentSize is from where on a segment is followed by another.
-func (q *Queue) segmentSize() int64 { return max(q.cfg.Limit/16, 64<<10) }
+// segmentSize is from where on a segment is followed by another. Files that are used again are small enough to stay in the system's cache.
+func (q *Queue) segmentSize() int64 {
+	size := max(q.cfg.Limit/16, 64<<10)
+	if q.cfg.Reuse {
+		size = min(size, 8<<20)
+	}
+	return size
+}
 
 // writeSize is about how much is written at once.
 const writeSize = 256 << 10
@@ -394,6 +413,9 @@ func (q *Queue) write(records []byte, first uint64, n int) error {
 // replaceNewest goes on with another segment. The lock is held.
 func (q *Queue) replaceNewest(g *segment) {
 	if old := q.newest(); old.file != nil {
+		if q.cfg.Reuse {
+			old.file.Truncate(old.size) // of what the file had before
+		}
 		old.file.Close()
 		old.file = nil
 	}
@@ -429,6 +451,9 @@ func (q *Queue) unlock() {
 		r.save()
 	}
 	for _, first := range doomed {
+		if q.keepSpare(first) {
+			continue
+		}
 		if err := os.Remove(q.path(first)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			q.cfg.Log.Warn("a segment of a queue on disk is not removed", "err", err)
 		}
@@ -466,6 +491,9 @@ func (q *Queue) closeFiles() error {
 	}
 	for _, g := range q.segments {
 		if g.file != nil {
+			if q.cfg.Reuse {
+				g.file.Truncate(g.size)
+			}
 			err = errors.Join(err, g.file.Close())
 		}
 	}

@@ -711,3 +711,67 @@ func TestClosed(t *testing.T) {
 	s = mustOpen(t, Config{Dir: dir})
 	expect(t, s, 1, 10, true)
 }
+
+// Files that are used again bring nothing back of what they had: over kills, in the middle of such a file, and over damage in it.
+func TestReuse(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Dir: t.TempDir(), Reuse: true, First: 1 << 60}
+	s := mustOpen(t, cfg)
+	kill := func() {
+		s.mu.Lock()
+		s.closed = true // it does nothing more on the disk
+		s.mu.Unlock()
+		s = mustOpen(t, cfg)
+	}
+	next := 1
+	for round := range 40 {
+		for range 5 {
+			mustAppend(t, s, records(next, next+399))
+			expect(t, s, next, next+399, true)
+			next += 400
+			s.Commit(s.Read())
+		}
+		mustAppend(t, s, records(next, next+99))
+		kept := s.Read()
+		kill()
+		if at := s.Read(); at.Record != kept.Record {
+			t.Fatalf("round %d: at %v, want %v", round, at, kept)
+		}
+		if round%4 == 3 { // one record of those that wait is damaged
+			g := s.newest()
+			i := s.Read()
+			s.Next()
+			f, err := os.OpenFile(s.path(g.first), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt([]byte("damage"), s.Queue.Reader(0).Read().Offset+20); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			kill()
+			if at := s.Read(); at != i {
+				t.Fatalf("round %d: at %v, want %v", round, at, i)
+			}
+			expect(t, s, next, next, false)
+			expect(t, s, next+2, next+99, true)
+			if n := s.Lost(); n != 1 {
+				t.Errorf("round %d: %d lost, want 1", round, n)
+			}
+		} else {
+			expect(t, s, next, next+99, true)
+			if n := s.Lost(); n != 0 {
+				t.Errorf("round %d: %d lost", round, n)
+			}
+		}
+		next += 100
+		s.Commit(s.Read())
+	}
+	entries, err := os.ReadDir(cfg.Dir)
+	if err != nil || len(entries) > 4 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Dir, spareName)); err != nil {
+		t.Error(err)
+	}
+}

@@ -28,7 +28,11 @@ func (q *Queue) Held() (bytes int64, oldest uint64, written time.Time) {
 // makeRoom makes room for size more bytes, of which the first has a number, and gives the newest segment. Appending is held.
 func (q *Queue) makeRoom(first uint64, size int64) (*segment, error) {
 	q.mu.Lock()
-	full := func() bool { return q.total+size > q.cfg.Limit }
+	limit := q.cfg.Limit
+	if q.cfg.Reuse {
+		limit -= q.segmentSize() // of the spare file
+	}
+	full := func() bool { return q.total+size > limit }
 	if full() && q.slowest().Record >= q.next && q.newest().size > q.newest().start() {
 		q.mu.Unlock()
 		if err := q.clear(first); err != nil {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -151,7 +152,6 @@ type scanner struct {
 
 	at    Position // behind the record read last
 	took  int64    // bytes of that in the file
-	torn  bool     // something was passed over that is no record
 	chunk []byte   // of the file; what was written there never changes
 	from  int64    // where chunk begins in it
 	made  []byte   // the record read last, if it is of version 0
@@ -218,9 +218,8 @@ func (s *scanner) record(offset int64) (record []byte, size int64, err error) {
 
 // next is the next record, and goes past it. It is valid until the next call; ok is false at the end.
 func (s *scanner) next() (record []byte, ok bool, err error) {
-	for offset := s.at.Offset; ; offset++ {
+	for offset := s.at.Offset; ; {
 		if s.size-offset < int64(s.head()) {
-			s.torn = s.torn || offset < s.size
 			return nil, false, nil
 		}
 		record, size, err := s.record(offset)
@@ -231,9 +230,29 @@ func (s *scanner) next() (record []byte, ok bool, err error) {
 			s.at.Offset, s.at.Record, s.took = offset+size, Number(record)+1, size
 			return record, true, nil
 		}
-		s.torn = true
 		if s.old { // its records cannot be told from what else is in the file
 			return nil, false, nil
 		}
+		if offset, err = s.candidate(offset + 1); err != nil {
+			return nil, false, err
+		}
 	}
+}
+
+// candidate is the next offset from one on at which a record may be: its number has the same highest bytes as the last one's.
+func (s *scanner) candidate(offset int64) (int64, error) {
+	const from, to = 8 + 5, 8 + 8 // of these in a head
+	var number [8]byte
+	binary.LittleEndian.PutUint64(number[:], s.at.Record)
+	for s.size-offset >= Head {
+		b, err := s.bytes(offset, Head)
+		if err != nil || len(b) < Head {
+			return s.size, err
+		}
+		if i := bytes.Index(b[from:], number[from-8:]); i >= 0 {
+			return offset + int64(i), nil
+		}
+		offset += int64(len(b) - (to - 1))
+	}
+	return s.size, nil
 }
