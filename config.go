@@ -115,7 +115,7 @@ func configureClient(daemon string, c *cli.Command, known sections) {
 			for _, f := range c.Flags {
 				flag := f.Names()[0]
 				values := settings[daemon][flag].texts
-				if len(values) == 0 || ctx.IsSet(flag) {
+				if _, more := f.(*cli.StringSliceFlag); len(values) == 0 || ctx.IsSet(flag) && !more {
 					continue
 				}
 				if err := ctx.Set(flag, values[len(values)-1]); err != nil {

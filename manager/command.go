@@ -34,7 +34,9 @@ Examples:
    ossecd manager --enroll-listen :1515 --enroll-tokens /etc/ossecd/enroll.tokens
 
 Beside a running manager:
-   ossecd manager status                         how it is: agents, sinks, refusals
+   ossecd manager status                         how it is: agents, sinks, journal, refusals
+   ossecd manager agents --state disconnected    who is away
+   ossecd manager agent web01                    all about one agent, and what to do
    ossecd manager order all syscheck-restart     tell agents to check their files now
    ossecd manager enroll-info                    the fingerprint by which agents know it`
 
@@ -57,7 +59,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.GenericFlag{Name: "sink", Hidden: true, Value: &setting.Tables{}},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported disconnected: a `DURATION`, or auto, which is 3 of its keepalive intervals and 30s"},
 			&cli.DurationFlag{Name: "remind-after", Usage: "report agents again that are still disconnected, each `DURATION`, 1m or more", DefaultText: "never"},
-			&cli.StringFlag{Name: "control-socket", Usage: "`PATH` of the unix socket for ossecd manager order and status", DefaultText: "STATE/control.sock"},
+			&cli.StringFlag{Name: "control-socket", Usage: "`PATH` of the unix socket for the commands that ask a running manager", DefaultText: "STATE/control.sock"},
 			&cli.StringFlag{Name: "shared", Usage: "`DIR` with files that are pushed to all agents that no [[manager.group]] gives files to", DefaultText: "none; DIR/etc/shared with --ossec-home"},
 			&cli.GenericFlag{Name: "group", Hidden: true, Value: &setting.Tables{}},
 			&cli.GenericFlag{Name: "syslog", Hidden: true, Value: &setting.Tables{}},

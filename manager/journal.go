@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ossecd/keys"
+	"ossecd/manager/control"
 	"ossecd/manager/journal"
 	"ossecd/manager/sink"
 )
@@ -35,6 +37,17 @@ func (m *manager) openJournal() error {
 		m.tellLeftovers()
 	}
 	return err
+}
+
+// journalStatus is what the journal holds.
+func (m *manager) journalStatus() control.JournalStatus {
+	s := control.JournalStatus{Limit: int64(m.cfg.JournalSize) << 20}
+	var oldest time.Time
+	if s.Bytes, s.Events, oldest = m.sinks.Held(); !oldest.IsZero() {
+		oldest = oldest.UTC()
+		s.Oldest = &oldest
+	}
+	return s
 }
 
 // keptBefore is the highest count of an agent that can be told to have arrived: what was counted and not written before a kill has not. What

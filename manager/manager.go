@@ -201,8 +201,9 @@ func (m *manager) openServices() (err error) {
 	}
 	if m.cfg.Control != "" {
 		s, err := control.Open(control.Config{
-			Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
-			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Enroll: enrolled, Log: m.log,
+			Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Version: m.cfg.Version, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
+			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Journal: m.journalStatus,
+			Dropped: func() (uint64, bool) { return listen.Dropped(append(slices.Clip(m.conns), m.others...)) }, Enroll: enrolled, Log: m.log,
 		})
 		if err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)

@@ -109,17 +109,26 @@ func TestControlSocket(t *testing.T) {
 	}
 
 	var s control.Status
-	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Starting: 1}) {
+	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Connected: 1, Never: 1, Starting: 1}) {
 		t.Errorf("status before the first keepalive %s", text)
 	}
 	p.send(keepalive("OSSEC HIDS v4.2.0", 0))
 	p.answer()
-	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Connected: 1}) || len(s.Sinks) != 1 {
+	if _, text := r.request("GET", "/v1/status", ""); json.Unmarshal([]byte(text), &s) != nil || s.Agents != (control.AgentCounts{Known: 2, Connected: 1, Never: 1}) || len(s.Sinks) != 1 {
 		t.Errorf("status %s", text)
 	}
-	var all []control.AgentStatus
-	if _, text := r.request("GET", "/v1/agents", ""); json.Unmarshal([]byte(text), &all) != nil || len(all) != 2 || all[0].State != "connected" ||
-		!strings.HasPrefix(all[0].Source, "198.51.100.9:") || all[0].LastSeen == nil || all[1].State != "disconnected" || all[1].LastSeen != nil {
+	_, text := r.request("GET", "/v1/agents", "")
+	var all [2]control.Agent
+	for i, line := range strings.SplitN(text, "\n", 2) {
+		if err := json.Unmarshal([]byte(line), &all[i]); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if a := all[0]; a.State != "connected" || !strings.HasPrefix(a.Source, "198.51.100.9:") || a.LastSeen == nil || a.Version != "OSSEC HIDS v4.2.0" ||
+		a.Channel != "ossec" || a.Cipher != "blowfish" || a.Missing == nil || *a.Missing != 0 {
+		t.Errorf("agents %s", text)
+	}
+	if a := all[1]; a.State != "never" || a.LastSeen != nil || a.Missing != nil || a.Channel != "" {
 		t.Errorf("agents %s", text)
 	}
 	if info, err := os.Stat(r.cfg.Control); err != nil || info.Mode().Perm() != 0o660 {

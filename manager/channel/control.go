@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"ossecd/manager/fleet"
 	"ossecd/manager/listen"
@@ -68,6 +69,7 @@ func (r *receiver) answer(p *peer, q *question, end uint64) {
 // one until its first keepalive. behind is what stands behind the startup, as Wazuh's JSON. p.mu is held.
 func (p *peer) startsAnew(behind []byte) {
 	p.talk = ""
+	p.account.startsAnew()
 	p.agent.Slot.SetConverses(false)
 	t := p.Traits()
 	t.IsOssecd, t.CanRotate, t.SaysWord, t.ReadsJSON = false, false, false, startupReadsJSON(behind)
@@ -84,6 +86,7 @@ func (p *peer) startsAnew(behind []byte) {
 func (p *peer) learn(k *proto.Keepalive, size int, now time.Time) {
 	p.address.heard(k.Word, now)
 	p.told, p.pressed = size, 0
+	p.account.program = unique.Make(k.Program[:min(len(k.Program), maxProgram)])
 	t := p.Traits()
 	t.IsOssecd = isOssecd(k)
 	t.CanRotate, t.SaysWord = t.IsOssecd && k.TakesKey, t.IsOssecd && k.SaysWord
@@ -100,6 +103,9 @@ func (p *peer) learn(k *proto.Keepalive, size int, now time.Time) {
 	p.setTraits(t)
 	p.converse(k)
 }
+
+// maxProgram is how much of an agent's name and version is kept, in bytes.
+const maxProgram = 64
 
 // isOssecd says that a keepalive is of an agent of ours.
 func isOssecd(k *proto.Keepalive) bool { return strings.HasPrefix(k.Program, "ossecd ") }

@@ -28,10 +28,11 @@ type peer struct {
 	talk    string            // names what we say to each other, by its keepalive; empty for no name
 	taught  uint64            // the count of the control message that told last what it is
 	answers answers
-	before  uint64         // the highest count that earlier runs took
-	first   uint64         // the first that this run took, 0 for none
-	told    int            // bytes of its last keepalive
-	pressed int            // how often it was asked since, as one of two
+	before  uint64 // the highest count that earlier runs took
+	first   uint64 // the first that this run took, 0 for none
+	told    int    // bytes of its last keepalive
+	pressed int    // how often it was asked since, as one of two
+	account account
 	address *addressCheck  // nil until it is needed
 	clones  *cloneDetector // nil until it spoke
 	faults  *faults        // nil until there is one
@@ -46,7 +47,7 @@ func (c *Channel) Converse(a, was *fleet.Agent) fleet.Conversation {
 	w := was.Conversation().(*peer)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p.before, p.first = w.takenBefore(), w.first
+	p.before, p.first, p.account = w.takenBefore(), w.first, w.account
 	if was.Key.Secret != a.Key.Secret { // its next key is its own now
 		p.talk, p.told = w.talk, w.told
 		p.traits.Store(w.traits.Load())
@@ -159,8 +160,9 @@ func (p *peer) dialectOf(m *proto.Message) proto.Dialect {
 
 // faults are what is known of an agent with which something was wrong.
 type faults struct {
-	low  lowCounts
-	logs [numReasons - authentic]limitlog.Limit // by reason
+	low    lowCounts
+	logs   [numReasons - authentic]limitlog.Limit // by reason
+	counts [numReasons - authentic]uint32         // likewise
 }
 
 func (p *peer) faulty() *faults {

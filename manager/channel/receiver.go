@@ -139,6 +139,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 
 	r.fleet.Heard(a, now, control)
+	p.account.took(count)
 	p.forgetLow()
 	if count > p.takenBefore() && (p.first == 0 || count < p.first) {
 		p.first = count
@@ -176,6 +177,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	if string(e.Location) == collectorMark {
 		return
 	}
+	p.account.events++
 	r.events.Event(a.Source, now, count, from, e.Queue, e.Location, e.Message)
 }
 
@@ -233,6 +235,7 @@ func (r *receiver) tooOld(p *peer, message *proto.Message, from netip.AddrPort, 
 		return
 	}
 	r.refusals.counts[oldCount].Add(1)
+	p.faulty().counts[oldCount-authentic]++
 	if !p.mayLog(lostCounter, now) {
 		return
 	}

@@ -71,6 +71,7 @@ type refusals struct {
 	mu     sync.Mutex
 	told   [numReasons]uint64 // counts as of the last log line
 	sample [numReasons][]sender
+	claims claims
 }
 
 // sender is who sent a refused datagram, as far as it says.
@@ -90,6 +91,9 @@ func newRefusals(log *slog.Logger) *refusals {
 // unauthenticated counts a datagram that proved nothing.
 func (r *refusals) unauthenticated(why reason, from netip.AddrPort, id []byte) {
 	r.counts[why].Add(1)
+	if why >= wrongSource && len(id) > 0 {
+		r.claims.note(why, id, from)
+	}
 	if r.open[why].CompareAndSwap(true, false) {
 		r.mu.Lock()
 		r.sample[why] = append(r.sample[why], sender{from, string(id)})
@@ -155,6 +159,7 @@ func (r *refusals) run(ctx context.Context) {
 // reason and limitlog.Every. p.mu is held.
 func (r *refusals) authenticated(why reason, p *peer, from netip.AddrPort, now time.Time) {
 	r.counts[why].Add(1)
+	p.faulty().counts[why-authentic]++
 	if !p.mayLog(why, now) {
 		return
 	}

@@ -23,21 +23,34 @@ import (
 // maxRequest bounds the body of a request, in bytes: 10,000 IDs have room.
 const maxRequest = 256 << 10
 
+// writeWithin is how long who asks may take to read an answer.
+const writeWithin = time.Minute
+
 // Config is what the control socket is told of.
 type Config struct {
 	Path    string // of the socket
 	Keys    string // path of client.keys
 	Run     string // names this run of the manager
+	Version string // of the program
 	Started time.Time
 	Store   *keys.Store
-	Fleet   *fleet.Fleet
+	Fleet   Fleet
 	Orders  *order.Dispatcher
 
 	Refused func() map[string]uint64 // what was refused of what agents sent, by reason
 	Sinks   func() iter.Seq2[string, journal.Counts]
+	Journal func() JournalStatus
+	// Dropped is datagrams that the system dropped; false where it does not tell.
+	Dropped func() (uint64, bool)
 	Enroll  func() (uint64, map[string]uint64) // agents that were given a key, and refusals by reason; nil where that is off
 
 	Log *slog.Logger
+}
+
+// Fleet is what is asked of the agents.
+type Fleet interface {
+	Roster() *fleet.Roster
+	Groups(*fleet.Agent) []string // of the configuration
 }
 
 // Server is the control socket.
@@ -69,9 +82,10 @@ func Open(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, socket: l}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.status()) })
-	mux.HandleFunc("GET /v1/agents", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.agents()) })
+	mux.HandleFunc("GET /v1/agents", s.list)
+	mux.HandleFunc("GET /v1/agents/{agent}", s.detail)
 	mux.HandleFunc("POST /v1/orders", s.order)
-	s.server = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
+	s.server = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: writeWithin, MaxHeaderBytes: 8 << 10}
 	return s, nil
 }
 
@@ -134,52 +148,5 @@ func refuse(w http.ResponseWriter, code int, err error) {
 	answer(w, code, map[string]string{"error": err.Error()})
 }
 
-// members are counts whose names are members of a JSON object.
-func members(counts map[string]uint64) map[string]uint64 {
-	all := make(map[string]uint64, len(counts))
-	for name, n := range counts {
-		all[strings.ReplaceAll(name, " ", "_")] = n
-	}
-	return all
-}
-
-func (s *Server) status() Status {
-	cfg := &s.cfg
-	status := Status{Run: cfg.Run, Started: cfg.Started.UTC(), Refused: members(cfg.Refused())}
-	if cfg.Enroll != nil {
-		enrolled, refused := cfg.Enroll()
-		status.Enroll = &EnrollStatus{enrolled, members(refused)}
-	}
-	for a := range cfg.Fleet.Roster().Each {
-		status.Agents.Known++
-		switch a.Status().State {
-		case "starting":
-			status.Agents.Starting++
-		case "connected":
-			status.Agents.Connected++
-		case "awaited":
-			status.Agents.Awaited++
-		}
-	}
-	for name, c := range cfg.Sinks() {
-		status.Sinks = append(status.Sinks, SinkStatus{name, c.Received, c.Delivered, c.Pending, c.Lost, c.Filtered})
-	}
-	return status
-}
-
-// agents is how all agents are, by ID.
-func (s *Server) agents() []AgentStatus {
-	all := []AgentStatus{}
-	for _, a := range s.cfg.Fleet.Roster().All() {
-		now := a.Status()
-		one := AgentStatus{ID: a.Key.ID, Name: a.Key.Name, IP: a.Key.Address.String(), State: now.State, Interval: now.Interval.Seconds()}
-		if seen := now.LastSeen.UTC().Round(time.Millisecond); !now.LastSeen.IsZero() {
-			one.LastSeen = &seen
-		}
-		if at := a.Conversation().Addr(); at.IsValid() {
-			one.Source = at.String()
-		}
-		all = append(all, one)
-	}
-	return all
-}
+// members makes the name of a reason one for a member of a JSON object.
+func members(reason string) string { return strings.ReplaceAll(reason, " ", "_") }

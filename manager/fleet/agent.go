@@ -46,6 +46,8 @@ type Conversation interface {
 	Addr() netip.AddrPort
 	// Traits is what is known of the program at the other end. It takes no lock.
 	Traits() Traits
+	// Account is what came of the agent's messages since the manager started.
+	Account() Account
 	// Confirm says whether the address where the agent was last heard is known to hear us. If not, the agent is asked to show it.
 	Confirm(now time.Time) Confirmation
 }
@@ -68,6 +70,22 @@ type Traits struct {
 	CanRotate bool          // it can take up a new key
 	ReadsJSON bool          // it reads active responses as JSON alone
 	SaysWord  bool          // it can show that its address hears us, by repeating a word
+}
+
+// Account is what came of an agent's messages since the manager started.
+type Account struct {
+	Program string    // name and version, by its last keepalive; empty before that
+	Events  uint64    // that were taken
+	Missing uint64    // messages that did not come, by the gaps in their counts
+	Refused []Refused // by reason
+}
+
+// Refused is messages of an agent that were refused for one reason.
+type Refused struct {
+	Reason, Remedy string
+	Count          uint64
+	Claimed        bool           // they only claimed to come from the agent, and proved nothing
+	Source         netip.AddrPort // Claimed: who sent the last
 }
 
 // Conversation is how the agent is spoken to.
@@ -110,7 +128,9 @@ func (a *Agent) address() string {
 
 // Status is how an agent is, for people.
 type Status struct {
-	State    string    // "connected", "starting" (no keepalive since its startup), "awaited" or "disconnected"
+	State    string    // "connected", "disconnected", or "never" of one that was never heard
+	Starting bool      // connected, and without a keepalive since its startup
+	Awaited  bool      // disconnected: it was connected before the manager restarted, and has still time to come back
 	LastSeen time.Time // zero for never
 	Interval time.Duration
 }
@@ -119,9 +139,12 @@ type Status struct {
 func (a *Agent) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := Status{State: a.presence.state.String(), LastSeen: a.heard(), Interval: a.presence.interval()}
-	if a.presence.starting() {
-		s.State = "starting"
+	s := Status{State: "never", LastSeen: a.heard(), Interval: a.presence.interval(), Starting: a.presence.starting(), Awaited: a.presence.state == awaited}
+	switch {
+	case a.presence.state == connected:
+		s.State = "connected"
+	case s.Awaited || !s.LastSeen.IsZero():
+		s.State = "disconnected"
 	}
 	return s
 }

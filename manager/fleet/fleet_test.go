@@ -50,8 +50,8 @@ func TestPresenceOfAnAgentInMemory(t *testing.T) {
 			r.Present(a, now, report)
 		}
 		speak(nil)
-		if got := a.Status().State; got != "starting" {
-			t.Errorf("after a startup it is %s", got)
+		if got := a.Status(); got.State != "connected" || !got.Starting {
+			t.Errorf("after a startup it is %+v", got)
 		}
 		speak(&proto.Keepalive{NotifyTime: time.Minute})
 		heard := time.Now()

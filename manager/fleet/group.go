@@ -75,6 +75,16 @@ func (g *Group) Has(id, name string) bool {
 	})
 }
 
+// Groups are the names of the groups of the configuration that an agent is in.
+func (f *Fleet) Groups(a *Agent) (names []string) {
+	for i := range f.cfg.Groups {
+		if g := &f.cfg.Groups[i]; g.Has(a.Key.ID, a.Key.Name) {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
 // labelsOf is an agent's labels as a JSON object; nil where it has none. What is beyond sink.MaxLabels is left out.
 func labelsOf(groups []Group, id, name string) []byte {
 	labels := make(map[string]string)

@@ -48,8 +48,6 @@ const (
 	connected
 )
 
-func (s state) String() string { return [...]string{"disconnected", "awaited", "connected"}[s] }
-
 // resume takes up what an earlier run of the manager knew.
 func (p *presence) resume(s *keys.Slot, now time.Time) {
 	if s.Connected() {

@@ -39,6 +39,8 @@ func (c *inMemory) Send(message []byte) error {
 func (c *inMemory) Addr() netip.AddrPort { return c.addr }
 func (c *inMemory) Traits() Traits       { return c.traits }
 
+func (c *inMemory) Account() Account { return Account{} }
+
 func (c *inMemory) Confirm(time.Time) Confirmation { return Confirmed }
 
 // rig is a fleet whose agents converse in memory.

@@ -100,6 +100,16 @@ func (j *Journal) Absent() map[string]uint64 { return j.disk.Absent() }
 // Forget gives up an absent reader.
 func (j *Journal) Forget(place string) error { return j.disk.Forget(place) }
 
+// Held is what the journal holds: bytes on disk, records, and about when the oldest of these was written (the zero time without any).
+func (j *Journal) Held() (bytes int64, records uint64, oldest time.Time) {
+	bytes, first, written := j.disk.Held()
+	_, next := j.disk.Bounds()
+	if records = next - min(first, next); records > 0 {
+		oldest = written
+	}
+	return bytes, records, oldest
+}
+
 // Start has what is put written, until Close.
 func (j *Journal) Start() {
 	j.running.Go(j.write)

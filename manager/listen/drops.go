@@ -15,6 +15,17 @@ type dropCounter interface {
 	dropped() (uint64, bool)
 }
 
+// Dropped is how many datagrams the system dropped because we were too slow to take them; false where it does not tell.
+func Dropped(conns []PacketConn) (all uint64, known bool) {
+	for _, c := range conns {
+		if t, ok := c.(dropCounter); ok {
+			n, tells := t.dropped()
+			all, known = all+n, known || tells
+		}
+	}
+	return all, known
+}
+
 // LogDrops logs until ctx ends how many datagrams the system dropped because we were too slow to take them, so that no loss is
 // invisible. The sockets must be open until it returns.
 func LogDrops(ctx context.Context, conns []PacketConn, log *slog.Logger) {
@@ -40,13 +51,7 @@ type drops struct {
 }
 
 func (d *drops) look() {
-	var all uint64
-	for _, c := range d.conns {
-		if t, ok := c.(dropCounter); ok {
-			n, _ := t.dropped()
-			all += n
-		}
-	}
+	all, _ := Dropped(d.conns)
 	if all > d.told {
 		d.log.Warn("the system dropped datagrams: the receive buffers were full", "count", all-d.told, "total", all,
 			"remedy", "give ossecd more CPU, or raise net.core.rmem_max (as root it needs no raise)")

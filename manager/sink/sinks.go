@@ -133,6 +133,9 @@ func (s *Sinks) When(end uint64, do func()) bool { return s.journal.When(end, do
 // Absent are sinks of an earlier configuration, by their places: how many events they have not got.
 func (s *Sinks) Absent() map[string]uint64 { return s.journal.Absent() }
 
+// Held is what the journal holds (journal.Held).
+func (s *Sinks) Held() (bytes int64, records uint64, oldest time.Time) { return s.journal.Held() }
+
 // Forget gives up what an absent sink has not got.
 func (s *Sinks) Forget(place string) error { return s.journal.Forget(place) }
 

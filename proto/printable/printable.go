@@ -50,6 +50,9 @@ type Writer struct {
 // NewWriter makes a Writer that writes to w. Each Write is passed on at once, but for the beginning of a character.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
+// Unwrap is what it writes to, for text that is safe already.
+func (w *Writer) Unwrap() io.Writer { return w.w }
+
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.out = w.out[:0]

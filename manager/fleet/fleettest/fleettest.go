@@ -63,6 +63,9 @@ func (c *Conversation) Traits() fleet.Traits {
 	return c.traits
 }
 
+// Account implements fleet.Conversation.
+func (c *Conversation) Account() fleet.Account { return fleet.Account{} }
+
 // Confirm implements fleet.Conversation.
 func (c *Conversation) Confirm(time.Time) fleet.Confirmation {
 	c.mu.Lock()
