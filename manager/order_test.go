@@ -125,7 +125,7 @@ func TestControlSocket(t *testing.T) {
 		}
 	}
 	if a := all[0]; a.State != "connected" || !strings.HasPrefix(a.Source, "198.51.100.9:") || a.LastSeen == nil || a.Version != "OSSEC HIDS v4.2.0" ||
-		a.Channel != "ossec" || a.Cipher != "blowfish" || a.Missing == nil || *a.Missing != 0 {
+		a.Channel != "ossec" || a.Cipher != "aes" || a.Missing == nil || *a.Missing != 0 {
 		t.Errorf("agents %s", text)
 	}
 	if a := all[1]; a.State != "never" || a.LastSeen != nil || a.Missing != nil || a.Channel != "" {
