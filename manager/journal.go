@@ -41,7 +41,7 @@ func (m *manager) openJournal() error {
 
 // journalStatus is what the journal holds.
 func (m *manager) journalStatus() control.JournalStatus {
-	s := control.JournalStatus{Limit: int64(m.cfg.JournalSize) << 20}
+	s := control.JournalStatus{Limit: int64(m.cfg.Journal.Size) << 20}
 	var oldest time.Time
 	if s.Bytes, s.Events, oldest = m.sinks.Held(); !oldest.IsZero() {
 		oldest = oldest.UTC()
