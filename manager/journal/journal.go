@@ -43,6 +43,7 @@ type Journal struct {
 	cfg     Config
 	log     *slog.Logger
 	disk    *queue.Queue
+	append  func(records []byte, n int) error // to the disk
 	readers []*Reader
 	late    *time.Timer
 	nextLog time.Time // of the goroutine that writes
@@ -75,6 +76,7 @@ func Open(cfg Config) (*Journal, error) {
 	if j.disk, err = queue.Open(q); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
+	j.append = j.disk.Write
 	_, next := j.disk.Bounds()
 	j.tail.next, j.tail.salt, j.written = next, j.disk.Salt(), next
 	j.shares.open(&cfg)
@@ -135,7 +137,7 @@ func (j *Journal) write() {
 		}
 		j.late.Reset(lateAfter)
 		room := j.disk.Room()
-		err := j.disk.Write(part, n)
+		err := j.append(part, n)
 		j.late.Stop()
 		j.wrote(c, len(part), n, err)
 		if err == nil {
