@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -141,14 +142,16 @@ func TestADiskThatTakesNothing(t *testing.T) {
 			d := r.breakable()
 			r.Start()
 			var a, b Account
-			safe := func(end uint64) (yes *bool) {
-				yes = new(bool)
-				*yes = r.When(end, func() { *yes = true })
+			safe := func(end uint64) *atomic.Bool {
+				yes := new(atomic.Bool)
+				if r.When(end, func() { yes.Store(true) }) {
+					yes.Store(true)
+				}
 				synctest.Wait()
 				return yes
 			}
 			one := safe(r.give(&a, 10, 100))
-			if !*one {
+			if !one.Load() {
 				t.Fatal("what is written is not safe")
 			}
 			expect(t, "the fast one", r.take(0), 1, 10)
@@ -162,11 +165,11 @@ func TestADiskThatTakesNothing(t *testing.T) {
 			two := safe(r.give(&a, 10, 100))
 			time.Sleep(2 * lateAfter)
 			expect(t, "the fast one, of what is not written", r.take(0), 11, 20)
-			if synctest.Wait(); *two {
+			if synctest.Wait(); two.Load() {
 				t.Error("safe, though the slow one has not got it and the disk neither")
 			}
 			expect(t, "the slow one", r.take(1), 1, 20)
-			if synctest.Wait(); !*two {
+			if synctest.Wait(); !two.Load() {
 				t.Error("not safe, though all have it")
 			}
 			// An agent that floods loses its own events, under its name.
@@ -189,7 +192,7 @@ func TestADiskThatTakesNothing(t *testing.T) {
 			d.set(nil, nil)
 			close(hang)
 			time.Sleep(2 * again)
-			if synctest.Wait(); !*three {
+			if synctest.Wait(); !three.Load() {
 				t.Error("not written when the disk was there again")
 			}
 			got := r.take(0)
