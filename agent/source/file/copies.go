@@ -34,6 +34,12 @@ func endingAt(r io.ReaderAt, off int64) (e ending, ok bool) {
 	return ending{off, fingerprintOf(b)}, true
 }
 
+// endingIn is that of an offset in, or at the end of, text, which begins at offset from, and which goes back as far as an ending needs.
+func endingIn(text []byte, from, off int64) ending {
+	end := off - from
+	return ending{off, fingerprintOf(text[end-min(off, headSize) : end])}
+}
+
 // copyNames are the names of which this one can be that of a copy: app.log.1, app.log-20261127, app-20261127.log and app.log~ are
 // those of copies of app.log.
 func copyNames(path string) (names []string) {
@@ -67,7 +73,7 @@ type copying struct {
 	copyOf   *tail    // which has all of it, so that it waits; nil as a rule
 	wasThen  *reached // was of that one, as of then
 	copied   int64    // bytes that it has in common with that one
-	was      *reached // how far it was read when it was last truncated
+	was      *reached // how far it was read when it was last truncated; saved with its position, since a copy may be met later
 }
 
 // copies recognises copies of followed files.

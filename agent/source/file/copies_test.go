@@ -248,3 +248,92 @@ func TestWaitingCopyIsReplaced(t *testing.T) {
 	r.append("app.log.bak", "other\n")
 	r.want("", "a", "b", "other")
 }
+
+// kill ends the source as a kill does at this moment: what it saves at its end is not there.
+func (r *rig) kill() {
+	r.t.Helper()
+	names := []string{r.cfg.Positions, r.cfg.Positions + ".hot"}
+	var texts [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		r.must(err)
+		texts = append(texts, text)
+	}
+	r.stop()
+	for i, name := range names {
+		r.must(os.WriteFile(name, texts[i], 0o600))
+	}
+}
+
+// A copy is known as one over a kill and over an end in order, whenever that comes; also where it is seen only afterwards.
+func TestCopyOverAnEnd(t *testing.T) {
+	t.Parallel()
+	for _, lines := range []int{1, 20, 5_000} {
+		for _, kind := range []string{"killed", "ended"} {
+			for _, moment := range []string{"before the copy", "before the truncation", "after the truncation", "before the copy is seen"} {
+				t.Run(fmt.Sprint(lines, " ", kind, " ", moment), func(t *testing.T) {
+					t.Parallel()
+					r := newRig(t, "app.log*")
+					r.pace.save = time.Hour
+					r.append("app.log", "")
+					r.start()
+					var text strings.Builder
+					var want []string
+					for i := range lines {
+						want = append(want, fmt.Sprint("line ", i))
+						fmt.Fprintln(&text, want[i])
+					}
+					r.append("app.log", text.String())
+					r.want("", want...)
+					end := func(here string) {
+						if here != moment {
+							return
+						}
+						still() // the last batch is taken in
+						if kind == "killed" {
+							r.kill()
+						} else {
+							r.stop()
+						}
+						r.append("app.log", "down\n")
+						want = append(want, "down")
+					}
+					end("before the copy")
+					copied, err := os.ReadFile(r.path("app.log"))
+					r.must(err)
+					to := "app.log.1"
+					if moment == "before the copy is seen" {
+						to = "elsewhere"
+					}
+					r.must(os.WriteFile(r.path(to), copied, 0o600))
+					if moment == "before the truncation" {
+						still()
+						if kind == "killed" {
+							r.kill()
+						} else {
+							r.stop()
+						}
+					}
+					r.must(os.Truncate(r.path("app.log"), 0))
+					r.append("app.log", "next\n")
+					want = append(want, "next")
+					if strings.HasSuffix(moment, "after the truncation") || to == "elsewhere" {
+						r.want("", want...)
+					}
+					end("after the truncation")
+					end("before the copy is seen")
+					if to == "elsewhere" {
+						r.rename(to, "app.log.1")
+					}
+					r.start()
+					r.append("app.log", "last\n")
+					want = append(want, "last")
+					r.wait(t, "all", func() bool { return len(r.events) >= len(want) })
+					still()
+					slices.Sort(want)
+					r.wantSorted(want...)
+				})
+			}
+		}
+	}
+}

@@ -42,6 +42,7 @@ type record struct {
 	path name
 	id   identity
 	reached
+	was *reached // how far it was read when it was last truncated, nil for never
 }
 
 // reached is how far a file was read, and what tells that it is still the same.
@@ -77,6 +78,11 @@ type jsonRecord struct {
 	Path   name   `json:"path"`
 	Device uint64 `json:"device"`
 	Inode  uint64 `json:"inode"`
+	jsonReached
+	Truncated *jsonReached `json:"truncated,omitempty"` // how far it was read when it was last truncated
+}
+
+type jsonReached struct {
 	Offset int64  `json:"offset"`
 	Mid    bool   `json:"mid_line"`
 	Print  string `json:"fingerprint"`
@@ -116,12 +122,12 @@ func (p positions) appendTo(b []byte) ([]byte, error) {
 	}
 	b = fmt.Appendf(b, "{\"version\":%d,\"generation\":%d,\n\"globs\":%s,\n\"files\":[", positionsVersion, p.generation, globs)
 	for i, r := range p.files {
-		line, err := json.Marshal(jsonRecord{
-			Path: r.path, Device: r.id.Device, Inode: r.id.Inode,
-			Offset: r.pos.off, Mid: r.pos.mid,
-			Print: r.print.String(), Length: r.print.n,
-			End: r.end.print.String(), EndOffset: r.end.off, EndLength: r.end.print.n,
-		})
+		j := jsonRecord{Path: r.path, Device: r.id.Device, Inode: r.id.Inode, jsonReached: reachedJSON(&r.reached)}
+		if r.was != nil {
+			was := reachedJSON(r.was)
+			j.Truncated = &was
+		}
+		line, err := json.Marshal(j)
 		if err != nil {
 			return nil, err
 		}
@@ -149,21 +155,42 @@ func parsePositions(b []byte) (positions, error) {
 	}
 	p := positions{globs: j.Globs, generation: j.Generation}
 	for i, f := range j.Files {
-		r := record{path: f.Path, id: identity{f.Device, f.Inode}, reached: reached{pos: mark{f.Offset, f.Mid}}}
-		switch {
-		case f.Path == "":
-			return positions{}, fmt.Errorf("file %d: no path", i+1)
-		case f.Offset < 0 || f.Offset > math.MaxInt64/2:
-			return positions{}, fmt.Errorf("file %d: offset %d", i+1, f.Offset)
-		case f.EndOffset < 0 || f.EndOffset < int64(f.EndLength) || f.EndOffset > math.MaxInt64/2 || !r.end.print.parse(f.End, f.EndLength):
-			return positions{}, fmt.Errorf("file %d: ending %.64q of %d bytes before %d", i+1, f.End, f.EndLength, f.EndOffset)
-		case !r.print.parse(f.Print, f.Length):
-			return positions{}, fmt.Errorf("file %d: fingerprint %.64q of %d bytes", i+1, f.Print, f.Length)
+		r := record{path: f.Path, id: identity{f.Device, f.Inode}}
+		err := f.jsonReached.into(&r.reached)
+		if f.Path == "" {
+			err = errors.New("no path")
 		}
-		r.end.off = f.EndOffset
+		if err == nil && f.Truncated != nil {
+			r.was = new(reached)
+			err = f.Truncated.into(r.was)
+		}
+		if err != nil {
+			return positions{}, fmt.Errorf("file %d: %w", i+1, err)
+		}
 		p.files = append(p.files, r)
 	}
 	return p, nil
+}
+
+func reachedJSON(r *reached) jsonReached {
+	return jsonReached{
+		Offset: r.pos.off, Mid: r.pos.mid,
+		Print: r.print.String(), Length: r.print.n,
+		End: r.end.print.String(), EndOffset: r.end.off, EndLength: r.end.print.n,
+	}
+}
+
+func (j *jsonReached) into(r *reached) error {
+	switch {
+	case j.Offset < 0 || j.Offset > math.MaxInt64/2:
+		return fmt.Errorf("offset %d", j.Offset)
+	case j.EndOffset < 0 || j.EndOffset < int64(j.EndLength) || j.EndOffset > math.MaxInt64/2 || !r.end.print.parse(j.End, j.EndLength):
+		return fmt.Errorf("ending %.64q of %d bytes before %d", j.End, j.EndLength, j.EndOffset)
+	case !r.print.parse(j.Print, j.Length):
+		return fmt.Errorf("fingerprint %.64q of %d bytes", j.Print, j.Length)
+	}
+	r.pos, r.end.off = mark{j.Offset, j.Mid}, j.EndOffset
+	return nil
 }
 
 // loadPositions reads the positions file; a missing one is empty. One that is damaged is kept under another name,

@@ -12,12 +12,16 @@ import (
 // as a whole, a few times a second; here a position is noted after each batch, in one small write, so that a kill
 // repeats no more than the batch in flight. It is not forced to the disk: it is for kills, not for power cuts.
 //
-// It has places of 48 bytes, all numbers little-endian:
+// It has places of 80 bytes, all numbers little-endian:
 //
 //	8 bytes  generation
 //	16       device and inode
 //	8        offset
-//	8        1 in the middle of a line, else 0
+//	2        1 in the middle of a line, else 0
+//	2        length of the fingerprint of the beginning
+//	2        length of that of the ending, which is before the offset
+//	2        0
+//	32       both fingerprints
 //	4        CRC-32C of the above
 //	4        0
 //
@@ -32,8 +36,8 @@ type progress struct {
 }
 
 const (
-	progressPlace  = 48
-	progressSummed = 40
+	progressPlace  = 80
+	progressSummed = 72
 	maxProgress    = 64 << 20 // bytes of such a file that are read
 )
 
@@ -53,7 +57,7 @@ func openProgress(path string, known *positions) (*progress, error) {
 		return h, err
 	}
 	newest := make(map[identity]uint64)
-	at := make(map[identity]mark)
+	at := make(map[identity]*reached)
 	for ; len(b) >= progressPlace; b = b[progressPlace:] {
 		if crc32.Checksum(b[:progressSummed], castagnoli) != binary.LittleEndian.Uint32(b[progressSummed:]) {
 			continue
@@ -64,20 +68,26 @@ func openProgress(path string, known *positions) (*progress, error) {
 		if generation <= known.generation || generation <= newest[id] || generation == math.MaxUint64 || offset > math.MaxInt64/2 {
 			continue
 		}
-		newest[id], at[id] = generation, mark{int64(offset), b[32] == 1}
+		r := &reached{pos: mark{int64(offset), b[32] == 1}}
+		r.print = fingerprint{int(binary.LittleEndian.Uint16(b[34:])), [16]byte(b[40:])}
+		r.end = ending{r.pos.off, fingerprint{int(binary.LittleEndian.Uint16(b[36:])), [16]byte(b[56:])}}
+		if r.print.n > headSize || r.end.print.n > headSize || int64(r.end.print.n) > r.pos.off {
+			continue
+		}
+		newest[id], at[id] = generation, r
 		h.generation = max(h.generation, generation)
 	}
 	for i := range known.files {
-		if pos, ok := at[known.files[i].id]; ok {
-			known.files[i].pos = pos
+		if r := &known.files[i]; at[r.id] != nil {
+			r.reached = *at[r.id]
 		}
 	}
 	h.generation++
 	return h, nil
 }
 
-// note notes the position of a file.
-func (h *progress) note(id identity, pos mark) {
+// note notes how far a file was read.
+func (h *progress) note(id identity, r *reached) {
 	if h.broken {
 		return
 	}
@@ -95,10 +105,14 @@ func (h *progress) note(id identity, pos mark) {
 	binary.LittleEndian.PutUint64(b[:], h.generation)
 	binary.LittleEndian.PutUint64(b[8:], id.Device)
 	binary.LittleEndian.PutUint64(b[16:], id.Inode)
-	binary.LittleEndian.PutUint64(b[24:], uint64(pos.off))
-	if pos.mid {
+	binary.LittleEndian.PutUint64(b[24:], uint64(r.pos.off))
+	if r.pos.mid {
 		b[32] = 1
 	}
+	binary.LittleEndian.PutUint16(b[34:], uint16(r.print.n))
+	binary.LittleEndian.PutUint16(b[36:], uint16(r.end.print.n))
+	copy(b[40:], r.print.sum[:])
+	copy(b[56:], r.end.print.sum[:])
 	binary.LittleEndian.PutUint32(b[progressSummed:], crc32.Checksum(b[:progressSummed], castagnoli))
 	if _, err := h.file.WriteAt(b[:], place*progressPlace); err != nil {
 		h.broken = true // as on a full disk; what stands in it is older than the next positions file

@@ -83,12 +83,12 @@ func TestHotPositionsOfBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.note(a, mark{11, true})
-	h.note(a, mark{12, false})
+	h.note(a, &reached{pos: mark{11, true}})
+	h.note(a, &reached{pos: mark{12, false}})
 	if g := h.saving(); g != 6 {
 		t.Errorf("saved as %d, want 6", g)
 	}
-	h.note(b, mark{21, true})
+	h.note(b, &reached{pos: mark{21, true}})
 	h.close()
 	for _, tt := range []struct {
 		generation uint64
@@ -120,7 +120,7 @@ func TestHotPlaces(t *testing.T) {
 	}
 	defer h.close()
 	for i := range uint64(100) {
-		h.note(identity{1, i}, mark{1, false})
+		h.note(identity{1, i}, &reached{pos: mark{1, false}})
 		if i >= 3 {
 			h.forget(identity{1, i - 3})
 		}
@@ -151,7 +151,7 @@ func FuzzHot(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	h.note(identity{1, 2}, mark{90210, true})
+	h.note(identity{1, 2}, &reached{pos: mark{90210, true}})
 	h.close()
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -159,8 +159,10 @@ func (r *reader) delivered(s sent) {
 	if n > 0 {
 		r.undelivered.add(t, s.end, r.batch.events[:n])
 		t.pos = r.batch.ends[n-1]
-		t.noteEnding()
-		r.saving.progress.note(t.id, t.pos)
+		if t.packed == nil {
+			t.end = endingIn(r.batch.text, r.batch.from, t.pos.off)
+		}
+		r.saving.progress.note(t.id, &t.reached)
 		r.saving.dirty = true
 	}
 	r.turns.push(t)

@@ -84,7 +84,7 @@ func (s *saving) start(tracks map[string]*track) {
 				s.filing = append(s.filing, t)
 			}
 			t.noteEnding()
-			p.files = append(p.files, record{path, t.id, t.reached})
+			p.files = append(p.files, record{path, t.id, t.reached, t.was})
 		}
 		for _, r := range tr.saved {
 			r.path = path

@@ -27,10 +27,12 @@ type batch struct {
 	ends   []mark // the position after each event
 	marked []byte // pieces with their marks, what is not UTF-8 in the file, and groups of lines that end as on Windows
 	line   []byte // in UTF-8, while a group is looked for
+	text   []byte // of the file, as it was read; none of a compressed one
+	from   int64  // where that begins
 }
 
 func (b *batch) reset() {
-	b.events, b.ends, b.marked = b.events[:0], b.ends[:0], b.marked[:0]
+	b.events, b.ends, b.marked, b.text = b.events[:0], b.ends[:0], b.marked[:0], nil
 }
 
 // form says how the bytes of a file become events.

@@ -87,7 +87,7 @@ func (t *tail) resume(r record) (bool, error) {
 		t.was = &r.reached
 		return false, nil
 	}
-	t.pos, t.end = r.pos, r.end
+	t.pos, t.end, t.was = r.pos, r.end, r.was
 	t.unjudged = t.pos.off == 0 // it may be a copy that waited
 	return true, nil
 }
@@ -145,13 +145,25 @@ func (t *tail) read(buf []byte, b *batch) (truncated bool, err error) {
 	}
 	t.size, t.mtime, t.atEnd = in.size, in.mtime, false
 
-	data := buf[:max(0, min(int64(len(buf)), t.size-t.pos.off))]
-	n, err := t.file.ReadAt(data, t.pos.off)
-	if err != nil && err != io.EOF {
+	data, err := t.readOn(buf, min(int64(len(buf)), t.size-t.pos.off), b)
+	if err != nil {
 		return truncated, err
 	}
-	t.split(data[:n], b)
+	t.split(data, b)
 	return truncated, nil
+}
+
+// readOn reads so many bytes behind the position into buf, or as many as it holds, and notes for the batch what stands there and before. So the ending
+// of what is sent is that of what was read, whatever becomes of the file meanwhile.
+func (t *tail) readOn(buf []byte, n int64, b *batch) ([]byte, error) {
+	before := min(t.pos.off, headSize)
+	buf = buf[:max(0, min(int64(len(buf)), before+n))]
+	got, err := t.file.ReadAt(buf, t.pos.off-before)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	b.text, b.from = buf[:got], t.pos.off-before
+	return b.text[min(before, int64(got)):], nil
 }
 
 // settle finds out what a file of this size is written in by its head, and passes over the mark that says so.
@@ -185,18 +197,18 @@ func (t *tail) readRest(buf []byte, b *batch, all bool) error {
 	if all && t.rest > t.lines {
 		want, newline = t.rest, 0
 	}
-	n, err := t.file.ReadAt(buf[:want], t.pos.off)
-	if err != nil && err != io.EOF {
+	data, err := t.readOn(buf, want, b)
+	if err != nil {
 		return err
 	}
-	if n > newline {
-		b.add(t.form, t.track.location, buf[:n-newline], t.pos, newline)
+	if n := len(data); n > newline {
+		b.add(t.form, t.track.location, data[:n-newline], t.pos, newline)
 	}
 	t.atEnd, t.rest, t.lines = false, 0, 0
 	return nil
 }
 
-// noteEnding keeps the ending of what was read so far.
+// noteEnding keeps the ending of what stood before the position when reading began there, at its end.
 func (t *tail) noteEnding() {
 	if t.packed == nil && t.end.off != t.pos.off {
 		if e, ok := endingAt(t.file, t.pos.off); ok {
