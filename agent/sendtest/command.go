@@ -126,9 +126,9 @@ func action(c *cli.Context) error {
 			"%d; use a key made for tests, or --state DIR for an ossecd agent's own counters\n", time.Now().Unix())
 	}
 	if j.load {
-		return j.runLoad(c.Context, c.App.Writer, c.App.ErrWriter, makeCounts)
+		return runLoad(c.Context, j, c.App.Writer, c.App.ErrWriter, makeCounts)
 	}
-	return j.runOnce(c.Context, c.App.Writer, makeCounts)
+	return runOnce(c.Context, j, c.App.Writer, makeCounts)
 }
 
 // parse reads the flags and reports all that is wrong with them.

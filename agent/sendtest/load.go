@@ -74,7 +74,7 @@ func failed(ctx context.Context, s *session, later bool, err error) error {
 }
 
 // runLoad sends j.count events and reports how fast that went.
-func (j *job) runLoad(ctx context.Context, w, progressTo io.Writer, makeCounts func() (counts, error)) error {
+func runLoad(ctx context.Context, j *job, w, progressTo io.Writer, makeCounts func() (counts, error)) error {
 	r := &report{w: w, json: j.json, out: outcome{Manager: j.address.HostPort, Agents: len(j.keys)}}
 	l := &load{job: j}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -96,7 +96,7 @@ func (r *report) finish(err error, check []string) error {
 }
 
 // runOnce speaks as one agent, step by step.
-func (j *job) runOnce(ctx context.Context, w io.Writer, makeCounts func() (counts, error)) error {
+func runOnce(ctx context.Context, j *job, w io.Writer, makeCounts func() (counts, error)) error {
 	r := &report{w: w, json: j.json, out: outcome{Manager: j.address.HostPort, Agents: 1}}
 	b, err := newBench()
 	if err != nil {
