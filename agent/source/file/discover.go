@@ -16,7 +16,6 @@ import (
 // discovery finds the files that the patterns stand for, and notices what becomes of them: by what the system tells of
 // directories, and by looking.
 type discovery struct {
-	*settings
 	*paths
 	rotated *rotated
 	stall   *stall

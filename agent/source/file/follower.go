@@ -29,7 +29,7 @@ func newFollower(s *settings, out source.Output) (*follower, error) {
 		s.Log.Warn("positions are saved a few times a second only; after a kill the lines since then are sent again", "error", err)
 	}
 	turns := &turns{soon: make(map[*tail]struct{})}
-	saving := &saving{settings: s, turns: turns, saver: newSaver(s.Positions), progress: progress}
+	saving := &saving{settings: s, turns: turns, saves: make(chan saveResult, 1), progress: progress}
 	p := &paths{settings: s, turns: turns, saving: saving, tracks: make(map[string]*track), tails: make(map[identity]*tail),
 		dirs: &directories{log: s.Log, watch: newWatcher(s.Log), all: make(map[string]*dir), reals: make(map[string]*track)}}
 	p.notices = &notices{log: s.Log, files: func() (int, int) { return len(p.tracks), len(p.tails) }}
@@ -37,15 +37,14 @@ func newFollower(s *settings, out source.Output) (*follower, error) {
 	backlog, _ := out.(source.Backlog)
 	return &follower{
 		out: out, turns: turns, saving: saving, paths: p,
-		discovery: &discovery{settings: s, paths: p, rotated: &rotated{paths: p, known: known.files}, stall: stall, known: known},
-		reader: &reader{settings: s, paths: p, copies: copies{p}, stall: stall, undelivered: undelivered{backlog: backlog},
+		discovery: &discovery{paths: p, rotated: &rotated{paths: p, known: known.files}, stall: stall, known: known},
+		reader: &reader{paths: p, copies: copies{p}, stall: stall, undelivered: undelivered{backlog: backlog},
 			emits: make(chan []source.Event), sent: make(chan sent, 1), buf: make([]byte, max(chunk, 2*s.MaxEvent))},
 	}, nil
 }
 
 func (f *follower) close() {
 	f.paths.dirs.watch.close()
-	f.saving.saver.close()
 	f.saving.progress.close()
 	for _, t := range f.paths.tails {
 		t.close()
@@ -76,7 +75,7 @@ func (f *follower) run(ctx context.Context) error {
 			}
 		case <-f.paths.dirs.watch.wake:
 			f.discovery.takeChanges()
-		case r := <-f.saving.saver.done:
+		case r := <-f.saving.saves:
 			f.saving.done(r)
 		case <-timer.C:
 			f.tick()

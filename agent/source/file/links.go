@@ -8,9 +8,6 @@ import (
 	"os"
 )
 
-// errLink is the error for a link that somebody made who does not own what it leads to.
-var errLink = errors.New("a symbolic link to a file of another owner")
-
 // errMoved is the error for a path that led elsewhere while it was opened.
 var errMoved = errors.New("it was replaced while it was opened")
 

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ossecd/agent/source"
@@ -9,7 +10,6 @@ import (
 
 // reader reads files in their turns, and sends their events, one batch at a time.
 type reader struct {
-	*settings
 	*paths
 	copies      copies
 	stall       *stall
@@ -62,15 +62,8 @@ func (r *reader) feed() {
 
 // mayRead says that all older files of the path are read.
 func (r *reader) mayRead(t *tail) bool {
-	for _, older := range t.track.tails {
-		if older == t {
-			return true
-		}
-		if !older.released {
-			return false
-		}
-	}
-	return true
+	older := t.track.tails[:slices.Index(t.track.tails, t)]
+	return !slices.ContainsFunc(older, func(o *tail) bool { return !o.released })
 }
 
 // turn reads one chunk of t and sends its events, or does what is due at the end of a file.
@@ -170,13 +163,12 @@ func (r *reader) delivered(s sent) {
 
 // successorGrew says that the next file of the path has bytes already.
 func (r *reader) successorGrew(t *tail) bool {
-	for i, other := range t.track.tails {
-		if other == t && i+1 < len(t.track.tails) {
-			in, err := statFile(t.track.tails[i+1].file)
-			return err == nil && in.size > 0
-		}
+	next := slices.Index(t.track.tails, t) + 1
+	if next == len(t.track.tails) {
+		return false
 	}
-	return false
+	in, err := statFile(t.track.tails[next].file)
+	return err == nil && in.size > 0
 }
 
 // readFailed logs an error once; the file is tried again when it changes, and at every poll.

@@ -9,52 +9,18 @@ import (
 	"ossecd/keys/limitlog"
 )
 
-// saver writes the positions file in its own goroutine, so that a slow disk does not stop the reading.
-type saver struct {
-	work chan positions
-	done chan saveResult
-}
-
-type saveResult struct {
-	err  error
-	took time.Duration
-}
-
-func newSaver(path string) *saver {
-	s := &saver{work: make(chan positions), done: make(chan saveResult, 1)}
-	go func() {
-		defer close(s.done)
-		var buf []byte
-		for p := range s.work {
-			start := time.Now()
-			slices.SortStableFunc(p.files, func(a, b record) int { return cmp.Compare(a.path, b.path) })
-			b, err := p.appendTo(buf[:0])
-			if err == nil {
-				buf = b
-				err = durable.ReplaceFile(path, b, 0o600)
-			}
-			s.done <- saveResult{err, time.Since(start)}
-		}
-	}()
-	return s
-}
-
-// close waits for the goroutine. No result may be outstanding.
-func (s *saver) close() {
-	close(s.work)
-	<-s.done
-}
-
-// saving says when positions are to be saved, and what waits for it.
+// saving says when positions are to be saved, and what waits for it. Each save has a goroutine of its own, so that a slow disk does not
+// stop the reading.
 type saving struct {
 	*settings
 	turns    *turns
-	saver    *saver
 	progress *progress
+	saves    chan saveResult // of the one under way
+	buf      []byte          // belongs to it
 
 	dirty    bool      // positions differ from those saved
 	urgent   bool      // a tail that is not filed waits for the next save
-	running  bool      // the saver is at work
+	running  bool      // one is under way
 	filing   []*tail   // those that are filed by it
 	at       time.Time // not before
 	urgentAt time.Time // not before, where it is urgent
@@ -71,7 +37,12 @@ func (s *saving) due() time.Time {
 	return s.at
 }
 
-// start hands the present positions to the saver.
+type saveResult struct {
+	err  error
+	took time.Duration
+}
+
+// start begins to save the present positions.
 func (s *saving) start(tracks map[string]*track) {
 	p := positions{files: make([]record, 0, len(tracks)), generation: s.progress.saving()}
 	for _, g := range s.patterns.globs {
@@ -92,13 +63,25 @@ func (s *saving) start(tracks map[string]*track) {
 		}
 	}
 	s.dirty, s.urgent, s.running = false, false, true
-	s.saver.work <- p
+	go func() { s.saves <- s.write(p) }()
+}
+
+// write writes the positions file.
+func (s *saving) write(p positions) saveResult {
+	start := time.Now()
+	slices.SortStableFunc(p.files, func(a, b record) int { return cmp.Compare(a.path, b.path) })
+	b, err := p.appendTo(s.buf[:0])
+	if err == nil {
+		s.buf = b
+		err = durable.ReplaceFile(s.Positions, b, 0o600)
+	}
+	return saveResult{err, time.Since(start)}
 }
 
 // wait waits for the save under way, if there is one.
 func (s *saving) wait() {
 	if s.running {
-		s.done(<-s.saver.done)
+		s.done(<-s.saves)
 	}
 }
 

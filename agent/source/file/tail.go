@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// errNotRegular is the error for what is no plain file.
-var errNotRegular = errors.New("not a regular file")
+var (
+	errNotRegular = errors.New("not a regular file")
+	errLink       = errors.New("a symbolic link to a file of another owner") // whose maker does not own what it leads to
+)
 
 // tail is one open file. It holds no bytes of it: a line without its newline is read again when there is more.
 type tail struct {
