@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"strings"
 )
 
 // cursor is the file that says how far all was delivered. It begins with a header:
@@ -30,6 +31,7 @@ type cursor struct {
 	place [2]Position
 	salt  uint32
 	old   bool // of version 0, which knows no salt
+	bad   bool // there is a file, and it says nothing
 }
 
 const (
@@ -73,6 +75,8 @@ func (c *cursor) open(path string) (err error) {
 		}
 		c.turn, c.place[i] = turn, p
 	}
+	saved := c.old || strings.Trim(string(places), "\x00") != "" // else it ended before the first save
+	c.bad = n > 0 && c.turn == 0 && saved
 	return nil
 }
 

@@ -280,6 +280,8 @@ func TestDamage(t *testing.T) {
 			hit  uint64 // records
 		}{
 			{0, "no header", 0},
+			{0, strings.Repeat("\x00", segmentHead+8), 1}, // as of a lost block; no length is that of a record of version 0
+			{0, "\x10\x00\x00\x00", 0},                   // that could be one
 			{segmentHead, "\xff\xff\xff\xff", 1},                               // the length of its first record
 			{segmentHead + 8, "\xff\xff\xff\xff\xff\xff\xff\xff", 1},           // its number
 			{segmentHead + Head + 3, "?", 1},                                   // its text
@@ -385,15 +387,22 @@ func TestCursor(t *testing.T) {
 		{"whole", after, 7},
 		{"the one before", before, 4},
 		{"missing", nil, 1},
-		{"its last writing torn", append(append(slices.Clone(after[:cursorHead+5]), "torn"...), after[cursorHead+9:]...), 4},
+		{"its last writing torn", append(append(slices.Clone(after[:cursorHead+cursorSize+5]), "torn"...), after[cursorHead+cursorSize+9:]...), 4},
 		{"noise", []byte(strings.Repeat("\xff", cursorHead+2*cursorSize)), 1},
+		{"both writings torn", append(slices.Clone(after[:cursorHead]), strings.Repeat("\x01", 2*cursorSize)...), 1},
+		{"nothing but zeros", make([]byte, cursorHead+2*cursorSize), 1},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, "cursor"), tt.cursor, 0o600); err != nil {
-			t.Fatal(err)
+		for _, start := range []Start{AtSlowest, Now, AtOldest} { // for who was never there before
+			if start == Now && tt.cursor == nil {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, "cursor"), tt.cursor, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := mustOpen(t, Config{Dir: dir, Options: map[string]Options{"": {Start: start}}})
+			expect(t, s, tt.want, 10, true)
+			s.Close()
 		}
-		s := mustOpen(t, Config{Dir: dir})
-		expect(t, s, tt.want, 10, true)
-		s.Close()
 	}
 }
 

@@ -101,6 +101,10 @@ func (r *Reader) begin(known Position) {
 	ours := r.cursor.old || r.cursor.salt == q.salt
 	switch {
 	case ok:
+	case r.cursor.bad: // rather twice than never
+		q.cfg.Log.Warn("the file that says how far a queue on disk was delivered is damaged; all that the queue has is delivered again",
+			"file", filepath.Join(q.cfg.Dir, placeOf(r.name)))
+		ours = false
 	case r.start == Now:
 		at, ours = Position{q.newest().first, -1, q.next}, true
 	case r.start == AtOldest:
@@ -120,7 +124,7 @@ func (r *Reader) begin(known Position) {
 		}
 	}
 	r.read, r.committed = at, at
-	if !ok && (known.Record > 0 || len(q.readers) > 1 || r.start != AtSlowest) { // the next start shall not take it elsewhere
+	if !ok { // the next start shall not take it elsewhere; besides, the file has the salt
 		q.dirty = append(q.dirty, r)
 	}
 }

@@ -66,11 +66,9 @@ func (g *segment) inspect(f io.ReaderAt) (salt uint32, ok bool, err error) {
 	}
 	switch {
 	case n >= 8 && string(b[:8]) == segmentMagic:
-	case n >= 4 && binary.LittleEndian.Uint32(b[:]) <= MaxRecord:
-		g.old = true
-		return 0, false, nil
 	default:
-		return 0, false, nil
+		g.old, err = isOf0(f)
+		return 0, false, err
 	}
 	if n < segmentHead || crc32.Checksum(b[:24], castagnoli) != binary.LittleEndian.Uint32(b[24:]) {
 		return 0, false, nil
@@ -79,6 +77,31 @@ func (g *segment) inspect(f io.ReaderAt) (salt uint32, ok bool, err error) {
 		return 0, false, fmt.Errorf("%w (version %d, known is %d)", ErrNewer, v, segmentVersion)
 	}
 	return binary.LittleEndian.Uint32(b[12:]), true, nil
+}
+
+// isOf0 says whether a segment is of version 0: it begins with a whole record of that. A damaged header must not be taken for one.
+func isOf0(f io.ReaderAt) (bool, error) {
+	var b [headOf0]byte
+	if n, err := f.ReadAt(b[:], 0); n < len(b) {
+		return false, ignoreEOF(err)
+	}
+	size := int(binary.LittleEndian.Uint32(b[:]))
+	if size == 0 || size > MaxRecord {
+		return false, nil
+	}
+	record := make([]byte, headOf0+size)
+	if n, err := f.ReadAt(record, 0); n < len(record) {
+		return false, ignoreEOF(err)
+	}
+	_, err := openOf0(record)
+	return err == nil, nil
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // guess is the salt by which the first two records of a segment are whole, whose header is not.
