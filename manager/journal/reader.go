@@ -123,7 +123,7 @@ func (r *Reader) fromDisk(from, below uint64) []byte {
 func (r *Reader) skipped() {
 	if n := r.disk.Committed(); n > r.next {
 		r.lose(n - r.next)
-		r.next = n
+		r.next, r.at = n, nil
 	}
 }
 
@@ -162,10 +162,14 @@ func (r *Reader) Settle(number uint64, delivered, refused int) {
 	}
 }
 
-// Close keeps its place.
+// Close keeps its place. What it was given, is not done with, and cannot get again, since it is too far behind, is lost.
 func (r *Reader) Close() {
 	r.j.mu.Lock()
 	done := r.done
+	if n := min(r.disk.Committed(), r.next); n > done {
+		r.lose(n - done)
+		r.done = n
+	}
 	r.j.mu.Unlock()
 	r.disk.CommitTo(done)
 }
