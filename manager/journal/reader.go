@@ -33,6 +33,7 @@ type Reader struct {
 	// Under the lock of the journal.
 	start  uint64 // number of the first record that it was to have in this run
 	next   uint64 // number of the record that it is given next
+	given  uint64 // number behind what it was given last
 	done   uint64 // it is done with all before
 	hand   *chunk // at which it looks
 	at     *chunk // that it was given last
@@ -68,6 +69,7 @@ func (r *Reader) Next() []byte {
 			}
 			b := c.b[r.off:c.ready:c.ready]
 			r.hand, r.off, r.next = c, c.ready, c.first+uint64(c.readyN)
+			r.given = r.next
 			j.mu.Unlock()
 			return b
 		}
@@ -115,7 +117,7 @@ func (r *Reader) fromDisk(from, below uint64) []byte {
 		return nil
 	}
 	r.lose(gaps)
-	r.next = end
+	r.next, r.given = end, end
 	return r.read
 }
 
@@ -166,7 +168,7 @@ func (r *Reader) Settle(number uint64, delivered, refused int) {
 func (r *Reader) Close() {
 	r.j.mu.Lock()
 	done := r.done
-	if n := min(r.disk.Committed(), r.next); n > done {
+	if n := min(r.disk.Committed(), r.given); n > done {
 		r.lose(n - done)
 		r.done = n
 	}

@@ -280,8 +280,8 @@ func TestDamage(t *testing.T) {
 			hit  uint64 // records
 		}{
 			{0, "no header", 0},
-			{0, strings.Repeat("\x00", segmentHead+8), 1}, // as of a lost block; no length is that of a record of version 0
-			{0, "\x10\x00\x00\x00", 0},                   // that could be one
+			{0, strings.Repeat("\x00", segmentHead+8), 1},                      // as of a lost block; no length is that of a record of version 0
+			{0, "\x10\x00\x00\x00", 0},                                         // that could be one
 			{segmentHead, "\xff\xff\xff\xff", 1},                               // the length of its first record
 			{segmentHead + 8, "\xff\xff\xff\xff\xff\xff\xff\xff", 1},           // its number
 			{segmentHead + Head + 3, "?", 1},                                   // its text
