@@ -1,7 +1,7 @@
 # ossecd in an image of its own: one static binary, no shell, not root.
 #
 #   docker build -t ossecd .
-#   docker run -p 1514:1514/udp -v ossecd-keys:/etc/ossecd -v ossecd-state:/var/lib/ossecd ossecd
+#   docker run -p 1514:1514/udp -p 1514:1514 -v ossecd-keys:/etc/ossecd -v ossecd-state:/var/lib/ossecd ossecd
 #   docker run --rm -v ossecd-keys:/etc/ossecd ossecd keygen add web01
 #
 # A directory of the host in place of a volume has to belong to user 65532.
@@ -25,6 +25,6 @@ COPY --from=build /ossecd /ossecd
 USER 65532:65532
 VOLUME ["/etc/ossecd", "/var/lib/ossecd"]
 # 1515 is for enrolment, with --enroll-listen :1515.
-EXPOSE 1514/udp 1515/tcp
+EXPOSE 1514/udp 1514/tcp 1515/tcp
 ENTRYPOINT ["/ossecd"]
 CMD ["manager"]

@@ -21,7 +21,7 @@ import (
 // Demo runs a manager and an agent in one process until ctx ends; the agent follows the files.
 type Demo func(ctx context.Context, files []string, log *slog.Logger) error
 
-const description = `The manager receives events from agents (ossecd, stock OSSEC, and Wazuh over UDP) and writes them as JSON lines. It accepts
+const description = `The manager receives events from agents (ossecd, OSSEC and Wazuh 4, over UDP and TCP) and writes them as JSON lines. It accepts
 an agent only if it has the agent's key. It reports agents that connect and agents that fall silent.
 Changes of the keys file take effect within 2 s, or at once with SIGHUP. SIGTERM and Ctrl-C stop the manager in order.
 
@@ -54,7 +54,7 @@ func Command(demo Demo) *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "read the configuration and the keys, report every fault, and exit with 0 or 2"},
 			&cli.StringFlag{Name: "keys", Value: DefaultKeys, Usage: "`FILE` with the keys of all agents; may be empty or missing at the start"},
 			&cli.StringFlag{Name: "state", Value: DefaultState, Usage: "`DIR` for all that must outlive the process; used by one process at a time"},
-			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen), Usage: "UDP address `HOST:PORT`; port 0 picks one; can be repeated"},
+			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice(DefaultListen...), Usage: "address `HOST:PORT`, UDP, or with tcp:// in front TCP; port 0 picks one; can be repeated"},
 			&cli.StringFlag{Name: "events", Value: "-", Usage: "`FILE` to which events are appended as JSON lines; - is standard output"},
 			&cli.GenericFlag{Name: "sink", Hidden: true, Value: &setting.Tables{}},
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported disconnected: a `DURATION`, or auto, which is 3 of its keepalive intervals and 30s"},

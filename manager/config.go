@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +24,7 @@ import (
 type Config struct {
 	Keys   string   // path of client.keys; the file may be empty or missing
 	State  string   // directory of all that outlives the process; made if missing, held by one process
-	Listen []string // "host:port", UDP; port 0 picks one
+	Listen []string // "host:port", UDP, or with tcp:// in front TCP; port 0 picks one
 
 	// Events is the file that event lines are appended to (made 0640), or "-" for standard output; it may be empty where
 	// there are Sinks. Out, where it is not nil, is used instead.
@@ -96,9 +94,8 @@ type parsed struct {
 
 // Defaults, as documented in the command's help.
 const (
-	DefaultKeys   = "/etc/ossecd/client.keys"
-	DefaultState  = "/var/lib/ossecd/manager"
-	DefaultListen = ":1514"
+	DefaultKeys  = "/etc/ossecd/client.keys"
+	DefaultState = "/var/lib/ossecd/manager"
 
 	DefaultQueueSize  = 64
 	DefaultAgentShare = 50
@@ -111,6 +108,9 @@ const (
 
 	leastRemindAfter = time.Minute
 )
+
+// DefaultListen is where a manager listens: stock OSSEC agents speak UDP, and Wazuh's TCP.
+var DefaultListen = []string{"udp://:1514", "tcp://:1514"}
 
 // Validate fills in defaults and reports every fault of the configuration at once, each with its key. It looks at
 // nothing outside.
@@ -127,15 +127,16 @@ func (c *Config) Validate() error {
 	if len(c.Listen) == 0 && len(c.Conns) == 0 {
 		fault("listen: none; give at least one host:port, as in --listen :1514")
 	}
-	for i, l := range c.Listen {
-		if slices.Contains(c.Listen[:i], l) && !strings.HasSuffix(l, ":0") {
+	seen := map[[2]string]bool{}
+	for _, l := range c.Listen {
+		network, address, err := listen.ParseAddress(l)
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case seen[[2]string{network, address}] && !strings.HasSuffix(address, ":0"):
 			fault("listen: %q is given twice; name each address once", l)
 		}
-		if _, port, err := net.SplitHostPort(l); err != nil {
-			fault("listen: %q is not host:port, as in 0.0.0.0:1514, [::]:1514 or :1514", l)
-		} else if _, err := net.LookupPort("udp", port); err != nil {
-			fault("listen: %q: %q is not a port; use 0 to 65535", l, port)
-		}
+		seen[[2]string{network, address}] = true
 	}
 	if c.DisconnectAfter < 0 {
 		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)

@@ -59,6 +59,7 @@ type manager struct {
 	channel  *channel.Channel
 	fleet    *fleet.Fleet
 	conns    []listen.PacketConn // of agents
+	streams  *listen.Streams     // likewise; nil where none is asked for
 	others   []listen.PacketConn // of plain syslog
 	services []service
 }
@@ -103,7 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	if err != nil {
 		m.closeServices()
-		listen.CloseAll(m.conns)
+		m.closeSockets()
 		m.sinks.Abandon()
 		return err
 	}
@@ -169,7 +170,20 @@ func (m *manager) openSockets() error {
 	if len(m.conns) > 0 {
 		return nil
 	}
-	for _, address := range m.cfg.Listen {
+	for _, text := range m.cfg.Listen {
+		network, address, err := listen.ParseAddress(text)
+		if err != nil {
+			return err
+		}
+		if network == listen.TCP {
+			if m.streams == nil {
+				m.streams = listen.NewStreams(m.log)
+			}
+			if err := m.streams.Open(address); err != nil {
+				return err
+			}
+			continue
+		}
 		more, err := listen.Open(address, m.log)
 		if err != nil {
 			return err
@@ -177,6 +191,13 @@ func (m *manager) openSockets() error {
 		m.conns = append(m.conns, more...)
 	}
 	return nil
+}
+
+func (m *manager) closeSockets() {
+	listen.CloseAll(m.conns)
+	if m.streams != nil {
+		m.streams.Close()
+	}
 }
 
 // openServices opens what else the configuration asks for.
@@ -246,6 +267,13 @@ func (m *manager) serve(ctx context.Context) error {
 			}
 		})
 	}
+	if m.streams != nil {
+		all.Go(func() {
+			if err := m.channel.ReceiveStreams(ctx, m.streams); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	for _, s := range m.services {
 		all.Go(func() { s.run(ctx) })
 	}
@@ -253,7 +281,7 @@ func (m *manager) serve(ctx context.Context) error {
 	all.Go(func() { m.watch(ctx, cancel) })
 	<-ctx.Done()
 	lookedLast.Wait() // while the sockets are open
-	listen.CloseAll(m.conns)
+	m.closeSockets()
 	all.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -291,11 +319,17 @@ func (m *manager) sayListening() {
 	for _, c := range m.conns {
 		if a := c.LocalAddr(); !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
-			attrs := []any{"addr", a.String(), "agents", m.fleet.Roster().Len()}
+			attrs := []any{"addr", a.String(), "network", listen.UDP, "agents", m.fleet.Roster().Len()}
 			if n := listen.Buffer(c); n > 0 {
 				attrs = append(attrs, "receive_buffer_bytes", n)
 			}
 			m.log.Info("listening", attrs...)
+		}
+	}
+	if m.streams != nil {
+		for _, a := range m.streams.Addrs() {
+			addrs = append(addrs, a)
+			m.log.Info("listening", "addr", a.String(), "network", listen.TCP, "agents", m.fleet.Roster().Len())
 		}
 	}
 	if m.fleet.Roster().Len() == 0 {

@@ -37,12 +37,12 @@ func (c *addressCheck) heard(word string, now time.Time) {
 // hears says whether the address that answers go to has shown that it hears us, or can be no other. p.mu is held.
 func (p *peer) hears(now time.Time) bool {
 	c := p.address
-	return !p.agent.Anywhere() || c != nil && c.at == p.Addr().Addr() && now.Before(c.until)
+	return !p.agent.Anywhere() || p.connected() || c != nil && c.at == p.Addr().Addr() && now.Before(c.until)
 }
 
 // Confirm implements fleet.Conversation.
 func (p *peer) Confirm(now time.Time) fleet.Confirmation {
-	if !p.agent.Anywhere() {
+	if !p.agent.Anywhere() || p.connected() {
 		return fleet.Confirmed
 	}
 	o := &p.channel.outside

@@ -74,7 +74,7 @@ func (c *Channel) Receive(ctx context.Context, conn listen.PacketConn) error {
 	if err != nil {
 		return err
 	}
-	return r.run(ctx)
+	return r.run(ctx, conn)
 }
 
 // Run logs until ctx ends what is refused.

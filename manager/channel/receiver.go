@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -14,17 +15,18 @@ import (
 	"ossecd/proto"
 )
 
-// receiver takes the datagrams of one socket all the way, in one goroutine.
+// receiver takes datagrams, or packets of connections, all the way, in one goroutine.
 type receiver struct {
 	*Channel
-	conn    listen.PacketConn
+	conn    listen.Writer // that the message at hand came over
 	opener  *proto.Opener
 	replier *replier
 	events  sink.Lot // of the batch at hand
 	came    int      // bytes of the datagram at hand
+	genuine bool     // it was sealed with the key of one of our agents, or is a ping
 }
 
-func newReceiver(c *Channel, conn listen.PacketConn) (*receiver, error) {
+func newReceiver(c *Channel, conn listen.Writer) (*receiver, error) {
 	r, err := newReplier(c)
 	if err != nil {
 		return nil, err
@@ -33,8 +35,8 @@ func newReceiver(c *Channel, conn listen.PacketConn) (*receiver, error) {
 }
 
 // run receives until the socket is closed.
-func (r *receiver) run(ctx context.Context) error {
-	conn := listen.Batches(r.conn)
+func (r *receiver) run(ctx context.Context, socket listen.PacketConn) error {
+	conn := listen.Batches(socket)
 	var ps [listen.BatchSize]listen.Datagram
 	for {
 		n, err := conn.ReadBatch(ps[:])
@@ -66,9 +68,14 @@ func (r *receiver) run(ctx context.Context) error {
 // recorded, where a kill cannot undo it, before handOver has the event go out: so a kill can lose what is on its way to the
 // reader, and never lets a datagram in twice.
 func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now time.Time) {
-	r.came = len(d)
+	r.came, r.genuine = len(d), false
 	f, err := proto.ParseFrame(d)
 	if err != nil {
+		if bytes.HasPrefix(d, []byte(proto.Ping)) {
+			r.genuine = true
+			r.conn.WritePacket([]byte(proto.Pong), from, to)
+			return
+		}
 		r.refusals.unauthenticated(reasonOf(err), from, nil)
 		return
 	}
@@ -78,6 +85,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	}
 	if why != 0 {
 		if (why == unknownID || why == unknownAddress) && r.farewell(f, from, to, now) {
+			r.genuine = true
 			r.refusals.counts[why].Add(1) // the log says who it is
 			return
 		}
@@ -112,6 +120,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		r.refusals.unauthenticated(wrongKey, from, []byte(a.Key.ID))
 		return
 	}
+	r.genuine = true
 	control, malformed := proto.IsControl(message.Payload), false
 	var e proto.Event
 	if control {
@@ -163,7 +172,7 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 		// be ten minutes apart. Wazuh's speak every few seconds, and of them it must be known which orders they read. Ours speak soon after an event,
 		// and do not obey before.
 		if control || t.IsOssecd || p.back.Load() == nil && t.Dialect != proto.Wazuh && !p.unnameable() {
-			p.answerTo(listen.ReturnPath{Conn: r.conn, To: from, From: to})
+			r.answerTo(p, listen.ReturnPath{Conn: r.conn, To: from, From: to}, now)
 		}
 	}
 	if control {

@@ -33,6 +33,7 @@ const (
 	badEvent
 	lostCounter // counted as oldCount; only its log line is its own
 	toldRemoved // no refusal: only its log line is limited like one
+	reconnected // likewise
 	numReasons
 
 	authentic = repeatedCount // the first of those
@@ -54,6 +55,7 @@ var reasons = [numReasons]struct{ name, remedy string }{
 	notAnAgents:    {"not from an agent", "find out who sends the manager's own messages back to it"},
 	lostCounter:    {"lost counter", ""},
 	toldRemoved:    {"told that it was removed", ""},
+	reconnected:    {"reconnected", ""},
 	badEvent:       {"malformed event", "look at what feeds this agent: it sends events that are not QUEUE:LOCATION:MESSAGE"},
 }
 

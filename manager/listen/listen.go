@@ -1,5 +1,5 @@
-// Package listen is the manager's UDP sockets: they read datagrams in batches, let them gather while many come, and have a way back
-// for answers. It knows nothing of agents.
+// Package listen is the manager's sockets, and the way back for answers. Those for UDP read datagrams in batches, and let them gather while
+// many come; connections over TCP cost little while they are idle. It knows nothing of agents.
 package listen
 
 import (
@@ -31,11 +31,15 @@ type PacketConn interface {
 	// ReadPacket waits for a datagram. from has no v4-mapped address; to is the address of ours that it was
 	// sent to, invalid where the system does not tell or the socket has but one.
 	ReadPacket(p []byte) (n int, from netip.AddrPort, to netip.Addr, err error)
-	// WritePacket sends a datagram. It leaves from the given address of ours, or from the one that the system
-	// chooses where that is invalid. Safe for use by many goroutines.
-	WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error
+	Writer
 	LocalAddr() netip.AddrPort
 	Close() error
+}
+
+// Writer sends packets. It is safe for use by many goroutines.
+type Writer interface {
+	// WritePacket sends a packet. It leaves from the given address of ours, or from the one that the system chooses where that is invalid.
+	WritePacket(p []byte, to netip.AddrPort, from netip.Addr) error
 }
 
 // BatchReader is a PacketConn that can read several datagrams at once.
@@ -54,12 +58,18 @@ type Datagram struct {
 
 // ReturnPath is the way that answers to a datagram take.
 type ReturnPath struct {
-	Conn PacketConn
+	Conn Writer
 	To   netip.AddrPort
 	From netip.Addr // the address of ours that it was sent to
 }
 
-// Write sends a datagram back.
+// Stream is the connection that answers take, or nil where they are datagrams.
+func (r *ReturnPath) Stream() *Stream {
+	s, _ := r.Conn.(*Stream)
+	return s
+}
+
+// Write sends a packet back.
 func (r *ReturnPath) Write(p []byte) error { return r.Conn.WritePacket(p, r.To, r.From) }
 
 // oneByOne makes a BatchReader of any PacketConn.
