@@ -212,9 +212,18 @@ func (j *Journal) publish() {
 
 // release drops from memory what is not needed there. mu is held.
 func (j *Journal) release() {
-	next, done := j.tail.next, j.tail.next
+	next, done, held := j.tail.next, j.tail.next, j.tail.next
 	for _, r := range j.readers {
 		next, done = min(next, r.next), min(done, r.done)
+		if r.Hold {
+			held = min(held, r.done)
+		}
+	}
+	if behind := held < j.tail.oldest(); behind != j.shares.behind {
+		j.shares.behind = behind
+		if behind {
+			j.shares.backlog++
+		}
 	}
 	j.tail.release(next, done, j.failing, func(c *chunk) bool {
 		for _, r := range j.readers {

@@ -361,3 +361,35 @@ func TestOpenFaults(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// While a reader that must lose nothing is behind, one account can fill its share of the journal alone; the others go on.
+func TestShareOfWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Config{Limit: 8 << 20, Share: 50}, ReaderConfig{Place: "held", Hold: true})
+		r.Start()
+		var flooder, other Account
+		for range 800 {
+			r.give(&flooder, 10, 1000)
+			synctest.Wait()
+		}
+		for range 100 {
+			r.give(&other, 10, 1000)
+			synctest.Wait()
+		}
+		if n := flooder.Lost(); n < 1500 || n > 4500 || other.Lost() > 0 {
+			t.Errorf("%d lost of the one that floods, %d of the other", n, other.Lost())
+		}
+		if n := len(r.take(0)); n != 9000-int(flooder.Lost()) {
+			t.Errorf("%d came, %d were lost", n, flooder.Lost())
+		}
+		synctest.Wait()
+		lost := flooder.Lost()
+		r.give(&flooder, 10, 1000)
+		synctest.Wait()
+		if n := len(r.take(0)); n != 10 || flooder.Lost() != lost {
+			t.Errorf("after all was taken %d came", n)
+		}
+		r.end()
+	})
+}

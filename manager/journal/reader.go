@@ -141,6 +141,12 @@ func (r *Reader) lose(n uint64) {
 // seldom is after how many records the place of a reader is kept that were not meant for it.
 const seldom = 4096
 
+// Squeezed says that the reader is so far behind that it will soon lose its oldest records.
+func (r *Reader) Squeezed() bool {
+	bytes, most := r.disk.Behind()
+	return !r.Hold && bytes > most-max(most/16, 1<<20)
+}
+
 // Filtered says that n of the records that Next gave are not for it.
 func (r *Reader) Filtered(n int) {
 	r.j.mu.Lock()
@@ -155,6 +161,9 @@ func (r *Reader) Settle(number uint64, delivered, refused int) {
 	r.done = number
 	r.counts.Delivered += uint64(delivered)
 	r.counts.Lost += uint64(refused)
+	if refused > 0 {
+		nudge(j.shares.lost)
+	}
 	if j.failing {
 		j.publish()
 	}

@@ -8,6 +8,8 @@ type Account struct {
 
 	filling uint64 // of which filling bytes speaks
 	bytes   int
+	backlog uint64 // of which backlog held speaks
+	held    int64
 	crowded uint64 // lost for being over the share, and not told yet
 	full    uint64 // lost since there was no room, and not told yet
 	lost    atomic.Uint64
@@ -22,6 +24,9 @@ type shares struct {
 	share   int // of them those of one account
 	filling uint64
 	mark    uint64 // number of the record that filling counts up for
+	most    int64  // bytes of one account in what a reader holds that must not lose it
+	backlog uint64 // counts up when such readers begin to be behind
+	behind  bool   // one is
 	own     Account
 	losers  []*Account
 	lost    chan struct{} // has a token where losers are to be told
@@ -29,7 +34,8 @@ type shares struct {
 
 func (s *shares) open(cfg *Config) {
 	s.limit, s.share = cfg.Memory, cfg.Memory/100*cfg.Share
-	s.filling = 1
+	s.filling, s.backlog = 1, 1
+	s.most = cfg.Limit / 100 * int64(cfg.Share)
 	s.lost = make(chan struct{}, 1)
 }
 
@@ -50,7 +56,7 @@ func (s *shares) admit(a *Account, size, waiting int, closed bool) bool {
 	switch {
 	case closed || waiting+size > s.limit:
 		a.full++
-	case a.bytes+size > s.share:
+	case a.bytes+size > s.share || s.behind && !s.mayHold(a, size):
 		a.crowded++
 	default:
 		a.bytes += size
@@ -58,6 +64,18 @@ func (s *shares) admit(a *Account, size, waiting int, closed bool) bool {
 	}
 	s.lose(a)
 	return false
+}
+
+// mayHold says whether an account may have so many bytes more in what a reader must not lose. If so they count.
+func (s *shares) mayHold(a *Account, size int) bool {
+	if a.backlog != s.backlog {
+		a.backlog, a.held = s.backlog, 0
+	}
+	if a.held+int64(size) > s.most {
+		return false
+	}
+	a.held += int64(size)
+	return true
 }
 
 // lose notes that an account has lost one more.

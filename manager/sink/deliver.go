@@ -64,6 +64,8 @@ type delivery struct {
 	isGone      bool               // the same; may be read once run has ended
 	told        journal.Counts     // by logCounts
 	early       earlier            // what an earlier version left
+	crowd       crowd
+	share       int // how much of what is at hand one agent may have, in percent, when the sink is far behind
 
 	lossesTold limitlog.Limit // of the goroutine that tells
 }
@@ -102,16 +104,24 @@ func (d *delivery) run(ctx context.Context) {
 
 // deliver gives records to the sink, and has the journal know. It returns false where there is to be no more.
 func (d *delivery) deliver(ctx context.Context, records Batch) bool {
-	passed, filtered := d.sieve(records)
-	if filtered > 0 {
-		d.from.Filtered(filtered)
-	}
-	if !d.write(ctx, passed, func(last uint64, r Result) { d.from.Settle(last+1, r.Done-r.Refused, r.Refused) }) {
-		return false
-	}
-	if filtered > 0 {
-		_, _, last := records.cut(len(records))
-		d.from.Settle(last+1, 0, 0)
+	for len(records) > 0 {
+		some, _, last := records.cut(d.Write)
+		records = records[len(some):]
+		passed, filtered := d.sieve(some)
+		if filtered > 0 {
+			d.from.Filtered(filtered)
+		}
+		var lost Batch
+		if d.from.Squeezed() {
+			passed, lost = d.crowd.thin(passed, d.share)
+		}
+		if !d.write(ctx, passed, func(last uint64, r Result) { d.from.Settle(last+1, r.Done-r.Refused, r.Refused) }) {
+			return false
+		}
+		if filtered > 0 || len(lost) > 0 {
+			d.crowd.note(lost)
+			d.from.Settle(last+1, 0, lost.Len())
+		}
 	}
 	return true
 }

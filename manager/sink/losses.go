@@ -71,6 +71,15 @@ func (s *Sinks) tellLosses(due func(told *limitlog.Limit) bool) {
 		}
 	}
 	for _, d := range s.list {
+		d.crowd.take(due, func(a *Agent, n uint64) {
+			about, whose := a, "'"+a.Name+"-"+a.IP+"'"
+			if a.ID == "" {
+				about, whose = nil, "further agents"
+			}
+			report(about, d.Filter.own, n, "%d events of %s lost: their reader was too slow, and it sent more than its share.", n, whose)
+			s.log.Error("events of an agent that sends much are lost: what reads them is too slow, or away", "agent", a.ID, "name", a.Name, "events", d.Name, "count", n,
+				"remedy", "find out what the host logs so much of, and why the sink takes it no faster")
+		})
 		if d.from.Untold(false) == 0 || !due(&d.lossesTold) {
 			continue
 		}

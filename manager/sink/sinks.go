@@ -66,6 +66,7 @@ func New(specs []Spec, env Env) *Sinks {
 func (s *Sinks) OpenJournal(cfg journal.Config) (err error) {
 	cfg.Log = s.log
 	for _, d := range s.list {
+		d.share = cfg.Share
 		cfg.Readers = append(cfg.Readers, journal.ReaderConfig{Place: d.Place, Limit: d.Queue, Hold: d.Hold, Start: d.Start})
 	}
 	if s.journal, err = journal.Open(cfg); err != nil {

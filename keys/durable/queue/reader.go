@@ -237,6 +237,22 @@ func (r *Reader) Committed() uint64 {
 	return r.committed.Record
 }
 
+// Behind is about how many bytes were appended since what was committed, and how many there may be before the oldest make room.
+func (r *Reader) Behind() (bytes, most int64) {
+	q := r.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	newest := q.newest()
+	if i := q.index(r.committed.Record); i >= 0 && r.committed.Record < q.next {
+		bytes = newest.begin + newest.size - q.segments[i].begin - q.segments[i].near(r.committed.Record).Offset
+	}
+	most = q.cfg.Limit
+	if r.limit > 0 {
+		most = min(most, r.limit)
+	}
+	return bytes, most
+}
+
 // Lost is how many records this reader lost, to a full queue or a damaged file, since it was last called.
 func (r *Reader) Lost() uint64 {
 	r.q.mu.Lock()
