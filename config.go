@@ -78,6 +78,9 @@ func configure(c *cli.Command, known sections, stderr io.Writer) {
 		}
 		if log != nil {
 			slog.SetDefault(log)
+			if q, ok := stderr.(*logQueue); ok {
+				q.setFormat(ctx.String("log-format"))
+			}
 		}
 		for _, w := range append(takeRenamed(ctx.App), from.renamed...) {
 			if ctx.Bool("check") {

@@ -40,7 +40,9 @@ func main() {
 	// A second signal ends the process at once, but not one that comes with the first: timeout(1) signals a process
 	// and its group. Whatever ends in order has done so by then.
 	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, stop) })
-	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stderr := newLogQueue(os.Stderr)
+	code := run(ctx, os.Args, os.Stdout, stderr)
+	stderr.close()
 	os.Exit(code)
 }
 
