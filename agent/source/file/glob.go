@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// glob is a path or a pattern, cleaned.
+// glob is a path or a pattern, cleaned. What is no good pattern is the name of a file that is there.
 type glob struct {
 	text      string
 	ancestors []string // patterns of the directories above, the nearest first
@@ -18,7 +18,7 @@ func parseGlob(text string) (glob, error) {
 	if text == "" {
 		return glob{}, fmt.Errorf("empty path: give the path or glob of a file")
 	}
-	if _, err := filepath.Match(text, ""); err != nil {
+	if _, err := filepath.Match(text, ""); err != nil && !isThere(text) {
 		return glob{}, fmt.Errorf("glob %q: %w; close every [ and end no glob in \\, and write [[] for a [ that stands in the name itself", text, err)
 	}
 	g := glob{text: filepath.Clean(text)}
@@ -144,6 +144,11 @@ func (x expander) list(dir, pattern string) []os.DirEntry {
 		}
 	}
 	return entries[:n]
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func isDir(path string) bool {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -74,4 +75,27 @@ func TestPatternsWithoutFiles(t *testing.T) {
 	if files != 3 || !slices.Equal(none, want) {
 		t.Errorf("%d files, none of %q, want 3 and %q", files, none, want)
 	}
+}
+
+// What is no good pattern is a name as it stands, if there is such a file.
+func TestNamesThatAreNoPatterns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "a[.log", "dir[/*.log")
+	r.must(os.Mkdir(r.path("dir["), 0o755))
+	if _, err := New(r.cfg); err == nil || !strings.Contains(err.Error(), "close every [") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	r.append("a[.log", "one\n")
+	if _, err := New(r.cfg); err == nil || strings.Contains(err.Error(), "a[.log") || !strings.Contains(err.Error(), "dir[") {
+		t.Errorf("a pattern below a directory: %v", err)
+	}
+	r.cfg.Globs = []string{r.path("a[.log")}
+	r.cfg.FromStart = true
+	r.start()
+	r.want(r.path("a[.log"), "one")
+	r.append("a[.log", "two\n")
+	r.want(r.path("a[.log"), "one", "two")
+	r.rename("a[.log", "a[.log.1")
+	r.append("a[.log", "three\n")
+	r.want(r.path("a[.log"), "one", "two", "three")
 }

@@ -104,7 +104,7 @@ type Source struct{ settings settings }
 
 var _ source.Source = (*Source)(nil)
 
-// New checks the configuration; it touches no file.
+// New checks the configuration; it reads no file.
 func New(cfg Config) (*Source, error) {
 	var errs []error
 	if len(cfg.Globs) == 0 {
