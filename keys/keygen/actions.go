@@ -229,6 +229,9 @@ func importKey(c *call) error {
 	}
 	k, err := keys.ParseExport(text)
 	if err != nil {
+		if c.arg != "-" {
+			err = fmt.Errorf("%w; to read a file: ossecd keygen import - < FILE", err)
+		}
 		return err
 	}
 	if err := c.edit(func(f *keys.File) error { return f.Import(k) }); err != nil {
