@@ -132,6 +132,9 @@ func (l *Link) tryAgain(now time.Time) {
 // a pause, and then it is the next manager's turn: so a manager that closes every connection has no agent come back without end.
 const steadyAfter = 10 * time.Second
 
+// maxShort is how often the pause doubles.
+const maxShort = 5
+
 // ended goes on after the manager closed the connection.
 func (l *Link) ended(ctx context.Context, now time.Time, why string) {
 	const remedy = "look at the manager's log. Most often it was stopped or restarted, or its key for this agent is another one, or a second host uses this key"
@@ -148,11 +151,8 @@ func (l *Link) ended(ctx context.Context, now time.Time, why string) {
 	}
 	l.lost(why, remedy)
 	l.state, l.round.hellos = connecting, len(helloAt)
-	wait := roundPause
-	if l.short > 0 {
-		wait = passPauses[min(l.short, len(passPauses))-1]
-	}
-	l.short++
+	wait := min(roundPause<<l.short, passPauses[len(passPauses)-1])
+	l.short = min(l.short+1, maxShort)
 	l.round.due = now.Add(wait*3/4 + rand.N(wait/2))
 }
 
