@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ossecd/keys/setting/settingtest"
+	"ossecd/keys/testprogram"
 )
 
 // An order is obeyed where that is enabled, and the manager hears of it.
@@ -20,9 +21,7 @@ func TestAnActiveResponse(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "deny.sh"), []byte("#!/bin/sh\necho \"$@\" >> "+filepath.Join(dir, "out")+"\n"), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		testprogram.Write(t, filepath.Join(dir, "deny.sh"), "#!/bin/sh\necho \"$@\" >> "+filepath.Join(dir, "out")+"\n")
 		table, err := json.Marshal(map[string]any{"enabled": true, "dir": dir, "allow": []string{"deny.sh"}})
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/keys/testprogram"
 )
 
 // reports gathers events.
@@ -53,9 +54,7 @@ func newRig(t *testing.T, dir string, programs map[string]string) *rig {
 	for name, text := range programs {
 		allow = append(allow, name)
 		text = "#!/bin/sh\nOUT=" + filepath.Join(dir, "out") + "\n" + text
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		testprogram.Write(t, filepath.Join(dir, name), text)
 	}
 	r := &rig{t: t, out: &reports{more: make(chan struct{}, 100)}, log: new(strings.Builder), dir: dir}
 	var mu sync.Mutex
@@ -203,9 +202,7 @@ func TestFailures(t *testing.T) {
 func TestHanging(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "hangs")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nsleep 1000 & sleep 1000\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testprogram.Write(t, path, "#!/bin/sh\nsleep 1000 & sleep 1000\n")
 	for name, run := range map[string]func(ctx context.Context) error{
 		"arguments": func(ctx context.Context) error { return execArgs(ctx, path, nil) },
 		"JSON":      func(ctx context.Context) error { _, err := execJSON(ctx, path, "add", nil, nil); return err },
