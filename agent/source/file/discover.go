@@ -11,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"ossecd/agent/source"
+	"ossecd/agent/source/file/pattern"
 )
 
 // discovery finds the files that the patterns stand for, and notices what becomes of them: by what the system tells of
@@ -75,18 +76,18 @@ func (d *discovery) scan() {
 	d.dirs.beginScan()
 	seen := make(map[string]struct{})
 	var found []string
-	x := expander{
-		visit:  d.dirs.visit,
-		failed: d.dirs.unreadable,
-		found: func(path string) {
-			if _, ok := seen[path]; !ok && !d.patterns.excluded(path) {
+	x := pattern.Expander{
+		Visit:  d.dirs.visit,
+		Failed: d.dirs.unreadable,
+		Found: func(path string) {
+			if _, ok := seen[path]; !ok && !d.patterns.Excluded(path) {
 				seen[path] = struct{}{}
 				found = append(found, path)
 			}
 		},
 	}
-	for _, g := range d.patterns.globs {
-		x.files(g)
+	for _, g := range d.patterns.Patterns {
+		x.Files(g)
 	}
 	if !d.scanned {
 		d.takeUp(found)
@@ -115,7 +116,7 @@ func (d *discovery) takeUp(found []string) {
 	for _, r := range d.known.files {
 		path, ok := names[string(r.path)]
 		if !ok {
-			path, ok = d.patterns.unabsolute(string(r.path))
+			path, ok = d.patterns.Unabsolute(string(r.path))
 		}
 		if !ok {
 			continue // not configured any more
@@ -260,10 +261,10 @@ func (d *discovery) changed(path string, op fsnotify.Op) {
 	switch tr := d.tracks[path]; {
 	case tr != nil && op == fsnotify.Write && tr.current() != nil:
 		d.turns.wake(tr)
-	case tr != nil || d.patterns.match(path):
+	case tr != nil || d.patterns.Match(path):
 		d.check(path)
-	case op&fsnotify.Create != 0 && isDir(path):
-		d.rescan = d.rescan || d.patterns.onTheWay(path)
+	case op&fsnotify.Create != 0 && pattern.IsDir(path):
+		d.rescan = d.rescan || d.patterns.OnTheWay(path)
 	}
 }
 

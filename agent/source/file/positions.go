@@ -10,7 +10,10 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"unicode/utf8"
+
+	"ossecd/agent/source/file/pattern"
 )
 
 // The positions file is one JSON object, one file a line:
@@ -74,6 +77,14 @@ func (n *name) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*string)(n))
 }
 
+// absolute is the name of a path in the positions file, which must not depend on the working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 type jsonRecord struct {
 	Path   name   `json:"path"`
 	Device uint64 `json:"device"`
@@ -107,7 +118,7 @@ func (p positions) covers(path string) bool {
 		return true
 	}
 	for _, g := range p.globs {
-		if matches(string(g), path) {
+		if pattern.Match(string(g), path) {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"ossecd/agent/source/file/compressed"
 )
 
 // rotated looks for the files of saved positions, which may have been rotated while the agent was down.
@@ -56,7 +58,7 @@ func (ro *rotated) reopen(tr *track, r record) (*tail, error) {
 		return nil, err
 	}
 	if err != nil || in.id != r.id {
-		if name = ro.list(tr)[r.id]; name == "" || ro.Compressed && packedName(name) {
+		if name = ro.list(tr)[r.id]; name == "" || ro.Compressed && compressed.IsName(name) {
 			return ro.reopenPacked(tr, r), nil
 		}
 	}
@@ -119,7 +121,7 @@ func (ro *rotated) adoptBetween(tr *track, rotated *tail) {
 	shape := shapeOf(tr.path, rotated.file.Name(), ro.Compressed)
 	for id, name := range ro.list(tr) {
 		// A file that was compressed has a new inode, often that of one that was deleted.
-		isKnown := func(r record) bool { return r.id == id && !(ro.Compressed && packedName(name)) }
+		isKnown := func(r record) bool { return r.id == id && !(ro.Compressed && compressed.IsName(name)) }
 		if ro.tails[id] != nil || name == tr.path || shapeOf(tr.path, name, ro.Compressed) != shape || slices.ContainsFunc(ro.known, isKnown) {
 			continue
 		}
@@ -130,7 +132,7 @@ func (ro *rotated) adoptBetween(tr *track, rotated *tail) {
 	slices.SortFunc(all, func(a, b sibling) int { return cmp.Compare(a.mtime, b.mtime) })
 	for _, s := range all {
 		open := openTail
-		if ro.Compressed && packedName(s.name) {
+		if ro.Compressed && compressed.IsName(s.name) {
 			open = openPacked
 		}
 		t, err := open(s.name)
@@ -148,10 +150,10 @@ func (ro *rotated) adoptBetween(tr *track, rotated *tail) {
 // shapeOf is what the names of one log's rotated files have in common: the log's own name, and where something was put into
 // it or behind it, that with each number as 0. So app2.log.1 and app2.log.17 belong together, and app.log.1 and
 // app2.log.1 do not. Other names have in common what is no number.
-func shapeOf(own, path string, compressed bool) string {
+func shapeOf(own, path string, unpacked bool) string {
 	own, name := filepath.Base(own), filepath.Base(path)
-	if compressed {
-		name = unpackedName(name)
+	if unpacked {
+		name = compressed.CutEnding(name)
 	}
 	same := 0
 	for same < min(len(own), len(name)) && own[same] == name[same] {

@@ -45,8 +45,8 @@ type saveResult struct {
 // start begins to save the present positions.
 func (s *saving) start(tracks map[string]*track) {
 	p := positions{files: make([]record, 0, len(tracks)), generation: s.progress.saving()}
-	for _, g := range s.patterns.globs {
-		p.globs = append(p.globs, name(g.text))
+	for _, g := range s.patterns.Patterns {
+		p.globs = append(p.globs, name(g.Text))
 	}
 	for _, tr := range tracks {
 		path := name(absolute(tr.path))

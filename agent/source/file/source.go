@@ -1,13 +1,16 @@
 // Package file follows log files: appended lines become events of queue '1' whose location is the path.
 //
-// One goroutine, the follower, owns all state. Two more serve it: one stands in Emit while the follower goes
-// on noticing rotations, one writes the positions file.
+// One goroutine, the follower's, owns all state. Others serve it: one stands in Emit while the follower goes on noticing rotations, and
+// each save of the positions has one.
 //
-//	fsnotify ─► watcher ─┐ changed paths                       ┌─► emitter ─► Output.Emit
-//	                     ▼                                     │ one batch      │ n sent
-//	poll ─────────► follower: scan globs, check paths ─► queue ─► read a chunk ◄─┘
-//	                     │                                          │ offset += what was sent
-//	                     └── every second, if changed ─► saver ─► positions file
+//	fsnotify ─► watcher ─┐ changed paths                         ┌─► emit ─► Output.Emit
+//	                     ▼                                       │ one batch    │ n sent
+//	poll ──────────► discovery: scan, check paths ─► turns ─► reader: a chunk ◄──┘
+//	                     │ directories, rotated     paths │          │ copies; offset += what was sent
+//	                     └────────────────────────────────┴──► saving ─► positions file
+//
+// The types know each other in one direction: discovery and reader use copies and rotated, these use paths, and paths use directories, turns and
+// saving. Each part keeps what it knows of an open file in a struct of its own in tail.
 //
 // A path is a track; the files that stand, or stood, there are its tails, oldest first:
 //
@@ -39,6 +42,8 @@ import (
 	"time"
 
 	"ossecd/agent/source"
+	"ossecd/agent/source/file/compressed"
+	"ossecd/agent/source/file/pattern"
 )
 
 // Config says what to follow.
@@ -94,7 +99,7 @@ var stockPace = pace{
 // settings is the configuration as all parts of a source use it.
 type settings struct {
 	Config
-	patterns patterns
+	patterns pattern.Set
 	form     form
 	pace     pace
 }
@@ -121,9 +126,11 @@ func New(cfg Config) (*Source, error) {
 	}
 	s := settings{Config: cfg, pace: stockPace}
 	var err, badGlobs, badExclude error
-	s.patterns.compressed = cfg.Compressed
-	s.patterns.globs, badGlobs = parseGlobs("file", cfg.Globs)
-	s.patterns.exclude, badExclude = parseGlobs("exclude", cfg.Exclude)
+	if cfg.Compressed {
+		s.patterns.Skip = compressed.IsName
+	}
+	s.patterns.Patterns, badGlobs = pattern.ParseAll("file", cfg.Globs)
+	s.patterns.Exclude, badExclude = pattern.ParseAll("exclude", cfg.Exclude)
 	errs = append(errs, badGlobs, badExclude)
 	if s.form.coding, err = parseCoding(cfg.Encoding); err != nil {
 		errs = append(errs, err)
@@ -141,6 +148,10 @@ func New(cfg Config) (*Source, error) {
 	}
 	return &Source{s}, nil
 }
+
+// Found counts the files that the globs stand for at present, and names the globs that stand for none. A file that two globs
+// match counts once. It may be called while Run runs.
+func (s *Source) Found() (files int, none []string) { return s.settings.patterns.Count() }
 
 // Run follows the files until ctx ends, saves the positions, and returns nil. It returns an error only where
 // the positions file cannot be read although it is there, or where Emit failed while ctx had not ended.

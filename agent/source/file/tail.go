@@ -73,7 +73,7 @@ func openTail(path string) (*tail, error) {
 
 func (t *tail) close() {
 	if t.packed != nil {
-		t.packed.from.Close()
+		t.packed.Close()
 	}
 	t.file.Close()
 }
