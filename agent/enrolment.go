@@ -71,6 +71,7 @@ func enrollFirst(c *cli.Context, log *slog.Logger) (done bool, err error) {
 		return true, cli.Exit(err.Error(), 2)
 	}
 	if needed {
+		log.Info("getting a key", "version", c.App.Version, "manager", cfg.Manager, "keys", cfg.Keys)
 		err = enroll.Run(c.Context, cfg, only, log)
 		if c.Context.Err() != nil && !only {
 			return true, nil // it was told to end
