@@ -51,7 +51,7 @@ type manager struct {
 	run     string // names this run
 	started time.Time
 
-	last     map[uint64]uint64 // the highest count of each key in the journal at the start; nil where the journal was new
+	kept     *sink.Kept
 	store    *keys.Store
 	received *keys.Received
 	sender   *keys.Sender
@@ -132,6 +132,19 @@ func newManager(cfg Config, log *slog.Logger) *manager {
 	return m
 }
 
+// openJournal opens the journal of events.
+func (m *manager) openJournal() error {
+	dir, j := filepath.Join(m.cfg.State, journalDir), m.cfg.Journal
+	m.kept = sink.NewKept(dir)
+	err := m.sinks.OpenJournal(journal.Config{
+		Dir: dir, Limit: int64(j.Size) << 20, Keep: j.Keep, Sync: j.Sync, Memory: j.QueueSize << 20, Share: j.AgentShare, Visit: m.kept.Visit,
+	})
+	if err == nil {
+		sink.LogLeftovers(m.sinks, filepath.Join(m.cfg.State, sinksDir))
+	}
+	return err
+}
+
 // openState opens keys and counters, and makes the fleet of them.
 func (m *manager) openState() (err error) {
 	if m.store, err = keys.OpenStore(m.cfg.Keys, m.log); err != nil {
@@ -154,7 +167,7 @@ func (m *manager) openState() (err error) {
 	m.fleet = fleet.New(fleet.Config{
 		Keys: m.cfg.Keys, State: m.cfg.State, Rids: rids, Store: m.store, Received: m.received, Groups: m.cfg.groups,
 		DisconnectAfter: m.cfg.DisconnectAfter, RemindAfter: m.cfg.RemindAfter, HeardElsewhere: m.cfg.stock().LastHeard,
-		KeptBefore: m.keptBefore, Report: report.To(m.sinks), Converse: m.channel.Converse, Log: m.log,
+		KeptBefore: m.kept.Before, Report: report.To(m.sinks), Converse: m.channel.Converse, Log: m.log,
 	})
 	m.channel.Join(m.fleet)
 	m.fleet.TakeUpKeys()
@@ -223,7 +236,7 @@ func (m *manager) openServices() (err error) {
 	if m.cfg.Control != "" {
 		s, err := control.Open(control.Config{
 			Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Version: m.cfg.Version, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
-			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Journal: m.journalStatus,
+			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Held: m.sinks.Held, JournalLimit: int64(m.cfg.Journal.Size) << 20,
 			Dropped: func() (uint64, bool) { return listen.Dropped(append(slices.Clip(m.conns), m.others...)) }, Enroll: enrolled, Log: m.log,
 		})
 		if err != nil { // events matter more

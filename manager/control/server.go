@@ -39,7 +39,9 @@ type Config struct {
 
 	Refused func() map[string]uint64 // what was refused of what agents sent, by reason
 	Sinks   func() iter.Seq2[string, journal.Counts]
-	Journal func() JournalStatus
+	// Held is what the journal holds, and JournalLimit what it may, in bytes.
+	Held         func() (bytes int64, events uint64, oldest time.Time)
+	JournalLimit int64
 	// Dropped is datagrams that the system dropped; false where it does not tell.
 	Dropped func() (uint64, bool)
 	Enroll  func() (uint64, map[string]uint64) // agents that were given a key, and refusals by reason; nil where that is off

@@ -1,5 +1,9 @@
 package control
 
+import (
+	"time"
+)
+
 // status is how the manager as a whole is.
 func (s *Server) status() Status {
 	cfg := &s.cfg
@@ -11,9 +15,14 @@ func (s *Server) status() Status {
 	for name, c := range cfg.Sinks() {
 		status.Sinks = append(status.Sinks, SinkStatus{name, c.Received, c.Delivered, c.Pending, c.Lost, c.Filtered})
 	}
-	if cfg.Journal != nil {
-		j := cfg.Journal()
-		status.Journal = &j
+	if cfg.Held != nil {
+		j := &JournalStatus{Limit: cfg.JournalLimit}
+		var oldest time.Time
+		if j.Bytes, j.Events, oldest = cfg.Held(); !oldest.IsZero() {
+			oldest = oldest.UTC()
+			j.Oldest = &oldest
+		}
+		status.Journal = j
 	}
 	if cfg.Dropped != nil {
 		if n, ok := cfg.Dropped(); ok {
