@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,11 +47,17 @@ func TestKilledManagerLosesNothing(t *testing.T) {
 	agent := []string{"agent", "--keys", "client.keys", "--state", "a", "--manager", addr, "--file", "app.log", "--from-start"}
 	follower := runDaemon(t, dir, "agent", agent...)
 	all := rounds(t)
-	for range all {
+	for round := range all {
+		if round%8 == 7 { // it believes ten new runs of a manager at once, and one in 10 s from then on: this would take long
+			follower.Cmd.Process.Signal(syscall.SIGTERM)
+			if !follower.Wait(program.WaitLimit) {
+				t.Fatal("the agent does not end")
+			}
+			follower = runDaemon(t, dir, "agent", agent...)
+		}
 		before := size()
 		m := runDaemon(t, dir, "manager", "manager", "--config", "ossecd.toml")
-		// An agent believes ten new runs of a manager at once, and one in 10 s from then on; after 64 it makes a new socket, once a minute.
-		for end := time.Now().Add(program.WaitLimit + 2*time.Minute); size() < before+20_000; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(program.WaitLimit); size() < before+20_000; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				log, _ := os.ReadFile(filepath.Join(dir, "manager.err"))
 				agents, _ := os.ReadFile(filepath.Join(dir, "agent.err"))
@@ -96,5 +103,77 @@ func TestKilledManagerLosesNothing(t *testing.T) {
 			t.Errorf("%d lines came twice in the %s, want %d at most", repeated, place, most)
 		}
 		t.Logf("%s: %d lines, %d kills, %d missing, %d came twice", place, written, all, missing, repeated)
+	}
+}
+
+// The same with two managers that get all lines each, and are killed in turn.
+func TestKilledManagersLoseNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeKey(t, dir)
+	agent := []string{"agent", "--keys", "client.keys", "--state", "a", "--file", "app.log", "--from-start", "--mode", "all"}
+	var managers []*program.Process
+	var listens []string
+	run := func(i int) *program.Process {
+		return runDaemon(t, dir, fmt.Sprint("manager", i), "manager", "--keys", "client.keys", "--state", fmt.Sprint("m", i), "--listen", listens[i],
+			"--events", fmt.Sprintf("events%d.json", i), "--control-socket", fmt.Sprintf("%d.sock", i))
+	}
+	for i, port := range freePorts(t, 2) {
+		listens = append(listens, fmt.Sprintf("127.0.0.1:%d", port))
+		agent = append(agent, "--manager", listens[i])
+		managers = append(managers, run(i))
+	}
+	writer := startWriter(t, filepath.Join(dir, "app.log"), 5000)
+	follower := runDaemon(t, dir, "agent", agent...)
+	size := func(i int) int64 {
+		info, err := os.Stat(filepath.Join(dir, fmt.Sprintf("events%d.json", i)))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	grow := func(i int) {
+		before := size(i)
+		for end := time.Now().Add(program.WaitLimit); size(i) < before+20_000; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				log, _ := os.ReadFile(filepath.Join(dir, "agent.err"))
+				t.Fatalf("no lines come to manager %d\nThe agent:\n%s", i, log[max(0, len(log)-5000):])
+			}
+		}
+		time.Sleep(rand.N(300 * time.Millisecond))
+	}
+	all := rounds(t)
+	for round := range all {
+		if round%8 == 7 {
+			follower.Cmd.Process.Signal(syscall.SIGTERM)
+			if !follower.Wait(program.WaitLimit) {
+				t.Fatal("the agent does not end")
+			}
+			follower = runDaemon(t, dir, "agent", agent...)
+		}
+		for i := range managers {
+			grow(i)
+			managers[i].Kill()
+			managers[i] = run(i)
+		}
+	}
+	written := writer.stop()
+	for i := range managers {
+		events := filepath.Join(dir, fmt.Sprintf("events%d.json", i))
+		waitForFile(t, events, regexp.MustCompile(fmt.Sprintf(`"full_log":"line %d"`, written)), 1)
+		came := countMatches(t, events, lineEvent)
+		missing, repeated := 0, 0
+		for n := 1; n <= written; n++ {
+			switch times := came[strconv.Itoa(n)]; {
+			case times == 0:
+				missing++
+			case times > 1:
+				repeated += times - 1
+			}
+		}
+		if missing > 0 || repeated > 500*all {
+			t.Errorf("manager %d: %d of %d lines are missing, %d came twice in %d kills", i, missing, written, repeated, all)
+		}
+		t.Logf("manager %d: %d lines, %d kills, %d missing, %d came twice", i, written, all, missing, repeated)
 	}
 }
