@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"ossecd/keys"
 	"ossecd/keys/limitlog"
 	"ossecd/manager/fleet"
 	"ossecd/manager/listen"
@@ -30,12 +29,18 @@ type Events interface {
 	When(end uint64, do func()) bool
 }
 
+// Counter counts what we send; it is a *keys.Sender. Receivers use it, so it has nothing that waits for a disk.
+type Counter interface {
+	TryNext() (proto.Counter, error)
+	RebaseSoon(failed func(error))
+}
+
 // Config is what a Channel is told.
 type Config struct {
 	Run     string       // names this run of the manager to agents that are ours
 	Accepts proto.Method // the cipher that agents may use; 0 is any
 	State   string       // the manager's state directory, as remedies name it
-	Sender  *keys.Sender
+	Sender  Counter
 	Events  Events
 	Log     *slog.Logger
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ossecd/keys"
 	"ossecd/manager/fleet"
 	"ossecd/manager/listen"
 	"ossecd/proto"
@@ -52,7 +53,7 @@ func TestOwnPiecesSentBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		first, err := sender.cfg.Sender.Next()
+		first, err := sender.cfg.Sender.(*keys.Sender).Next()
 		if err != nil {
 			t.Fatal(err)
 		}
