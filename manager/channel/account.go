@@ -3,7 +3,6 @@ package channel
 import (
 	"unique"
 
-	"ossecd/manager/fleet"
 	"ossecd/proto"
 )
 
@@ -73,24 +72,4 @@ func (a *account) startsAnew() {
 	r := &a.row
 	a.missing += max(r.missing(), r.gap) - r.gap
 	*r = row{first: r.last, last: r.last, taken: 1}
-}
-
-// Account implements fleet.Conversation.
-func (p *peer) Account() fleet.Account {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := fleet.Account{Events: p.account.events, Missing: p.account.missing + p.account.row.missing()}
-	if p.account.program != (unique.Handle[string]{}) {
-		a.Program = p.account.program.Value()
-	}
-	if p.faults != nil {
-		for i, n := range p.faults.counts {
-			if n > 0 {
-				why := authentic + reason(i)
-				a.Refused = append(a.Refused, fleet.Refused{Reason: why.String(), Remedy: reasons[why].remedy, Count: uint64(n)})
-			}
-		}
-	}
-	a.Refused = append(a.Refused, p.channel.refusals.claims.of(p.agent.Key.ID)...)
-	return a
 }

@@ -1,12 +1,14 @@
 package channel
 
 import (
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"ossecd/keys/limitlog"
 	"ossecd/manager/fleet"
@@ -90,6 +92,70 @@ func (p *peer) Traits() fleet.Traits {
 		return *t
 	}
 	return fleet.Traits{}
+}
+
+// connected says that answers go over a connection, so that the address is known to hear us.
+func (p *peer) connected() bool {
+	back := p.back.Load()
+	return back != nil && back.Stream() != nil
+}
+
+// hears says whether the address that answers go to has shown that it hears us, or can be no other. p.mu is held.
+func (p *peer) hears(now time.Time) bool {
+	c := p.address
+	return !p.agent.Anywhere() || p.connected() || c != nil && c.at == p.Addr().Addr() && now.Before(c.until)
+}
+
+// Confirm implements fleet.Conversation.
+func (p *peer) Confirm(now time.Time) fleet.Confirmation {
+	if !p.agent.Anywhere() || p.connected() {
+		return fleet.Confirmed
+	}
+	o := &p.channel.outside
+	o.Lock()
+	defer o.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.Traits().SaysWord:
+		return fleet.Unable
+	case p.hears(now):
+		return fleet.Confirmed
+	case p.back.Load() == nil:
+		return fleet.Asked
+	}
+	if p.address == nil {
+		p.address = new(addressCheck)
+	}
+	c, at := p.address, p.Addr().Addr()
+	if at == c.at && now.Before(c.again) {
+		return fleet.Asked
+	}
+	*c = addressCheck{word: rand.Text(), at: at, again: now.Add(askAddress)}
+	if o.sendWithin(p, []byte(proto.AnyHere+c.word), p.told) == errTooLong {
+		c.word, c.again = "", time.Time{} // no keepalive of ours is so short
+	}
+	return fleet.Asked
+}
+
+// Account implements fleet.Conversation.
+func (p *peer) Account() fleet.Account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := fleet.Account{Events: p.account.events, Missing: p.account.missing + p.account.row.missing()}
+	if p.account.program != (unique.Handle[string]{}) {
+		a.Program = p.account.program.Value()
+	}
+	if p.faults != nil {
+		for i, n := range p.faults.counts {
+			if n > 0 {
+				why := authentic + reason(i)
+				a.Refused = append(a.Refused, fleet.Refused{Reason: why.String(), Remedy: reasons[why].remedy, Count: uint64(n)})
+			}
+		}
+	}
+	a.Refused = append(a.Refused, p.channel.refusals.claims.of(p.agent.Key.ID)...)
+	return a
 }
 
 // setTraits is for when they may have changed. p.mu is held.

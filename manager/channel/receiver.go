@@ -190,6 +190,26 @@ func (r *receiver) receive(d []byte, from netip.AddrPort, to netip.Addr, now tim
 	r.events.Event(a.Source, now, count, from, e.Queue, e.Location, e.Message)
 }
 
+// answerTo has answers go the way that a fresh message came. The connection before, if there was one, is closed when all that came over it was
+// taken. p.mu is held.
+func (r *receiver) answerTo(p *peer, back listen.ReturnPath, now time.Time) {
+	s := back.Stream()
+	if s != nil && s.Replaced() {
+		return
+	}
+	old := p.back.Load()
+	p.answerTo(back)
+	if s != nil {
+		s.Keep()
+	}
+	if old == nil || old.Stream() == nil || old.Stream() == s || !old.Stream().Replace() || !p.mayLog(reconnected, now) {
+		return
+	}
+	r.log.Info("an agent speaks over another connection now; the one before is closed", "agent", p.agent.Key.ID, "name", p.agent.Key.Name,
+		"source", back.To.String(), "before", old.To.String(),
+		"remedy", "none needed if its program, host or network was restarted. If it goes on, two hosts use this key: give each one of its own")
+}
+
 // find returns the agent that a frame claims to come from, by its ID or else by the source address, and why
 // there is none (docs/protocol.md, "Receiving"). Nothing is proven by it.
 func find(agents *fleet.Roster, f *proto.Frame, from netip.Addr) (*fleet.Agent, reason) {

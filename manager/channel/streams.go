@@ -37,29 +37,3 @@ func (r streamReceiver) Malformed(s *listen.Stream, err error) {
 
 // Done implements listen.Handler.
 func (r streamReceiver) Done() { r.handOver(false) }
-
-// connected says that answers go over a connection, so that the address is known to hear us.
-func (p *peer) connected() bool {
-	back := p.back.Load()
-	return back != nil && back.Stream() != nil
-}
-
-// answerTo has answers go the way that a fresh message came. The connection before, if there was one, is closed when all that came over it was
-// taken. p.mu is held.
-func (r *receiver) answerTo(p *peer, back listen.ReturnPath, now time.Time) {
-	s := back.Stream()
-	if s != nil && s.Replaced() {
-		return
-	}
-	old := p.back.Load()
-	p.answerTo(back)
-	if s != nil {
-		s.Keep()
-	}
-	if old == nil || old.Stream() == nil || old.Stream() == s || !old.Stream().Replace() || !p.mayLog(reconnected, now) {
-		return
-	}
-	r.log.Info("an agent speaks over another connection now; the one before is closed", "agent", p.agent.Key.ID, "name", p.agent.Key.Name,
-		"source", back.To.String(), "before", old.To.String(),
-		"remedy", "none needed if its program, host or network was restarted. If it goes on, two hosts use this key: give each one of its own")
-}
