@@ -82,6 +82,7 @@ func Open(cfg Config) (*Journal, error) {
 	j.shares.open(&cfg)
 	for i, c := range cfg.Readers {
 		r := &Reader{ReaderConfig: c, j: j, disk: j.disk.Reader(i), wake: make(chan struct{}, 1)}
+		r.keep = newKeeper(r.disk.CommitTo, j.closing)
 		r.next = r.disk.Committed()
 		r.start, r.done = r.next, r.next
 		r.lose(r.disk.Lost())
@@ -116,6 +117,9 @@ func (j *Journal) Held() (bytes int64, records uint64, oldest time.Time) {
 func (j *Journal) Start() {
 	j.running.Go(j.write)
 	j.running.Go(j.answer)
+	for _, r := range j.readers {
+		j.running.Go(r.keep.run)
+	}
 }
 
 // write writes what gathers.

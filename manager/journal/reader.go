@@ -27,6 +27,7 @@ type Reader struct {
 	ReaderConfig
 	j    *Journal
 	disk *queue.Reader
+	keep *keeper
 	wake chan struct{} // has a token when there is something to read
 	read []byte        // from the disk
 
@@ -169,7 +170,7 @@ func (r *Reader) Settle(number uint64, delivered, refused int) {
 	}
 	j.mu.Unlock()
 	if delivered+refused > 0 || number-r.disk.Committed() >= seldom { // else these can be looked at again
-		r.disk.CommitTo(number)
+		r.keep.keep(number)
 	}
 }
 
@@ -182,7 +183,7 @@ func (r *Reader) Close() {
 		r.done = n
 	}
 	r.j.mu.Unlock()
-	r.disk.CommitTo(done)
+	r.keep.keep(done)
 }
 
 // Counts are its counts.

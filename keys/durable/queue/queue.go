@@ -108,6 +108,7 @@ type Queue struct {
 	closed   bool
 	dirty    []*Reader // whose place is to be saved by unlock
 	doomed   []uint64  // segments that are to be removed by unlock
+	ended    []segment // whose files are to be closed by unlock, to which nothing is appended any more
 	spares   spares
 }
 
@@ -413,10 +414,7 @@ func (q *Queue) write(records []byte, first uint64, n int) error {
 // replaceNewest goes on with another segment. The lock is held.
 func (q *Queue) replaceNewest(g *segment) {
 	if old := q.newest(); old.file != nil {
-		if q.cfg.Reuse {
-			old.file.Truncate(old.size) // of what the file had before
-		}
-		old.file.Close()
+		q.ended = append(q.ended, *old)
 		old.file = nil
 	}
 	q.add(g)
@@ -444,9 +442,15 @@ func (q *Queue) find(first uint64) *segment {
 
 // unlock frees the lock, and then does on the disk what is to be done.
 func (q *Queue) unlock() {
-	dirty, doomed := q.dirty, q.doomed
-	q.dirty, q.doomed = nil, nil
+	dirty, doomed, ended := q.dirty, q.doomed, q.ended
+	q.dirty, q.doomed, q.ended = nil, nil, nil
 	q.mu.Unlock()
+	for _, g := range ended {
+		if q.cfg.Reuse {
+			g.file.Truncate(g.size) // of what the file had before
+		}
+		g.file.Close()
+	}
 	for _, r := range dirty {
 		r.save()
 	}

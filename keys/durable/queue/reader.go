@@ -277,15 +277,20 @@ func (r *Reader) save() {
 	}
 }
 
-// open opens the file of a segment for reading. The lock is held.
+// open opens the file of a segment for reading. The lock is held, and free meanwhile: the disk may take its time.
 func (r *Reader) open(first uint64) (f *os.File, err error) {
 	if r.file != nil && r.fileOf == first {
 		return r.file, nil
 	}
 	r.letGo(r.fileOf)
-	r.file, err = os.Open(r.q.path(first))
-	r.fileOf = first
-	return r.file, err
+	r.q.mu.Unlock()
+	f, err = os.Open(r.q.path(first))
+	r.q.mu.Lock()
+	if err != nil {
+		return nil, err
+	}
+	r.file, r.fileOf = f, first
+	return f, nil
 }
 
 // letGo closes the file of a segment, if it is the one that is read. The lock is held.
