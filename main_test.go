@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -35,6 +38,8 @@ func (w waiting) Run() int {
 //	start NAME ARG...           runs ossecd in the background; its output goes to NAME.out and NAME.err
 //	listening NAME VAR          waits until NAME listens, and puts its address into VAR
 //	enrolling NAME VAR          likewise, for the address at which it gives out keys
+//	serving NAME VAR            likewise, for the address of metrics and health
+//	get URL FILE                writes the status and the body that the URL answers with into FILE
 //	waitfor FILE REGEXP [N]     waits until FILE matches, N times
 //	signal NAME TERM|INT|KILL|HUP
 //	ended NAME CODE             waits until NAME has ended, with the code; -1 is by a signal
@@ -54,6 +59,8 @@ func TestScript(t *testing.T) {
 			"start":     cmdStart,
 			"listening": cmdListening,
 			"enrolling": cmdEnrolling,
+			"serving":   cmdServing,
+			"get":       cmdGet,
 			"waitfor":   cmdWaitFor,
 			"signal":    cmdSignal,
 			"ended":     cmdEnded,
@@ -103,6 +110,28 @@ func cmdEnrolling(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	found := waitForMatch(ts, args[0]+".err", enrollAddrLine, 1)
 	ts.Setenv(args[1], string(found[0][1]))
+}
+
+var httpAddrLine = regexp.MustCompile(`msg=listening addr=(\S+) network=http`)
+
+func cmdServing(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: serving NAME VAR")
+	}
+	found := waitForMatch(ts, args[0]+".err", httpAddrLine, 1)
+	ts.Setenv(args[1], string(found[0][1]))
+}
+
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: get URL FILE")
+	}
+	answer, err := http.Get(args[0])
+	ts.Check(err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), fmt.Appendf(nil, "%d %s", answer.StatusCode, body), 0o600))
 }
 
 func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {

@@ -60,6 +60,8 @@ func Command(demo Demo) *cli.Command {
 			&cli.StringFlag{Name: "disconnect-after", Value: "auto", Usage: "silence after which an agent is reported disconnected: a `DURATION`, or auto, which is 3 of its keepalive intervals and 30s"},
 			&cli.DurationFlag{Name: "remind-after", Usage: "report agents again that are still disconnected, each `DURATION`, 1m or more", DefaultText: "never"},
 			&cli.StringFlag{Name: "control-socket", Usage: "`PATH` of the unix socket for the commands that ask a running manager", DefaultText: "STATE/control.sock"},
+			&cli.StringFlag{Name: "http-listen", Usage: "`HOST:PORT` where metrics and health are served over HTTP, as in 127.0.0.1:9514 (docs/monitoring.md)", DefaultText: "none"},
+			&cli.StringFlag{Name: "http-token-file", Usage: "`FILE` whose first line is a token that who asks for metrics must send; needed unless the address is loopback"},
 			&cli.StringFlag{Name: "shared", Usage: "`DIR` with files that are pushed to all agents that no [[manager.group]] gives files to", DefaultText: "none; DIR/etc/shared with --ossec-home"},
 			&cli.GenericFlag{Name: "group", Hidden: true, Value: &setting.Tables{}},
 			&cli.GenericFlag{Name: "syslog", Hidden: true, Value: &setting.Tables{}},
@@ -117,7 +119,7 @@ func action(c *cli.Context, demo Demo) error {
 			Size: megabytes("journal-size", "journal_size"), Keep: c.Duration("journal-keep"), Sync: c.Duration("journal-sync"),
 			QueueSize: megabytes("queue-size", "queue_size"), AgentShare: c.Int("agent-share"),
 		},
-		Control: c.String("control-socket"), OssecHome: c.String("ossec-home"),
+		Control: c.String("control-socket"), HTTPListen: c.String("http-listen"), HTTPTokenFile: c.String("http-token-file"), OssecHome: c.String("ossec-home"),
 		Shared: c.String("shared"), Groups: setting.TablesOf(c, "group"), Syslog: setting.TablesOf(c, "syslog"),
 		Version: c.App.Version,
 		Enroll: enroll.Config{

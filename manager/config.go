@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ossecd/keys/metrics"
 	"ossecd/keys/setting"
 	"ossecd/manager/enroll"
 	"ossecd/manager/fleet"
@@ -32,6 +33,10 @@ type Config struct {
 	Out    io.Writer
 	// Sinks are further places for events: the tables [[manager.sink]].
 	Sinks []*setting.Table
+
+	// HTTPListen is where metrics and health are served over HTTP; empty for nowhere. HTTPTokenFile has the token for metrics, or is empty.
+	HTTPListen    string
+	HTTPTokenFile string
 
 	// Control is the path of the control socket; empty for none.
 	Control string
@@ -137,6 +142,9 @@ func (c *Config) Validate() error {
 			fault("listen: %q is given twice; name each address once", l)
 		}
 		seen[[2]string{network, address}] = true
+	}
+	if err := metrics.Validate(c.HTTPListen, c.HTTPTokenFile); err != nil {
+		faults = append(faults, err)
 	}
 	if c.DisconnectAfter < 0 {
 		fault("disconnect_after: %v is negative; use auto, or a duration such as 15m", c.DisconnectAfter)

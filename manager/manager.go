@@ -16,6 +16,7 @@ import (
 
 	"ossecd/keys"
 	"ossecd/keys/durable"
+	"ossecd/keys/metrics"
 	"ossecd/keys/readiness"
 	"ossecd/manager/channel"
 	"ossecd/manager/control"
@@ -233,12 +234,24 @@ func (m *manager) openServices() (err error) {
 		}
 		m.services, enrolled = append(m.services, service{server.Run, server.Close}), server.Counts
 	}
-	if m.cfg.Control != "" {
-		s, err := control.Open(control.Config{
-			Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Version: m.cfg.Version, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
-			Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Held: m.sinks.Held, JournalLimit: int64(m.cfg.Journal.Size) << 20,
-			Dropped: func() (uint64, bool) { return listen.Dropped(append(slices.Clip(m.conns), m.others...)) }, Enroll: enrolled, Log: m.log,
+	insight := control.Config{
+		Path: m.cfg.Control, Keys: m.cfg.Keys, Run: m.run, Version: m.cfg.Version, Started: m.started, Store: m.store, Fleet: m.fleet, Orders: orders,
+		Refused: m.channel.Refused, Sinks: func() iter.Seq2[string, journal.Counts] { return m.sinks.Counts() }, Held: m.sinks.Held, JournalLimit: int64(m.cfg.Journal.Size) << 20,
+		Events: m.channel.Taken, Lost: m.sinks.Lost,
+		Dropped: func() (uint64, bool) { return listen.Dropped(append(slices.Clip(m.conns), m.others...)) }, Enroll: enrolled, Log: m.log,
+	}
+	if m.cfg.HTTPListen != "" {
+		s, err := metrics.Open(metrics.Config{
+			Listen: m.cfg.HTTPListen, TokenFile: m.cfg.HTTPTokenFile, Collect: insight.Collect,
+			Alive: func() error { return nil }, Ready: m.ready, Log: m.log,
 		})
+		if err != nil {
+			return err
+		}
+		m.services = append(m.services, service{s.Run, s.Close})
+	}
+	if m.cfg.Control != "" {
+		s, err := control.Open(insight)
 		if err != nil { // events matter more
 			m.log.Warn("there is no control socket", "err", err)
 		} else {
@@ -259,6 +272,14 @@ func (m *manager) openServices() (err error) {
 		return err
 	}
 	m.services = append(m.services, service{func(ctx context.Context) { orders.ServeQueue(ctx, queue) }, queue.Close})
+	return nil
+}
+
+// ready says what keeps a manager that listens from doing its job.
+func (m *manager) ready() error {
+	if m.sinks.Failing() {
+		return errors.New("the journal takes no events; look at its disk")
+	}
 	return nil
 }
 

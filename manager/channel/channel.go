@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"ossecd/keys/limitlog"
 	"ossecd/manager/fleet"
@@ -52,6 +53,7 @@ type Channel struct {
 	log      *slog.Logger
 	limited  *limitlog.Logger
 	refusals *refusals
+	taken    atomic.Uint64 // events
 
 	outside struct { // for what is no answer, or a late one
 		sync.Mutex // taken before a peer's lock
@@ -84,6 +86,9 @@ func (c *Channel) Receive(ctx context.Context, conn listen.PacketConn) error {
 
 // Run logs until ctx ends what is refused.
 func (c *Channel) Run(ctx context.Context) { c.refusals.run(ctx) }
+
+// Taken is how many events were taken.
+func (c *Channel) Taken() uint64 { return c.taken.Load() }
 
 // Refused counts what was refused, by reason, where there was any.
 func (c *Channel) Refused() map[string]uint64 { return c.refusals.all() }

@@ -18,8 +18,7 @@ import (
 // something newer came before it; if that was a control message, this one is answered and tells nothing of the agent: it may be of
 // another program, kept back on the way. p.mu is held.
 func (r *receiver) control(p *peer, payload []byte, count uint64, late bool, now time.Time) {
-	end := r.cfg.Events.Put(&r.events, true) // what is reported below comes after the events before
-	r.events.Clear()
+	end := r.put(true) // what is reported below comes after the events before
 	kind, rest := proto.ParseFromAgent(payload)
 	newest := count > p.taught
 	p.taught = max(p.taught, count)

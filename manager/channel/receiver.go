@@ -232,9 +232,18 @@ func find(agents *fleet.Roster, f *proto.Frame, from netip.Addr) (*fleet.Agent, 
 // handOver gives the events of the batch to the sinks. more says that others follow at once.
 func (r *receiver) handOver(more bool) {
 	if r.events.Len() > 0 || !more {
-		r.cfg.Events.Put(&r.events, more)
-		r.events.Clear()
+		r.put(more)
 	}
+}
+
+// put does so in any case. end is for Events.When.
+func (r *receiver) put(more bool) (end uint64) {
+	if n := r.events.Len(); n > 0 {
+		r.taken.Add(uint64(n))
+	}
+	end = r.cfg.Events.Put(&r.events, more)
+	r.events.Clear()
+	return end
 }
 
 // collectorMark is the location under which stock collectors send marks that are nothing but signs of life.

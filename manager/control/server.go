@@ -42,6 +42,8 @@ type Config struct {
 	// Held is what the journal holds, and JournalLimit what it may, in bytes.
 	Held         func() (bytes int64, events uint64, oldest time.Time)
 	JournalLimit int64
+	Events       func() uint64                 // that were taken from agents
+	Lost         func() (crowded, full uint64) // events that no sink got: over an agent's share, and without room
 	// Dropped is datagrams that the system dropped; false where it does not tell.
 	Dropped func() (uint64, bool)
 	Enroll  func() (uint64, map[string]uint64) // agents that were given a key, and refusals by reason; nil where that is off

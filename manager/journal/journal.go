@@ -113,6 +113,20 @@ func (j *Journal) Held() (bytes int64, records uint64, oldest time.Time) {
 	return bytes, records, oldest
 }
 
+// Lost is how many records were lost before any reader got them: for being over a share, and since there was no room.
+func (j *Journal) Lost() (crowded, full uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.shares.crowded, j.shares.full
+}
+
+// Failing says that the disk takes nothing, or takes long.
+func (j *Journal) Failing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failing
+}
+
 // Start has what is put written, until Close.
 func (j *Journal) Start() {
 	j.running.Go(j.write)

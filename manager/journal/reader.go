@@ -19,6 +19,7 @@ type Counts struct {
 	Delivered uint64
 	Pending   uint64
 	Lost      uint64
+	Refused   uint64 // of those lost: they will never be taken
 	Filtered  uint64 // not meant for the reader, and not among those received
 }
 
@@ -162,6 +163,7 @@ func (r *Reader) Settle(number uint64, delivered, refused int) {
 	r.done = number
 	r.counts.Delivered += uint64(delivered)
 	r.counts.Lost += uint64(refused)
+	r.counts.Refused += uint64(refused)
 	if refused > 0 {
 		nudge(j.shares.lost)
 	}

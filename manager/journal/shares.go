@@ -30,6 +30,8 @@ type shares struct {
 	own     Account
 	losers  []*Account
 	lost    chan struct{} // has a token where losers are to be told
+	crowded uint64        // all that were lost for being over a share
+	full    uint64        // all that were lost since there was no room
 }
 
 func (s *shares) open(cfg *Config) {
@@ -47,6 +49,7 @@ func (s *shares) admit(a *Account, size, waiting int, closed bool) bool {
 		}
 		a = &s.own
 		a.full++
+		s.full++
 		s.lose(a)
 		return false
 	}
@@ -56,8 +59,10 @@ func (s *shares) admit(a *Account, size, waiting int, closed bool) bool {
 	switch {
 	case closed || waiting+size > s.limit:
 		a.full++
+		s.full++
 	case a.bytes+size > s.share || s.behind && !s.mayHold(a, size):
 		a.crowded++
+		s.crowded++
 	default:
 		a.bytes += size
 		return true

@@ -227,7 +227,7 @@ func TestCountsWhatIsRefused(t *testing.T) {
 			s.give(m, nil)
 		}
 		synctest.Wait()
-		if c := s.list[0].counts(); c != (journal.Counts{Received: 3, Delivered: 2, Lost: 1}) || r.String() != "one\ntwo\n" {
+		if c := s.list[0].counts(); c != (journal.Counts{Received: 3, Delivered: 2, Lost: 1, Refused: 1}) || r.String() != "one\ntwo\n" {
 			t.Errorf("counts %+v, written %q", c, r.String())
 		}
 		end(t, s)

@@ -137,6 +137,12 @@ func (s *Sinks) Absent() map[string]uint64 { return s.journal.Absent() }
 // Held is what the journal holds (journal.Held).
 func (s *Sinks) Held() (bytes int64, records uint64, oldest time.Time) { return s.journal.Held() }
 
+// Lost is how many events no sink got (journal.Lost).
+func (s *Sinks) Lost() (crowded, full uint64) { return s.journal.Lost() }
+
+// Failing says that the journal's disk takes nothing, or takes long.
+func (s *Sinks) Failing() bool { return s.journal.Failing() }
+
 // Forget gives up what an absent sink has not got.
 func (s *Sinks) Forget(place string) error { return s.journal.Forget(place) }
 
