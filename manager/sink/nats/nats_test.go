@@ -213,7 +213,7 @@ func TestRefusals(t *testing.T) {
 	r.wait(func(c journal.Counts) bool {
 		return c.Delivered == 2 && strings.Contains(logs.String(), "maximum messages exceeded")
 	})
-	if c := r.counts(); c != (journal.Counts{Received: 6, Delivered: 2, Pending: 3, Lost: 1}) {
+	if c := r.counts(); c != (journal.Counts{Received: 6, Delivered: 2, Pending: 3, Lost: 1, Refused: 1}) {
 		t.Errorf("counts %+v", c)
 	}
 	cfg.MaxMsgs = 100
