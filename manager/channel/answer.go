@@ -29,6 +29,25 @@ type answers struct {
 	runs    int    // how often it was told that this is another run of ours
 }
 
+// answerOnceSafe answers a control message once all that was put before end is safe in the journal: at once, or later by a goroutine of
+// the journal's. p.mu is held.
+func (r *receiver) answerOnceSafe(p *peer, q *question, end uint64) {
+	if p.answers.owed || p.answers.waiting >= maxAnswers {
+		return
+	}
+	p.answers.waiting++
+	if r.cfg.Events.When(end, func() {
+		o := &r.outside
+		o.Lock()
+		defer o.Unlock()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		o.answer(p, q)
+	}) {
+		r.replier.answer(p, q)
+	}
+}
+
 // answer sends the answer to a control message. The agent is present from then on, unless something newer came. p.mu is held.
 func (r *replier) answer(p *peer, q *question) {
 	p.answers.waiting--

@@ -43,25 +43,7 @@ func (r *receiver) control(p *peer, payload []byte, count uint64, late bool, now
 			q.report = &fleet.Report{Keepalive: &k, Text: rest, Method: p.Traits().Method}
 		}
 	}
-	r.answer(p, q, end)
-}
-
-// answer answers a control message once all that was put before end is safe: at once, or later by a goroutine of the journal's. p.mu is held.
-func (r *receiver) answer(p *peer, q *question, end uint64) {
-	if p.answers.owed || p.answers.waiting >= maxAnswers {
-		return
-	}
-	p.answers.waiting++
-	if r.cfg.Events.When(end, func() {
-		o := &r.outside
-		o.Lock()
-		defer o.Unlock()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		o.answer(p, q)
-	}) {
-		r.replier.answer(p, q)
-	}
+	r.answerOnceSafe(p, q, end)
 }
 
 // startsAnew takes a startup: another program may use the key from now on, so nothing that the one before could do is expected of this

@@ -56,22 +56,6 @@ type Datagram struct {
 	To   netip.Addr
 }
 
-// ReturnPath is the way that answers to a datagram take.
-type ReturnPath struct {
-	Conn Writer
-	To   netip.AddrPort
-	From netip.Addr // the address of ours that it was sent to
-}
-
-// Stream is the connection that answers take, or nil where they are datagrams.
-func (r *ReturnPath) Stream() *Stream {
-	s, _ := r.Conn.(*Stream)
-	return s
-}
-
-// Write sends a packet back.
-func (r *ReturnPath) Write(p []byte) error { return r.Conn.WritePacket(p, r.To, r.From) }
-
 // oneByOne makes a BatchReader of any PacketConn.
 type oneByOne struct {
 	conn PacketConn

@@ -41,7 +41,7 @@ func (v Verdict) String() string {
 	return "Verdict(" + strconv.Itoa(int(v)) + ")"
 }
 
-// Window tells counts that were not seen from repeated ones: the highest count, and one bit for each of the
+// Window is the replay window of one sender: it tells counts that were not seen from repeated ones: the highest count, and one bit for each of the
 // WindowWidth below it, in a ring of blocks as in RFC 6479. The stock programs know the highest alone and lose
 // what the network merely reordered (docs/protocol.md, "Receiving").
 //
