@@ -3,6 +3,8 @@ package journal
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ossecd/keys/durable/queue"
 )
 
 // rig is a journal, in a synctest bubble, with readers that go on when they are told to.
@@ -392,4 +396,90 @@ func TestShareOfWhatIsHeld(t *testing.T) {
 		}
 		r.end()
 	})
+}
+
+// Damage costs a reader that is behind the records that it hit, counted and told; a reader that is new starts where it is told to; what a reader
+// that is no more has not got stays until it is forgotten.
+func TestDamageAndPlaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Dir: t.TempDir(), Keep: time.Hour}
+		r := open(t, cfg, ReaderConfig{Place: "first"}, ReaderConfig{Place: "gone"})
+		r.Start()
+		r.give(nil, 1000, 1000)
+		synctest.Wait()
+		r.end()
+		segments, err := filepath.Glob(filepath.Join(cfg.Dir, "0*"))
+		if err != nil || len(segments) != 1 {
+			t.Fatal(segments, err)
+		}
+		f, err := os.OpenFile(segments[0], os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, 1500), 500_000); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+
+		r = open(t, cfg, ReaderConfig{Place: "first"}, ReaderConfig{Place: "now", Start: queue.Now}, ReaderConfig{Place: "oldest", Start: queue.AtOldest})
+		r.put = 1000
+		r.Start()
+		if absent := r.Absent(); len(absent) != 1 || absent["gone"] != 1000 {
+			t.Errorf("absent: %v", absent)
+		}
+		r.give(nil, 10, 1000)
+		synctest.Wait()
+		for i, place := range []string{"first", "now", "oldest"} {
+			got, c := r.take(i), r.Reader(i).Counts()
+			switch {
+			case place == "now":
+				expect(t, place, got, 1001, 1010)
+			case len(got)+int(c.Lost) != 1010 || c.Lost < 2 || c.Lost > 3 || got[len(got)-1] != 1010 || r.Reader(i).Untold(true) != c.Lost:
+				t.Errorf("%s: %d came, %+v", place, len(got), c)
+			}
+		}
+		if err := r.Forget("gone"); err != nil || len(r.Absent()) > 0 {
+			t.Error(err, r.Absent())
+		}
+		r.end()
+		r = open(t, cfg, ReaderConfig{Place: "gone", Start: queue.AtOldest}) // all had got it, and it is kept
+		r.Start()
+		if got := r.take(0); len(got) < 1000 {
+			t.Errorf("after all were done, and within the time that it is kept, %d came", len(got))
+		}
+		r.end()
+	})
+}
+
+// BenchmarkSync is putting and reading records of 300 bytes, 32 at once, by how often the disk is forced, for a reader that is not done with them.
+func BenchmarkSync(b *testing.B) {
+	for _, sync := range []time.Duration{0, time.Second, 100 * time.Millisecond, 10 * time.Millisecond} {
+		b.Run(fmt.Sprint("sync=", sync), func(b *testing.B) {
+			j, err := Open(Config{Dir: b.TempDir(), Limit: 256 << 20, Memory: 64 << 20, Share: 100, Sync: sync,
+				Readers: []ReaderConfig{{Place: "a"}, {Place: "b"}}, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			j.Start()
+			var l Lot
+			for range 32 {
+				l.Records = append(append(l.Records, make([]byte, Head)...), make([]byte, 300-Head)...)
+				l.End(nil)
+			}
+			r := j.Reader(0)
+			for b.Loop() {
+				end := j.Put(&l, false)
+				done := make(chan struct{})
+				if !j.When(end, func() { close(done) }) {
+					<-done
+				}
+				for some := r.Next(); len(some) > 0; some = r.Next() {
+					r.Settle(end, 32, 0)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*32), "ns/event")
+			j.Close(nil)
+		})
+	}
 }
