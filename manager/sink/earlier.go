@@ -36,7 +36,8 @@ func (e *earlier) open(dir, name string, log *slog.Logger) (err error) {
 	if e.queue, err = queue.Open(queue.Config{Dir: dir, Limit: queue.MinLimit, Log: log}); err != nil {
 		return fmt.Errorf("the queue of %s that an earlier version left: %w", name, err)
 	}
-	e.dir, e.held = dir, e.queue.Reader(0).Waiting()
+	e.lost = e.queue.Reader(0).Lost()
+	e.dir, e.held = dir, e.queue.Reader(0).Waiting()+e.lost
 	return nil
 }
 
@@ -141,7 +142,7 @@ func appendEarlier(b Batch, old []byte) Batch {
 	b = append(b, old[4:20]...)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = append(b, old[20:30]...)
-	b = append(append(b, 0, 0), old[head:]...)
+	b = append(append(b, 1, 0), old[head:]...)
 	b = journal.Seal(b, start)
 	queue.Stamp(b[start:], binary.LittleEndian.Uint64(old[30:]), 0)
 	return b

@@ -100,3 +100,32 @@ func TestEarlierRecord(t *testing.T) {
 		t.Errorf("serial %x", got)
 	}
 }
+
+// Where the oldest files are gone, what they held is lost, and counted.
+func TestEarlierQueueWithoutItsOldest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		own := filepath.Join(t.TempDir(), "sinks", "x")
+		if err := os.CopyFS(own, os.DirFS(filepath.Join("..", "..", "testdata", "upgrade", "resumed", "sinks", "analysis"))); err != nil {
+			t.Fatal(err)
+		}
+		segments, err := filepath.Glob(filepath.Join(own, "0*"))
+		if err != nil || len(segments) == 0 {
+			t.Fatal(segments, err)
+		}
+		if err := os.Rename(segments[0], filepath.Join(own, "0000000000001000")); err != nil { // as if all below were in others
+			t.Fatal(err)
+		}
+		r := &reader{}
+		s := spec(r)
+		s.Earlier, s.Write = own, 1<<20
+		sinks := start(t, quiet, limits{dir: t.TempDir()}, s)
+		synctest.Wait()
+		c := sinks.list[0].counts()
+		adds(t, c)
+		if c.Lost == 0 || c.Delivered == 0 || c.Pending > 0 {
+			t.Errorf("%+v", c)
+		}
+		end(t, sinks)
+	})
+}

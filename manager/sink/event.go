@@ -3,6 +3,7 @@ package sink
 import (
 	"encoding/binary"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"ossecd/manager/journal"
@@ -21,10 +22,22 @@ type Event struct {
 	Location []byte
 	Message  []byte
 	Count    uint64 // the counter of its message, by which it is told from all others of the agent; 0 for reports
-	Serial   uint64 // no two events of a manager have the same, those of its earlier runs among them
+	Serial   uint64 // its number in the journal
 	Action   []byte // what the manager itself reports; empty for an agent's event
 	Number   uint64 // what the report counts, or 0
 	Details  []byte // what else the report tells: members of a JSON object, joined by commas, or nothing
+
+	early bool // an earlier version took it
+}
+
+// AppendIdentity appends what no two events of a manager have in common, and what stays the same however often an event is delivered. A power cut can
+// take events from the journal that some sink has; others then get their numbers, at another time.
+func (e *Event) AppendIdentity(b []byte) []byte {
+	b = strconv.AppendUint(b, e.Serial, 36)
+	if e.early { // which may have delivered it under its number alone
+		return b
+	}
+	return strconv.AppendInt(append(b, '-'), e.Time.UnixNano(), 36)
 }
 
 // Actions of what the manager itself reports.
@@ -47,7 +60,7 @@ const own = "ossecd"
 // A record is an event in the journal, behind the head that all records there have, numbers in little-endian order:
 //
 //	16 time, Unix ns   24 count or number   32 fingerprint of the agent's key   40 queue
-//	41 length of source   42 of action   43 of ID   44 of name   45 of IP   46 of location (2 bytes)   48 of labels (2 bytes)   50 zero (2 bytes)
+//	41 length of source   42 of action   43 of ID   44 of name   45 of IP   46 of location (2 bytes)   48 of labels (2 bytes)   50 1 if an earlier version took it (2 bytes)
 //	52 source, action, ID, name, IP, labels, location, message
 //
 // A report has its details where an event has its source.
@@ -117,7 +130,7 @@ func (b *Batch) Next(e *Event) bool {
 	size := journal.Size(r)
 	*b, r = r[size:], r[:size]
 	number := binary.LittleEndian.Uint64(r[24:])
-	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[16:]))), Key: binary.LittleEndian.Uint64(r[32:]), Queue: r[40], Serial: journal.Number(r)}
+	*e = Event{Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[16:]))), Key: binary.LittleEndian.Uint64(r[32:]), Queue: r[40], Serial: journal.Number(r), early: r[50] != 0}
 	rest := r[recordHead:]
 	cut := func(n int) (part []byte) {
 		part, rest = rest[:n:n], rest[n:]

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRecordsKeepAll(t *testing.T) {
@@ -37,5 +38,23 @@ func TestRecordsKeepAll(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Two events with one number have an identity of their own each, as after a power cut; those that an earlier version took keep theirs.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for _, e := range []Event{
+		{Serial: 35, Time: time.Unix(0, 36)},
+		{Serial: 35, Time: time.Unix(0, 37)},
+		{Serial: 36, Time: time.Unix(0, 36)},
+		{Serial: 35, Time: time.Unix(0, 36), early: true},
+	} {
+		id := string(e.AppendIdentity(nil))
+		if seen[id] || e.early != (id == "z") {
+			t.Errorf("%+v: %s", e, id)
+		}
+		seen[id] = true
 	}
 }

@@ -55,7 +55,7 @@ func (s *Sink) elasticsearch(b []byte, e *sink.Event) []byte {
 	b = append(b, `,"_id":"`...)
 	b = append(b, s.o.Origin...)
 	b = append(b, '-')
-	b = strconv.AppendUint(b, e.Serial, 36)
+	b = e.AppendIdentity(b)
 	b = append(b, `"}}`+"\n"+`{"@timestamp":"`...)
 	b = e.Time.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `",`...)

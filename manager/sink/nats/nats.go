@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -115,7 +114,7 @@ func (n *NATS) publish(events sink.Batch) error {
 }
 
 // id is the identity of the event at hand. It is the same however often it is sent, also by a later run.
-func (n *NATS) id() string { return n.o.Origin + "-" + strconv.FormatUint(n.event.Serial, 36) }
+func (n *NATS) id() string { return string(n.event.AppendIdentity([]byte(n.o.Origin + "-"))) }
 
 // await waits for an acknowledgement, and says whether the event is refused for good.
 func (n *NATS) await(ctx context.Context, f jetstream.PubAckFuture, within <-chan time.Time) (refused bool, err error) {
