@@ -25,7 +25,9 @@ import (
 	"ossecd/agent/outbox"
 	"ossecd/agent/shared"
 	"ossecd/agent/source"
+	"ossecd/agent/status"
 	"ossecd/keys/durable"
+	"ossecd/keys/metrics"
 	"ossecd/keys/readiness"
 )
 
@@ -132,9 +134,23 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 		orders.Stored = nil // those of the first manager alone are run
 	}
 
+	about := status.Agent{Version: cfg.Version, Outbox: box}
+	var web *metrics.Server
+	if cfg.HTTPListen != "" {
+		if web, err = metrics.Open(metrics.Config{
+			Listen: cfg.HTTPListen, TokenFile: cfg.HTTPTokenFile, Collect: about.Collect,
+			Alive: func() error { return nil }, Ready: about.Ready, Log: log,
+		}); err != nil {
+			return err
+		}
+	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
+	if web != nil {
+		running.Go(func() { web.Run(ctx) })
+	}
 	running.Go(func() { counts.Keep(ctx, log) })
 	if pushed != nil {
 		running.Go(func() { pushed.Run(ctx) })

@@ -70,6 +70,8 @@ func Command() *cli.Command {
 			&cli.IntFlag{Name: "burst", Usage: "`EVENTS` that may be sent at once after a pause", DefaultText: "as rate"},
 			&cli.DurationFlag{Name: "probe-interval", Value: defaultProbe, Usage: "`TIME` after an event when a keepalive asks whether the manager is there; 0 waits for the next regular keepalive"},
 			&cli.IntFlag{Name: "resend-max", Value: defaultResend, Usage: "when a manager was lost, send again at most `N` events that it had not confirmed; 0 sends nothing twice"},
+			&cli.StringFlag{Name: "http-listen", Usage: "`HOST:PORT` where metrics and health are served over HTTP, as in 127.0.0.1:9515 (docs/monitoring.md)", DefaultText: "none"},
+			&cli.StringFlag{Name: "http-token-file", Usage: "`FILE` whose first line is a token that who asks for metrics must send; needed unless the address is loopback"},
 			&cli.BoolFlag{Name: "exit-when-idle", Usage: "for scripts: once all files are read, send a keepalive, and exit with 0 when it is answered, or with 1 after --time-reconnect"},
 		}, enrollFlags()...),
 		Action: func(c *cli.Context) error {
@@ -119,6 +121,7 @@ func configOf(c *cli.Context) (Config, error) {
 	cfg.ProbeInterval, cfg.ResendMax = c.Duration("probe-interval"), c.Int("resend-max")
 	cfg.PushedSources, cfg.PushedCommands = c.Bool("pushed-sources"), c.Bool("pushed-commands")
 	cfg.SourceShare, cfg.Rate, cfg.Burst = c.Int("source-share"), c.Int("rate"), c.Int("burst")
+	cfg.HTTPListen, cfg.HTTPTokenFile = c.String("http-listen"), c.String("http-token-file")
 	cfg.FailBack, cfg.LocalAddr = c.Duration("fail-back"), c.String("local-addr")
 	for d, interval := range map[string]*time.Duration{"notify-time": &cfg.NotifyTime, "time-reconnect": &cfg.TimeReconnect} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {

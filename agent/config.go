@@ -21,6 +21,7 @@ import (
 	"ossecd/keys"
 	"ossecd/keys/durable"
 	"ossecd/keys/durable/queue"
+	"ossecd/keys/metrics"
 	"ossecd/keys/setting"
 	"ossecd/proto"
 )
@@ -76,6 +77,10 @@ type Config struct {
 
 	Intake
 	Delivery
+
+	// HTTPListen is where metrics and health are served over HTTP; empty for nowhere. HTTPTokenFile has the token for metrics, or is empty.
+	HTTPListen    string
+	HTTPTokenFile string
 
 	ExitWhenIdle bool   // end once all sources are idle and a keepalive sent after the last event is answered
 	Version      string // of this program, as the manager shows it
@@ -158,6 +163,9 @@ func (c Config) Validate() error {
 	}
 	if c.State == "" {
 		fault("state: no directory given; name one that this user may write to")
+	}
+	if err := metrics.Validate(c.HTTPListen, c.HTTPTokenFile); err != nil {
+		faults = append(faults, err)
 	}
 	if len(c.Managers) == 0 {
 		fault("manager: none given; name at least one as HOST or HOST:PORT")

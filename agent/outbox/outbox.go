@@ -10,6 +10,7 @@ package outbox
 
 import (
 	"log/slog"
+	"sync"
 
 	"ossecd/agent/spool"
 )
@@ -33,6 +34,7 @@ type Outbox struct {
 	readers []*Reader
 	done    chan struct{} // closed once there are no more readers
 	awaited []*Output
+	read    sync.Map // *atomic.Uint64 by the name of a source: events
 }
 
 // New makes an Outbox.

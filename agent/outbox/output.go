@@ -32,6 +32,7 @@ type Output struct {
 	busy    atomic.Int64 // calls of Emit under way
 	limited *limitlog.Logger
 	idle    atomic.Bool // Idle was called after the last Emit
+	read    *atomic.Uint64
 }
 
 var (
@@ -41,7 +42,7 @@ var (
 
 // Output makes the output of a source that may fill so many bytes of the spool, 0 for no bound.
 func (o *Outbox) Output(name string, most int64) *Output {
-	return &Output{box: o, name: name, share: share{most: most}, limited: limitlog.New(o.cfg.Log)}
+	return &Output{box: o, name: name, read: o.counter(name), share: share{most: most}, limited: limitlog.New(o.cfg.Log)}
 }
 
 // Awaited is Output for a source without which Reader.Idle is false. It is to be called before there is a conversation.
@@ -60,13 +61,16 @@ type Batch struct {
 }
 
 // Emit implements source.Output.
-func (o *Output) Emit(ctx context.Context, batch []source.Event) (int, error) {
+func (o *Output) Emit(ctx context.Context, batch []source.Event) (n int, err error) {
 	if err := ctx.Err(); err != nil || len(batch) == 0 {
 		return 0, err
 	}
 	o.busy.Add(1)
 	o.idle.Store(false)
-	defer o.busy.Add(-1)
+	defer func() {
+		o.read.Add(uint64(n))
+		o.busy.Add(-1)
+	}()
 	if o.box.cfg.Spool != nil {
 		return o.put(ctx, batch)
 	}

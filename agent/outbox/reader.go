@@ -24,7 +24,9 @@ type Reader struct {
 	idled   chan struct{} // has room for one
 	done    chan struct{} // closed: this reader takes nothing more
 
-	taking atomic.Bool // a manager takes events; for sources to ask
+	taking  atomic.Bool   // a manager takes events; for sources to ask
+	moved   atomic.Uint64 // events sent
+	arrived atomic.Uint64
 }
 
 // sentEvent is an event of the spool on its way, and what was dropped behind it.
@@ -46,6 +48,7 @@ func (r *Reader) Next() *source.Event {
 
 // Sent says that Next was sent, as a message with this count. Counts rise.
 func (r *Reader) Sent(count uint64) {
+	r.moved.Add(1)
 	if r.current != nil {
 		r.passOver()
 		return
@@ -101,6 +104,7 @@ func (r *Reader) Arrived(count uint64) {
 		r.gone = r.sent[n].end
 		n++
 	}
+	r.arrived.Add(uint64(n))
 	r.sent = append(r.sent[:0], r.sent[n:]...)
 	if r.spool != nil {
 		r.spool.Commit(r.gone)
