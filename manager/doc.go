@@ -2,7 +2,7 @@
 // them in reverse. docs/design.md says what each room holds.
 //
 //	listen ── channel ── fleet ── report ─┐
-//	             │         ├── share      ├── sink: files and others
+//	             │         ├── share      ├── journal ── sink: files and others
 //	             │         ├── order      │
 //	             │         └── control    │
 //	             └──────── events ────────┘

@@ -28,7 +28,8 @@ func Open(cfg queue.Config) (*Spool, error) {
 	return s, nil
 }
 
-// Append puts events behind all others, and says how many, as queue.Queue does with records.
+// Append puts events behind all others, and says how many, as queue.Queue does with records. The place of an event in the spool is the
+// number that its record gets there, one more than that of the record before.
 func (s *Spool) Append(events []source.Event) (int, error) {
 	return s.Queue.Append(len(events), func(b []byte, i int) []byte { return appendEvent(b, &events[i]) })
 }

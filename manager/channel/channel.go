@@ -1,11 +1,12 @@
-// Package channel is the stock conversation with agents, over datagrams: it opens what they send, judges whether it is theirs and fresh,
-// answers, and hands their events on. What it refuses it counts and explains.
+// Package channel is the stock conversation with agents, over UDP and TCP: it opens what they send, judges whether it is theirs and fresh,
+// puts their events into the journal, and answers once they are there. What it refuses it counts and explains.
 //
 //	socket ── receiver ── fleet: which agent ── open ── count ──┬── control: answer, return path, fleet: presence
-//	             │                                              └── event: record ── Events
+//	             │                                              └── event: record ── Events, the journal
 //	             └── refusals: counted by reason, logged once a minute
 //
-// Each socket has one receiver, a goroutine that takes a datagram all the way. Nothing of an agent's state changes before its message
+// A receiver takes a message all the way, in one goroutine: there is one for each UDP socket, and each goroutine that reads TCP connections has
+// one. Nothing of an agent's state changes before its message
 // was found authentic and fresh.
 package channel
 

@@ -64,7 +64,7 @@ const (
 
 // Traits is what an agent's program has shown of itself.
 type Traits struct {
-	Method    proto.Method  // of its last valid message; answers use it
+	Method    proto.Method  // the cipher of its last valid message, which answers use
 	Dialect   proto.Dialect // as last shown
 	IsOssecd  bool          // it is an ossecd
 	CanRotate bool          // it can take up a new key

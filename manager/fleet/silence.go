@@ -8,7 +8,8 @@ import (
 )
 
 // watch finds agents that fell silent. Agents stand in a heap, each once, by the time at which they may be due; one
-// that spoke meanwhile is put back, so that an agent costs a look per waiting time however much it sends.
+// that spoke meanwhile is put back, so that an agent costs a look per waiting time however much it sends. What is told of such an
+// agent is an Event of kind Disconnected; package report makes the alert of it.
 type watch struct {
 	after   time.Duration                 // silence after which an agent is gone; 0: by its keepalive interval
 	gone    func(a *Agent, now time.Time) // a.mu is held

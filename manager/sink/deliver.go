@@ -39,7 +39,7 @@ const (
 	// writeSize is about how much a sink is given at once, unless it wants more.
 	writeSize = 64 << 10
 
-	// What fails is tried again after retryFirst, and twice as long each time up to retryMost.
+	// The back-off: what fails is tried again after retryFirst, and twice as long each time up to retryMost.
 	retryFirst = 200 * time.Millisecond
 	retryMost  = 3 * time.Second
 

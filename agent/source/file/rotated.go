@@ -13,7 +13,8 @@ import (
 	"ossecd/agent/source/file/compressed"
 )
 
-// rotated looks for the files of saved positions, which may have been rotated while the agent was down.
+// rotated looks for the files of saved positions, which may have been rotated while the agent was down. A rotation under its eyes is noticed
+// by discovery.check; the old file is then read to its end (reader.leftAtEnd) and let go (paths.finish).
 type rotated struct {
 	*paths
 	known []record            // as loaded, during the first scan
