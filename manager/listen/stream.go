@@ -22,14 +22,14 @@ type Stream struct {
 	from    netip.AddrPort
 
 	// Of the waiting goroutine, or of the worker whose turn it is.
-	first   []byte                   // takes what ends the waiting
-	few     [proto.PacketHeader]byte // which is that, where the rest can be read without waiting
-	heard   int                      // bytes of it
-	partial []byte                   // of a packet that has not come whole; nil while there is none
-	more    bool                     // there may be more to read
-	resume  chan bool                // whether to go on after a turn
-	try     func(uintptr) bool       // tryFirst
-	err     error                    // of it
+	first   []byte             // takes what ends the waiting
+	few     [readFirst]byte    // which is that, where the rest can be read without waiting
+	heard   int                // bytes of it
+	partial []byte             // of a packet that has not come whole; nil while there is none
+	more    bool               // there may be more to read
+	resume  chan bool          // whether to go on after a turn
+	try     func(uintptr) bool // tryFirst
+	err     error              // of it
 
 	replaced atomic.Bool // the agent has another connection
 	kept     atomic.Bool // an authentic message came
@@ -48,6 +48,8 @@ const (
 	maxBacklog = 128 << 10
 	// stallWithin is how long an agent may read nothing of what waits for it.
 	stallWithin = 10 * time.Second
+	// readFirst takes a usual event: then nothing more is asked for.
+	readFirst = 512
 	// readAtOnce is what is read at once where the system cannot be asked for what there is.
 	readAtOnce = 4 << 10
 )
@@ -55,7 +57,7 @@ const (
 var errBacklog = errors.New("the agent does not read what is sent to it")
 
 func newStream(t *Streams, conn net.Conn) *Stream {
-	s := &Stream{streams: t, conn: conn, resume: make(chan bool)}
+	s := &Stream{streams: t, conn: conn, resume: make(chan bool, 1)}
 	if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
 		s.from = Unmap(at)
 	}
@@ -149,7 +151,11 @@ func (s *Stream) wait() error {
 // take has a handler take what came, and says whether the connection goes on.
 func (s *Stream) take(h Handler, buf []byte) (keep bool) {
 	have := append(append(buf[:0], s.partial...), s.first[:s.heard]...)
-	n, err := s.read(buf[len(have):])
+	var n int
+	var err error
+	if s.heard == 0 || s.heard == len(s.first) {
+		n, err = s.read(buf[len(have):])
+	}
 	s.more = n == len(buf)-len(have)
 	have = buf[:len(have)+n]
 	now := time.Now()
