@@ -58,6 +58,7 @@ func openProgress(path string, known *positions) (*progress, error) {
 	}
 	newest := make(map[identity]uint64)
 	at := make(map[identity]*reached)
+	before := b // as the version before may have left it
 	for ; len(b) >= progressPlace; b = b[progressPlace:] {
 		if crc32.Checksum(b[:progressSummed], castagnoli) != binary.LittleEndian.Uint32(b[progressSummed:]) {
 			continue
@@ -82,8 +83,33 @@ func openProgress(path string, known *positions) (*progress, error) {
 			r.reached = *at[r.id]
 		}
 	}
+	if len(at) == 0 { // no place is as this version writes them
+		h.readEarlier(before, known)
+	}
 	h.generation++
 	return h, nil
+}
+
+// readEarlier takes the positions that the version before noted in places of 48 bytes: its generation, identity, offset, 8 bytes with 1
+// in the middle of a line, CRC-32C, 4 bytes.
+func (h *progress) readEarlier(b []byte, known *positions) {
+	const place, summed = 48, 40
+	newest := make(map[identity]uint64)
+	for ; len(b) >= place; b = b[place:] {
+		generation, offset := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[24:])
+		id := identity{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}
+		if crc32.Checksum(b[:summed], castagnoli) != binary.LittleEndian.Uint32(b[summed:]) || generation <= known.generation ||
+			generation <= newest[id] || generation == math.MaxUint64 || offset > math.MaxInt64/2 {
+			continue
+		}
+		newest[id] = generation
+		h.generation = max(h.generation, generation)
+		for i := range known.files {
+			if r := &known.files[i]; r.id == id {
+				r.pos = mark{int64(offset), b[32] == 1}
+			}
+		}
+	}
 }
 
 // note notes how far a file was read.

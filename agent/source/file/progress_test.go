@@ -1,6 +1,8 @@
 package file
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +18,7 @@ func TestKilledBetweenTwoSaves(t *testing.T) {
 		want   []string
 	}{
 		{"whole", func(b []byte) []byte { return b }, []string{"0", "1", "2", "3"}},
+		{"as the version before wrote it", asEarlier, []string{"0", "1", "2", "3"}},
 		{"missing", func([]byte) []byte { return nil }, []string{"0", "1", "2", "0", "1", "2", "3"}},
 		{"torn", func(b []byte) []byte { return b[:progressPlace-1] }, []string{"0", "1", "2", "0", "1", "2", "3"}},
 		{"noise", func(b []byte) []byte { b[30] ^= 1; return b }, []string{"0", "1", "2", "0", "1", "2", "3"}},
@@ -41,6 +44,16 @@ func TestKilledBetweenTwoSaves(t *testing.T) {
 			r.want("", tt.want...)
 		})
 	}
+}
+
+// asEarlier writes places as the version before did: without fingerprints.
+func asEarlier(b []byte) (earlier []byte) {
+	for ; len(b) >= progressPlace; b = b[progressPlace:] {
+		place := append(append([]byte(nil), b[:33]...), make([]byte, 7)...)
+		place = binary.LittleEndian.AppendUint32(place, crc32.Checksum(place, castagnoli))
+		earlier = append(append(earlier, place...), 0, 0, 0, 0)
+	}
+	return earlier
 }
 
 // Files that are new, or truncated, are in the positions file before a line of them is sent: a kill repeats no more of
