@@ -7,7 +7,7 @@ import (
 	"ossecd/manager/order"
 )
 
-// The control socket speaks HTTP with JSON at STATE/control.sock (docs/api.md, docs/openapi.yaml):
+// The control socket speaks HTTP with JSON at STATE/control.sock (docs/api.md):
 //
 //	GET  /v1/status            Status
 //	GET  /v1/agents            one Agent a line; see Query for the filters
