@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"encoding/json"
 	"log/slog"
 	"os"
 	"runtime"
@@ -136,6 +137,10 @@ func FuzzTable(f *testing.F) {
 	f.Add(`{"type":"syslog","listen":"127.0.0.1:0"}`)
 	f.Add(`{"type":"ossec-queue","path":"/x"}`)
 	f.Fuzz(func(t *testing.T, text string) {
+		var table map[string]any
+		if json.Unmarshal([]byte(text), &table) != nil {
+			t.Skip("no table")
+		}
 		list, err := makeAll(Config{State: "state", MaxEvent: 6000, Tables: settingtest.Tables(t, "source", text)})
 		if len(list) != 1 || (list[0] == nil) != (err != nil) {
 			t.Fatalf("%d sources, %v", len(list), err)

@@ -111,6 +111,9 @@ func (d *delivery) deliver(ctx context.Context, records Batch) bool {
 		if filtered > 0 {
 			d.from.Filtered(filtered)
 		}
+		if len(passed) > 0 { // what stands before is not looked at again, should the sink take nothing until the end
+			d.from.Settle(journal.Number(passed), 0, 0)
+		}
 		var lost Batch
 		if d.from.Squeezed() {
 			passed, lost = d.crowd.thin(passed, d.share)

@@ -339,6 +339,41 @@ func TestAwayAndBack(t *testing.T) {
 	})
 }
 
+// What a sink is not for and came before an event that it could not have does not wait for it at the next start.
+func TestFilteredBeforeWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lim := limits{dir: t.TempDir()}
+		r := &reader{}
+		r.set(errors.New("away"), 0)
+		some := func() Spec {
+			is := spec(r)
+			is.Filter.Agents = []string{"002"}
+			return is
+		}
+		s := start(t, quiet, lim, some())
+		var l Lot
+		for _, id := range []string{"001", "002", "001", "002"} { // at once, so that they are read together
+			l.Event(NewAgent(id, id, "any"), testNow, 1, from, '1', []byte("l"), []byte(id))
+		}
+		s.Put(&l, false)
+		synctest.Wait()
+		if err := s.Close(time.Second); err != nil {
+			t.Error(err)
+		}
+		s = start(t, quiet, lim, some())
+		if c := s.list[0].counts(); c.Received != 3 {
+			t.Errorf("at the next start %+v", c)
+		}
+		r.set(nil, 0)
+		time.Sleep(retryMost)
+		end(t, s)
+		if got := r.String(); got != "002\n002\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 // After a kill all that was put is there.
 func TestKilledWithABacklog(t *testing.T) {
 	t.Parallel()
