@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,6 +193,31 @@ func TestANewRunInAConversation(t *testing.T) {
 		second.asOssecd("FIRST") // as if its keepalives were carried to the first, and the answers back
 		time.Sleep(15 * time.Second)
 		if r.log.Count("another manager's message") == 0 {
+			t.Errorf("the log says\n%s", r.log)
+		}
+		r.mustStop()
+	})
+}
+
+// A manager that starts more often than a conversation may have runs is soon heard in a new one.
+func TestManyRunsInAConversation(t *testing.T) {
+	two(t, func(c *Config) { c.TimeReconnect, c.NotifyTime = time.Hour, 10*time.Minute }, func(r *rig, m, second *fakeManager) {
+		second.answerWith(silent)
+		m.asOssecd("RUN0")
+		r.start()
+		time.Sleep(time.Minute)
+		for run := range 70 {
+			m.asOssecd(fmt.Sprint("RUN", run+1))
+			r.feed.batches <- lines(run, 1)
+			time.Sleep(2 * time.Minute)
+		}
+		m.take()
+		r.feed.batches <- lines(100, 10)
+		time.Sleep(2 * time.Minute)
+		if got := numbers(m.take()); got != "100-109" {
+			t.Errorf("heard %s", got)
+		}
+		if r.log.Count("msg=offline") != 1 || r.log.Count("another manager's") != 0 {
 			t.Errorf("the log says\n%s", r.log)
 		}
 		r.mustStop()

@@ -162,8 +162,11 @@ func (r *receiver) open(d []byte) (conversation.Message, bool) {
 	case named && kind == proto.ManagerAck && run.Name == "":
 		return r.refuse(malformed)
 	case named:
-		var ours bool
-		verdict, ours = r.talk.accept(name, run.Name, count, func(run string) bool { return r.claims.takesRun(run, r.manager) })
+		var ours, full bool
+		verdict, ours, full = r.talk.accept(name, run.Name, count, func(run string) bool { return r.claims.takesRun(run, r.manager) })
+		if full {
+			return conversation.Message{Sign: conversation.UnnamedAck}, true
+		}
 		another = !ours
 	case r.talk.begun():
 		r.refused.add(unnamed)

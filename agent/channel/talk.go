@@ -21,7 +21,7 @@ type talk struct {
 	windows map[string]*proto.Window // by name
 }
 
-// maxTalkRuns bounds the runs that one conversation may have. The next one makes a new socket necessary.
+// maxTalkRuns bounds the runs that one conversation may have. The next one makes a new socket necessary, and with it another conversation.
 const maxTalkRuns = 64
 
 func newTalk() *talk {
@@ -32,29 +32,30 @@ func newTalk() *talk {
 func (t *talk) begun() bool { return t.name != "" }
 
 // accept judges a message of a conversation. run is the one that an acknowledgement names, and empty for other messages. mayBe says whether
-// the manager of this socket may have that run; it is asked where the count passes. ours says whether it is this conversation.
-func (t *talk) accept(name, run string, count uint64, mayBe func(run string) bool) (verdict proto.Verdict, ours bool) {
+// the manager of this socket may have that run; it is asked where the count passes. ours says whether it is this conversation, and full that
+// it is, and can have no further run.
+func (t *talk) accept(name, run string, count uint64, mayBe func(run string) bool) (verdict proto.Verdict, ours, full bool) {
 	switch {
 	case run == "" && (name != t.name || t.name == ""):
-		return 0, false
+		return 0, false, false
 	case run != "" && !(name == t.name && run == t.run) && name != proto.ConversationName(t.nonce, run):
-		return 0, false
+		return 0, false, false
 	}
 	w := t.windows[name]
 	if w == nil {
 		if len(t.windows) == maxTalkRuns {
-			return 0, false
+			return 0, true, true
 		}
 		w = new(proto.Window)
 	}
 	if verdict = w.Judge(count); !verdict.Passes() {
-		return verdict, true
+		return verdict, true, false
 	}
 	if run != "" {
 		if !mayBe(run) {
-			return 0, false
+			return 0, false, false
 		}
 		t.name, t.run, t.windows[name] = name, run, w
 	}
-	return w.Accept(count), true
+	return w.Accept(count), true, false
 }

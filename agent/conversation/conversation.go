@@ -72,7 +72,7 @@ const (
 	Said        Sign = iota // a message
 	NobodyThere             // the system reports that nobody listens there
 	OldAck                  // an authentic acknowledgement with an old count
-	UnnamedAck              // an authentic and fresh acknowledgement without the name that the manager gives its messages
+	UnnamedAck              // an authentic and fresh acknowledgement under a name that this conversation does not have
 	Closed                  // nothing can be said or heard any more; Text says why
 )
 
