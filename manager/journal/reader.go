@@ -146,7 +146,7 @@ const seldom = 4096
 // Squeezed says that the reader is so far behind that it will soon lose its oldest records.
 func (r *Reader) Squeezed() bool {
 	bytes, most := r.disk.Behind()
-	return !r.Hold && bytes > most-max(most/16, 1<<20)
+	return !r.Hold && bytes > most-max(most/16, min(most/2, 2<<20))
 }
 
 // Filtered says that n of the records that Next gave are not for it.
